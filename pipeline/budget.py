@@ -1,0 +1,66 @@
+"""How many requests may go out: one budget per workspace and scope, shared by all processes of this machine.
+
+RapidPro throttles per workspace and scope over a sliding hour, for all tokens together. We use a share of that and leave
+the rest to the workspace's other integrations. The count lives in a SQLite file in the user's cache folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from platformdirs import user_cache_path
+from pyrate_limiter import Duration, Rate, RateItem, SQLiteBucket
+
+
+class Budget:
+    """Requests of one workspace, counted per scope.
+
+    `requests_per_hour` is what may be used per scope; 0 or less means without limit.
+    """
+
+    def __init__(self, workspace: str, requests_per_hour: int) -> None:
+        self._workspace = workspace
+        self._limit = requests_per_hour
+        self._buckets: dict[str, SQLiteBucket] = {}
+
+    def seconds_until_free(self, scope: str) -> float:
+        """Take one request of `scope` and return 0, or return after how many seconds to ask again."""
+        if self._limit <= 0:
+            return 0.0
+        bucket = self._bucket(scope)
+        item = RateItem(scope, bucket.now())
+        if bucket.put(item):
+            return 0.0
+        bucket.leak(item.timestamp)
+        return max(float(bucket.waiting(item)) / 1000, 0.001)
+
+    def left(self, scope: str) -> int | None:
+        """Requests that may still go out now; None without a limit."""
+        if self._limit <= 0:
+            return None
+        bucket = self._bucket(scope)
+        bucket.leak(bucket.now())
+        return max(self._limit - bucket.count(), 0)
+
+    def close(self) -> None:
+        """Close the files."""
+        for bucket in self._buckets.values():
+            bucket.close()
+        self._buckets.clear()
+
+    def _bucket(self, scope: str) -> SQLiteBucket:
+        if scope not in self._buckets:
+            name = hashlib.sha256(f"{self._workspace} {scope}".encode()).hexdigest()[:24]
+            self._buckets[scope] = SQLiteBucket.init_from_file(
+                [Rate(self._limit, Duration.HOUR)], table="requests", db_path=str(_folder() / f"{name}.sqlite"), use_file_lock=True
+            )
+        return self._buckets[scope]
+
+
+def _folder() -> Path:
+    folder = Path(os.environ["RAPIDLAKE_CACHE"]) if "RAPIDLAKE_CACHE" in os.environ else user_cache_path("rapidlake")
+    folder = folder / "budget"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

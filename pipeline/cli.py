@@ -1,0 +1,163 @@
+"""The command line. Parses and prints; what it does lives in the modules it imports when needed."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Literal
+
+import typer
+
+from warehouse.errors import RapidlakeError
+
+app = typer.Typer(
+    name="rapidlake",
+    help="Copies a RapidPro or TextIt workspace into a lake that you query with SQL, completely, and keeps it true.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="Settings: RAPIDPRO_URL, RAPIDPRO_TOKEN, RAPIDLAKE_LAKE, or rapidlake.toml. Try `rapidlake demo` first: it needs none.",
+)
+
+LakeOption = Annotated[
+    Path | None, typer.Option("--lake", help="Folder of the lake (RAPIDLAKE_LAKE).", show_default="lake")
+]
+UrlOption = Annotated[str | None, typer.Option("--url", help="Address of the server (RAPIDPRO_URL).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON, for machines.")]
+
+
+@app.command()
+def sync(
+    streams: Annotated[list[str] | None, typer.Argument(metavar="[STREAM]...", help="Only these; all by default.")] = None,
+    since: Annotated[str | None, typer.Option(help="Read at least from this date on, e.g. 2026-01-31 (UTC).")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Read everything again, not only what changed.")] = False,
+    lag: Annotated[float | None, typer.Option(help="Seconds before now where reading ends.", show_default="60")] = None,
+    another_workspace: Annotated[
+        bool, typer.Option("--another-workspace", help="Accept a token of another workspace than the lake's.")
+    ] = False,
+    lake: LakeOption = None,
+    url: UrlOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Copy what is new or changed on the server into the lake."""
+    from datetime import timedelta
+
+    from pipeline.progress import for_output
+    from pipeline.readers import Options
+    from pipeline.report import print_sync
+    from pipeline.settings import load_settings, parse_date
+    from pipeline.sync import choose
+    from pipeline.sync import sync as run
+
+    chosen = choose(streams or [])
+    earliest = parse_date(since) if since else None
+    settings = load_settings(lake=lake, url=url, lag=lag)
+    options = Options(earliest, full, timedelta(seconds=settings.overlap))
+    with for_output(json=json) as progress:
+        result = run(
+            settings, chosen, progress, options=options, stop=_stop_on_signal(), another_workspace=another_workspace
+        )
+    print_sync(result, json=json)
+    raise typer.Exit(1 if result.failed else 0)
+
+
+@app.command()
+def status(lake: LakeOption = None, url: UrlOption = None, json: JsonOption = False) -> None:
+    """Show what is in the lake, how far each stream is read, and how its last sync went."""
+    from pipeline.report import print_status
+    from pipeline.settings import lake_path
+    from warehouse import Lake
+
+    with Lake.open(lake_path(lake)) as opened:
+        print_status(opened, json=json)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(metavar="SQL", help='For example "SELECT status, count(*) FROM messages GROUP BY ALL".')],
+    format: Annotated[
+        Literal["table", "csv", "json", "parquet"] | None,
+        typer.Option(help="Default: table, or what the name of the file says."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file.")] = None,
+    lake: LakeOption = None,
+    url: UrlOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Ask the lake a question in SQL (DuckDB's); safe while a sync runs."""
+    from pipeline.settings import lake_path
+    from warehouse import Lake
+    from warehouse.query import answer
+
+    with Lake.open(lake_path(lake)) as opened:
+        answer(opened, query, format="json" if json else format, output=output)
+
+
+@app.command()
+def doctor(lake: LakeOption = None, url: UrlOption = None, json: JsonOption = False) -> None:
+    """Check address, token, role, endpoints, clock and lake, and say what to do about what is wrong."""
+    from pipeline.doctor import examine
+    from pipeline.report import print_findings
+    from pipeline.settings import load_settings
+
+    findings = examine(load_settings(lake=lake, url=url))
+    print_findings(findings, json=json)
+    raise typer.Exit(0 if all(finding.good for finding in findings) else 1)
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")] = 8000,
+    data: Annotated[Path | None, typer.Option(help="Folder with <endpoint>.jsonl.gz files; generated if not given.")] = None,
+    messages: Annotated[int, typer.Option(min=0, help="Messages of the generated workspace.")] = 20_000,
+    seed: Annotated[int, typer.Option(help="Another number generates another workspace.")] = 1,
+    text_bytes: Annotated[int, typer.Option(min=0, help="Length of the generated texts; 0 for natural ones.")] = 0,
+    archives: Annotated[bool, typer.Option(help="Generate archives of older rows too.")] = True,
+    faults: Annotated[str, typer.Option(help='Misbehave, e.g. "error=0.02,throttle=0.01,edits=18".')] = "",
+    rate: Annotated[int, typer.Option(min=0, help="Requests per hour and scope; 0 for no limit.")] = 2500,
+) -> None:
+    """Serve a workspace on this machine that behaves like a real server, to try things on."""
+    from pipeline.demo import serve_sandbox
+
+    serve_sandbox(
+        port=port, data=data, messages=messages, seed=seed, text_bytes=text_bytes, archives=archives, faults=faults, rate=rate
+    )
+
+
+@app.command()
+def demo(
+    messages: Annotated[int, typer.Option(min=100, help="Messages of the generated workspace.")] = 20_000,
+    lake: Annotated[Path, typer.Option("--lake", help="Folder of the demo's lake.")] = Path("demo-lake"),
+) -> None:
+    """Copy a generated workspace into a lake, and ask it a few questions; needs no server and no token."""
+    from pipeline.demo import run_demo
+
+    run_demo(lake, messages=messages, stop=_stop_on_signal())
+
+
+def main() -> None:
+    """Run the command line; errors that a user or the server caused become one sentence and an exit code."""
+    try:
+        app()
+    except RapidlakeError as error:
+        print(f"rapidlake: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def _stop_on_signal() -> threading.Event:
+    """An event that Ctrl-C or a polite end signal sets; a second Ctrl-C ends at once."""
+    stop = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        print("Stopping after a last commit; Ctrl-C again to stop at once (that loses nothing either).", file=sys.stderr)
+
+    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGTERM, ask)
+    return stop

@@ -1,0 +1,57 @@
+"""What can go wrong between the server and the lake, in words for the person who runs it.
+
+    RapidlakeError              (from warehouse)
+      SettingsError             wrong usage or settings; exit code 2
+      WrongWorkspace            the token is of another workspace than the lake's; exit code 2
+      ServerError               the server refused, or answered what cannot be used
+        TokenRefused            403: token, role, or plain http
+        NotOffered              404: this server does not have the endpoint
+        RequestRefused          any other 4xx
+        UnexpectedAnswer        an answer that is not a page of rows
+        ServerUnavailable       failed for longer than all retries
+      Stopped                   the user asked to stop
+"""
+
+from __future__ import annotations
+
+from warehouse.errors import RapidlakeError
+
+
+class SettingsError(RapidlakeError):
+    """A setting or argument is missing or wrong."""
+
+    exit_code = 2
+
+
+class WrongWorkspace(RapidlakeError):
+    """The token belongs to another workspace than the one whose rows are in the lake."""
+
+    exit_code = 2
+
+
+class ServerError(RapidlakeError):
+    """The server refused a request, or its answer cannot be used."""
+
+
+class TokenRefused(ServerError):
+    """The server does not accept the token for this endpoint (403)."""
+
+
+class NotOffered(ServerError):
+    """The server does not have this endpoint (404)."""
+
+
+class RequestRefused(ServerError):
+    """The server calls the request wrong; sending it again would not help."""
+
+
+class UnexpectedAnswer(ServerError):
+    """The server answered something else than a page of rows."""
+
+
+class ServerUnavailable(ServerError):
+    """The server failed for longer than the bound on retries."""
+
+
+class Stopped(RapidlakeError):
+    """The user asked to stop; what is committed stays."""

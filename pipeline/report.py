@@ -1,0 +1,127 @@
+"""Prints what commands have to tell: as tables for people, as JSON for machines."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.doctor import Finding
+from pipeline.results import SyncResult
+from pipeline.streams import STREAMS
+from warehouse import Lake
+
+
+def print_sync(result: SyncResult, *, json: bool) -> None:
+    """How a sync ended, on standard output."""
+    if json:
+        facts = {
+            "run": str(result.run),
+            "workspace": result.workspace,
+            "lake": result.lake,
+            "seconds": round(result.seconds, 3),
+            "failed": result.failed,
+            "streams": [stream.facts() for stream in result.streams],
+        }
+        print(jsonlib.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    tallies = [stream.tally for stream in result.streams]
+    words = [
+        f"{sum(tally.rows_new for tally in tallies):,} new",
+        f"{sum(tally.rows_changed for tally in tallies):,} changed",
+        f"{sum(tally.rows_deleted for tally in tallies):,} deleted",
+        f"{sum(tally.counters.requests for tally in tallies):,} requests",
+        f"{result.seconds:.1f} s",
+    ]
+    print(f"{result.workspace} → {result.lake}: {', '.join(words)}.")
+    for stream in result.streams:
+        if stream.outcome in ("failed", "stopped", "suspicious"):
+            print(f"{stream.stream} {stream.outcome}: {stream.message}")
+
+
+def print_status(lake: Lake, *, json: bool) -> None:
+    """What the lake holds, stream by stream, on standard output."""
+    owner, created = lake.rows("SELECT workspace_name, created_on::VARCHAR FROM _lake")[0]
+    rows = [_stream_status(lake, name) for name in STREAMS]
+    if json:
+        print(jsonlib.dumps({"lake": str(lake.path), "workspace": owner, "created_on": created, "streams": rows}, indent=2))
+        return
+    table = Table(title=escape(f"{owner or 'no workspace yet'} in {lake.path}"), title_justify="left", box=None, pad_edge=False)
+    for heading, justify in (("stream", "left"), ("rows", "right"), ("deleted", "right"), ("read up to", "left"),
+                             ("last sync", "left"), ("outcome", "left"), ("quarantined", "right")):  # fmt: skip
+        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(
+            str(row["stream"]),
+            f"{row['rows']:,}",
+            f"{row['deleted']:,}" if row["deleted"] else "",
+            f"{_short(row['read_up_to'])}{' (reading)' if row['walk_open'] else ''}",
+            _ago(row["last_sync"]),
+            str(row["outcome"] or "never synced"),
+            f"{row['quarantined']:,}" if row["quarantined"] else "",
+        )
+    console = Console()
+    console.print(table)
+    for row in rows:
+        if row["message"]:
+            console.print(f"{row['stream']}: {escape(str(row['message']))}", highlight=False)
+
+
+def print_findings(findings: Sequence[Finding], *, json: bool) -> None:
+    """What the doctor found, on standard output."""
+    if json:
+        print(jsonlib.dumps([{"check": one.check, "good": one.good, "found": one.found, "advice": one.advice} for one in findings], indent=2))
+        return
+    console = Console()
+    for one in findings:
+        mark = "[green]✓[/]" if one.good else "[red]✗[/]"
+        console.print(f"{mark} {one.check:<10} {escape(one.found)}", highlight=False, soft_wrap=True)
+        if one.advice:
+            console.print(f"  {'':<10} → {escape(one.advice)}", highlight=False, soft_wrap=True)
+
+
+def _stream_status(lake: Lake, name: str) -> dict[str, object]:
+    rows, deleted = lake.rows(f'SELECT count(*) FILTER (deleted_on IS NULL), count(deleted_on) FROM "{name}"')[0]
+    cursor = lake.rows(
+        """
+        SELECT watermark::VARCHAR, walk_before IS NOT NULL, complete_from::VARCHAR
+        FROM _cursor WHERE stream = ? AND feed = 'rows'
+        """,
+        [name],
+    )
+    last = lake.rows(
+        "SELECT epoch(started_on), outcome, message FROM _sync WHERE stream = ? ORDER BY started_on DESC LIMIT 1", [name]
+    )
+    quarantined = lake.rows("SELECT count(*) FROM _quarantine WHERE stream = ?", [name])[0][0]
+    watermark, walk_open, complete_from = cursor[0] if cursor else (None, False, None)
+    started, outcome, message = last[0] if last else (None, None, None)
+    return {
+        "stream": name,
+        "rows": rows,
+        "deleted": deleted,
+        "read_up_to": watermark,
+        "complete_from": complete_from,
+        "walk_open": walk_open,
+        "last_sync": datetime.fromtimestamp(float(str(started)), UTC).isoformat() if started is not None else None,
+        "outcome": outcome,
+        "message": message,
+        "quarantined": quarantined,
+    }
+
+
+def _short(at: object) -> str:
+    return str(at)[:16] if at else ""
+
+
+def _ago(at: object) -> str:
+    if not at:
+        return ""
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(str(at))).total_seconds()
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{max(seconds, 0):.0f} s ago"

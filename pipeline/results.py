@@ -1,0 +1,80 @@
+"""What a sync did, as plain facts: the command line, Dagster and `_sync` each show them their way."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from pipeline.client import Counters
+
+Outcome = Literal["done", "not offered", "skipped", "stopped", "suspicious", "failed"]
+FAILED: tuple[Outcome, ...] = ("failed", "stopped")
+
+
+@dataclass
+class Tally:
+    """What the sync of one stream has done so far.
+
+    rows_read counts rows at the edge of two pages twice; rows_quarantined only the unreadable rows not seen before.
+    """
+
+    counters: Counters = field(default_factory=Counters)
+    pages: int = 0
+    rows_read: int = 0
+    rows_new: int = 0
+    rows_changed: int = 0
+    rows_deleted: int = 0
+    rows_quarantined: int = 0
+    rows_unreadable: int = 0
+    notes: list[str] = field(default_factory=list)
+    suspicious: bool = False
+
+
+@dataclass(frozen=True)
+class StreamResult:
+    """How the sync of one stream ended; `message` says what happened and what to do."""
+
+    stream: str
+    outcome: Outcome
+    started_on: datetime
+    seconds: float
+    tally: Tally
+    message: str | None = None
+
+    def facts(self) -> dict[str, object]:
+        """The row of `_sync`, and of `--json`."""
+        tally = self.tally
+        return {
+            "stream": self.stream,
+            "started_on": self.started_on.isoformat(),
+            "seconds": round(self.seconds, 3),
+            "requests": tally.counters.requests,
+            "pages": tally.pages,
+            "bytes": tally.counters.bytes,
+            "rows_read": tally.rows_read,
+            "rows_new": tally.rows_new,
+            "rows_changed": tally.rows_changed,
+            "rows_deleted": tally.rows_deleted,
+            "rows_quarantined": tally.rows_quarantined,
+            "waited_seconds": round(tally.counters.waited_seconds, 3),
+            "outcome": self.outcome,
+            "message": self.message,
+        }
+
+
+@dataclass(frozen=True)
+class SyncResult:
+    """How a sync ended, stream by stream."""
+
+    run: uuid.UUID
+    workspace: str
+    lake: str
+    streams: list[StreamResult]
+    seconds: float
+
+    @property
+    def failed(self) -> bool:
+        """True if any stream failed or was stopped."""
+        return any(stream.outcome in FAILED for stream in self.streams)

@@ -1,0 +1,138 @@
+"""Settings, from the environment or `rapidlake.toml`; the token never from an argument.
+
+    RAPIDPRO_URL                   server, e.g. https://textit.com
+    RAPIDPRO_TOKEN                 API token of an Administrator or Editor
+    RAPIDLAKE_LAKE                 folder of the lake (default: lake)
+    RAPIDLAKE_REQUESTS_PER_HOUR    what the server allows per scope (default: 2500); 0 for no limit of ours
+    RAPIDLAKE_SHARE                part of that to use (default: 0.8); the rest is left to other integrations
+    RAPIDLAKE_LAG                  seconds before now where a sync ends (default: 60)
+    RAPIDLAKE_OVERLAP              seconds read again before the last watermark (default: 900)
+    RAPIDLAKE_PATIENCE             seconds to retry a failing request (default: 300)
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from pipeline.errors import SettingsError
+
+LOOPBACK_NAMES = {"localhost", "localhost."}
+
+
+class Settings(BaseSettings):
+    """All settings of one workspace; times are in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="RAPIDLAKE_", toml_file="rapidlake.toml", extra="ignore", frozen=True)
+
+    url: str = Field(validation_alias=AliasChoices("url", "RAPIDPRO_URL"))
+    token: SecretStr = Field(validation_alias=AliasChoices("token", "RAPIDPRO_TOKEN"))
+    lake: Path = Path("lake")
+    requests_per_hour: int = Field(default=2500, ge=0)
+    share: float = Field(default=0.8, gt=0, le=1)
+    lag: float = Field(default=60, ge=0)
+    overlap: float = Field(default=900, ge=0)
+    patience: float = Field(default=300, ge=0)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @field_validator("url")
+    @classmethod
+    def _origin(cls, value: str) -> str:
+        return checked_origin(value)
+
+    @field_validator("token")
+    @classmethod
+    def _one_word(cls, value: SecretStr) -> SecretStr:
+        token = value.get_secret_value().strip()
+        if not token or not token.isascii() or not token.isprintable() or " " in token:
+            raise ValueError("RAPIDPRO_TOKEN is empty or has characters that no token has")
+        return SecretStr(token)
+
+
+def checked_origin(url: str) -> str:
+    """The server's origin, e.g. https://textit.com; a path such as /api/v2 is dropped.
+
+    Raises:
+        ValueError: it is no web address, or plain http to another machine.
+    """
+    parts = urlsplit(url.strip() if "://" in url else f"https://{url.strip()}")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise ValueError(f"RAPIDPRO_URL is {url!r}, which is no address of a server: write it like https://textit.com")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError(
+            f"RAPIDPRO_URL is http://{parts.hostname}: the token would travel unencrypted; write https:// instead"
+        )
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def is_loopback(host: str) -> bool:
+    """True if `host` is this machine by name or address, so that nothing sent there travels."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() in LOOPBACK_NAMES
+
+
+def load_settings(**given: Any) -> Settings:
+    """Settings from arguments, then the environment, then `rapidlake.toml` in the working directory.
+
+    Raises:
+        SettingsError: one is missing or wrong; the text names it and never shows the token.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise SettingsError(" ".join(sorted({_sentence(dict(problem)) for problem in error.errors()}))) from None
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"rapidlake.toml cannot be read: {error}.") from None
+
+
+def _sentence(problem: dict[str, Any]) -> str:
+    name = str(problem["loc"][-1]) if problem["loc"] else ""
+    variable = name.upper() if name.startswith("RAPID") else f"RAPIDPRO_{name.upper()}" if name in ("url", "token") else f"RAPIDLAKE_{name.upper()}"
+    if problem["type"] == "missing":
+        hint = {
+            "RAPIDPRO_URL": "set it to your server, e.g. export RAPIDPRO_URL=https://textit.com",
+            "RAPIDPRO_TOKEN": "set it to an API token of your workspace (export RAPIDPRO_TOKEN=...)",
+        }.get(variable, "set it")
+        return f"{variable} is not set: {hint}; `rapidlake demo` needs neither."
+    if problem["type"] == "value_error":
+        return f"{problem['ctx']['error']}."
+    return f"{variable}: {problem['msg']}."
+
+
+def lake_path(given: Path | None) -> Path:
+    """Folder of the lake from the argument, the environment or `rapidlake.toml`; needs neither address nor token."""
+    return load_settings(lake=given, url="https://unused.invalid", token="unused").lake
+
+
+def parse_date(text: str) -> datetime:
+    """A date or time of a user's, as UTC.
+
+    Raises:
+        SettingsError: it is none, or lies in the future.
+    """
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise SettingsError(f"{text!r} is no date: write it like 2026-01-31 or 2026-01-31T08:00:00Z.") from None
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    if at > datetime.now(UTC):
+        raise SettingsError(f"{text!r} lies in the future: --since takes a date from which rows exist.")
+    return at

@@ -1,0 +1,68 @@
+"""JSON lines on their way into the lake: pages are appended to a file until it is worth a commit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from warehouse.errors import LakeUnwritable
+
+FULL_BYTES = 24 * 1024 * 1024
+FULL_PAGES = 200
+FULL_SECONDS = 60.0
+
+
+class Spool:
+    """One stream's file of JSON lines; a batch is what it holds between two commits."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.path = path
+        self._clock = clock
+        self._file = path.open("wb")
+        self.clear()
+
+    def append(self, rows: list[msgspec.Raw]) -> None:
+        """Add the rows of one page, a line each.
+
+        Raises:
+            LakeUnwritable: the disk is full.
+        """
+        lines = [bytes(row) if b"\n" not in bytes(row) else msgspec.json.format(bytes(row), indent=-1) for row in rows]
+        try:
+            if lines:
+                self._file.write(b"\n".join(lines) + b"\n")
+        except OSError as error:
+            raise LakeUnwritable(
+                f"{self.path.parent} cannot be written ({error.strerror}): nothing committed is lost; make room and sync again."
+            ) from None
+        self.longest = max(self.longest, *map(len, lines), 0) if lines else self.longest
+        self.bytes += sum(map(len, lines))
+        self.rows += len(lines)
+        self.pages += 1
+
+    @property
+    def full(self) -> bool:
+        """True when the batch is large or old enough to be committed."""
+        return (
+            self.bytes >= FULL_BYTES or self.pages >= FULL_PAGES or self._clock() - self._since >= FULL_SECONDS
+        )
+
+    def ready(self) -> list[Path]:
+        """The file to load, everything in it written; none while it is empty."""
+        self._file.flush()
+        return [self.path] if self.rows else []
+
+    def clear(self) -> None:
+        """Begin the next batch."""
+        self._file.seek(0)
+        self._file.truncate()
+        self.rows = self.pages = self.bytes = self.longest = 0
+        self._since = self._clock()
+
+    def close(self) -> None:
+        """Delete the file."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)

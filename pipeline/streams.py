@@ -1,0 +1,173 @@
+"""The table of streams: one entry per endpoint, its facts, no behaviour.
+
+To add an endpoint: an entry here, its SELECT in `warehouse/rows/`, its table in `warehouse/tables/`.
+The facts are described in docs/api.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from warehouse.load import Table
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Revisit:
+    """Rows of the last `window` are read again, at most once per `every`, because no filter shows their changes."""
+
+    window: timedelta
+    every: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True)
+class Window:
+    """The server filters by a date, `on`: read in windows, seeking by timestamp.
+
+    `oldest_first` where the server honours reverse=true.
+    """
+
+    on: str
+    oldest_first: bool = False
+    revisits: tuple[Revisit, ...] = ()
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The server sorts by a date, `on`, newest first, and does not filter: read until rows are known, daily whole."""
+
+    on: str
+    whole_every: timedelta = DAY
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Small and without a usable date: read whole each time."""
+
+
+@dataclass(frozen=True)
+class Single:
+    """One object instead of a listing."""
+
+
+@dataclass(frozen=True)
+class PerFlow:
+    """One object per flow: read for flows that are new or modified."""
+
+    at_once: int = 25
+
+
+@dataclass(frozen=True)
+class Daily:
+    """One row per day in one answer: the last year first, then recent days again."""
+
+    first: timedelta = 365 * DAY
+    again: timedelta = 7 * DAY
+
+
+Strategy = Window | Newest | Snapshot | Single | PerFlow | Daily
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One endpoint of API v2 and its table.
+
+    scope: the server's throttle bucket.
+    retention: how long the server keeps a row that no archive has; None if for ever, or until it is archived.
+    shows_deletions: a row missing from a complete reading was deleted; False where the server purges old rows.
+    deleted_feed: query of the listing of deleted rows, where there is one.
+    always_offered: False for endpoints that only some server versions have.
+    """
+
+    table: Table
+    strategy: Strategy = field(default_factory=Snapshot)
+    scope: str = "v2"
+    params: dict[str, str] = field(default_factory=dict)
+    retention: timedelta | None = None
+    shows_deletions: bool = True
+    deleted_feed: dict[str, str] | None = None
+    always_offered: bool = True
+
+    @property
+    def name(self) -> str:
+        """Name of the stream, its endpoint and its table."""
+        return self.table.name
+
+    @property
+    def path(self) -> str:
+        """Path below /api/v2/; without `.json` the server answers an empty list."""
+        return f"{self.name}.json"
+
+
+BY_UUID = ("uuid",)
+
+_ALL = (
+    Stream(Table("workspace", BY_UUID), Single()),
+    # Large streams.
+    Stream(
+        Table("contacts", BY_UUID, never_older="modified_on"),
+        Window("modified_on", oldest_first=True),
+        scope="v2.contacts",
+        deleted_feed={"deleted": "true"},
+    ),
+    Stream(
+        Table("messages", ("id",), partitioned_by="created_on", kept=("uuid", "ticket_uuid")),
+        Window("created_on", revisits=(Revisit(2 * HOUR), Revisit(2 * DAY, HOUR), Revisit(8 * DAY, DAY))),
+        scope="v2.messages",
+    ),
+    Stream(
+        Table(
+            "runs", BY_UUID, never_older="modified_on", partitioned_by="created_on", kept=("submitted_by", "events")
+        ),
+        Window("modified_on", oldest_first=True),
+        scope="v2.runs",
+    ),
+    Stream(
+        Table("broadcasts", ("id",)),
+        Window("created_on", revisits=(Revisit(2 * HOUR), Revisit(8 * DAY, DAY))),
+        scope="v2.broadcasts",
+        retention=90 * DAY,
+        shows_deletions=False,
+    ),
+    Stream(
+        Table("flow_starts", BY_UUID, never_older="modified_on"),
+        Window("modified_on", oldest_first=True),
+        retention=90 * DAY,
+        shows_deletions=False,
+    ),
+    Stream(
+        Table("channel_events", ("id",)),
+        Window("created_on", revisits=(Revisit(2 * HOUR),)),
+        retention=90 * DAY,
+        shows_deletions=False,
+        always_offered=False,
+    ),
+    Stream(Table("tickets", BY_UUID, never_older="modified_on", kept=("body",)), Newest("modified_on")),
+    Stream(
+        Table("resthook_events", ("key",)), Newest("created_on"), retention=timedelta(hours=48), shows_deletions=False
+    ),
+    # Small streams.
+    Stream(Table("archives", ("archive_type", "period", "start_date")), params={"limit": "100000"}),
+    Stream(Table("campaigns", BY_UUID)),
+    Stream(Table("campaign_events", BY_UUID)),
+    Stream(Table("channels", BY_UUID)),
+    Stream(Table("classifiers", BY_UUID), always_offered=False),
+    Stream(Table("fields", ("key",))),
+    Stream(Table("flows", BY_UUID)),
+    Stream(Table("globals", ("key",))),
+    Stream(Table("groups", BY_UUID)),
+    Stream(Table("labels", BY_UUID)),
+    Stream(Table("optins", BY_UUID), always_offered=False),
+    Stream(Table("resthooks", ("resthook",))),
+    Stream(Table("resthook_subscribers", ("id",))),
+    Stream(Table("templates", BY_UUID), always_offered=False),
+    Stream(Table("topics", BY_UUID)),
+    Stream(Table("users", ("email",))),
+    # Documents; definitions need the flows.
+    Stream(Table("definitions", BY_UUID), PerFlow(), always_offered=False),
+    Stream(Table("statistics", ("date",)), Daily(), shows_deletions=False, always_offered=False),
+)
+
+STREAMS: dict[str, Stream] = {stream.name: stream for stream in _ALL}

@@ -1,0 +1,228 @@
+"""Brings streams up to date: one door for the command line and for Dagster."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import duckdb
+import msgspec
+from filelock import FileLock, Timeout
+
+from pipeline.batches import Batches
+from pipeline.budget import Budget
+from pipeline.client import Client
+from pipeline.errors import NotOffered, SettingsError, Stopped, WrongWorkspace
+from pipeline.progress import Progress
+from pipeline.readers import Options, Reader
+from pipeline.results import Outcome, StreamResult, SyncResult, Tally
+from pipeline.settings import Settings
+from pipeline.spool import Spool
+from pipeline.streams import STREAMS, Stream
+from warehouse import Lake, RapidlakeError
+
+# A wrong address should be told in seconds, not after the whole patience.
+FIRST_ANSWER_SECONDS = 15.0
+
+
+class Workspace(msgspec.Struct):
+    """Whose data a token gives."""
+
+    uuid: str
+    name: str = ""
+    languages: list[str] = []
+
+
+def choose(names: Sequence[str]) -> list[Stream]:
+    """The streams of these names; all of them for none.
+
+    Raises:
+        SettingsError: there is no stream of a name.
+    """
+    unknown = [name for name in names if name not in STREAMS]
+    if unknown:
+        raise SettingsError(f"There is no stream {', '.join(unknown)}; there are: {', '.join(sorted(STREAMS))}.")
+    return [STREAMS[name] for name in names] if names else list(STREAMS.values())
+
+
+def sync(
+    settings: Settings,
+    streams: Sequence[Stream],
+    progress: Progress,
+    *,
+    options: Options | None = None,
+    stop: threading.Event | None = None,
+    another_workspace: bool = False,
+) -> SyncResult:
+    """Bring `streams` up to date, those of different throttle scopes side by side.
+
+    Each stream ends for itself: one that fails does not stop the others. `stop` ends all of them after a commit.
+
+    Raises:
+        RapidlakeError: nothing could be begun: server, token, workspace or lake.
+    """
+    begun = time.monotonic()
+    with open_client(settings, stop=stop) as client:
+        body, workspace = identify(client)
+        client.patience = settings.patience
+        client.budget = Budget(f"{settings.url} {workspace.uuid}", int(settings.requests_per_hour * settings.share))
+        with Lake.create(settings.lake) as lake:
+            _claim(lake, workspace, settings.url, another_workspace=another_workspace)
+            run = _Run(client, lake, progress, options or Options(overlap=timedelta(seconds=settings.overlap)), body)
+            run.before = client.now() - timedelta(seconds=settings.lag)
+            results = run.all(streams)
+            record(lake, run.uuid, results)
+    return SyncResult(run.uuid, workspace.name, str(settings.lake), results, time.monotonic() - begun)
+
+
+def open_client(settings: Settings, *, stop: threading.Event | None = None) -> Client:
+    """A client for the settings' server, with little patience and no budget until the workspace is known."""
+    return Client(
+        settings.url,
+        settings.token.get_secret_value(),
+        patience=min(settings.patience, FIRST_ANSWER_SECONDS),
+        stop=stop,
+    )
+
+
+def identify(client: Client) -> tuple[bytes, Workspace]:
+    """Ask whose token it is; return the answer as it came, and what it says.
+
+    Raises:
+        RapidlakeError: the server cannot be reached, refuses, or is none of RapidPro's.
+    """
+    try:
+        body = client.document("workspace.json", {}, scope="v2")
+        return body, msgspec.json.decode(body, type=Workspace)
+    except NotOffered:
+        raise SettingsError(
+            f"{client.url} has no RapidPro API (404): is RAPIDPRO_URL right? Write it like https://textit.com."
+        ) from None
+    except msgspec.ValidationError:
+        raise SettingsError(
+            f"{client.url} answers, but not as a RapidPro workspace does: is RAPIDPRO_URL right?"
+        ) from None
+
+
+def record(lake: Lake, run: uuid.UUID, results: Iterable[StreamResult]) -> None:
+    """Write one row per stream into `_sync`."""
+
+    rows = [{"run": str(run), **result.facts()} for result in results]
+
+    def write(connection: duckdb.DuckDBPyConnection) -> None:
+        for row in rows:
+            columns, values = ", ".join(row), ", ".join(f"${column}" for column in row)
+            connection.execute(f"INSERT INTO _sync ({columns}) VALUES ({values})", row)
+
+    lake.commit(write)
+
+
+def _claim(lake: Lake, workspace: Workspace, url: str, *, another_workspace: bool) -> None:
+    """Make sure that the lake is this workspace's, or nobody's yet.
+
+    Raises:
+        WrongWorkspace: it is another's.
+    """
+    owner, name = lake.rows("SELECT workspace_uuid::VARCHAR, workspace_name FROM _lake")[0]
+    if owner and owner != workspace.uuid and not another_workspace:
+        raise WrongWorkspace(
+            f"The lake {lake.path} holds the workspace {name!r}, the token is of {workspace.name!r}: "
+            "use another --lake, or the other token; --another-workspace mixes them on purpose."
+        )
+    with lake.connection() as connection:
+        connection.execute("SET VARIABLE languages = ?::VARCHAR[]", [workspace.languages])
+    if (owner, name) != (workspace.uuid, workspace.name):
+        lake.commit(
+            lambda connection: connection.execute(
+                "UPDATE _lake SET workspace_uuid = ?, workspace_name = ?, url = ?", [workspace.uuid, workspace.name, url]
+            )
+        )
+
+
+class _Run:
+    """One call of `sync`."""
+
+    def __init__(self, client: Client, lake: Lake, progress: Progress, options: Options, workspace: bytes) -> None:
+        self.uuid = uuid.uuid4()
+        self.before = datetime.now(UTC)
+        self._client = client
+        self._lake = lake
+        self._progress = progress
+        self._options = options
+        self._workspace = workspace
+
+    def all(self, streams: Sequence[Stream]) -> list[StreamResult]:
+        """Sync each stream; contacts' fields first, because a change of theirs changes every contact."""
+        first = [self.one(stream) for stream in streams if stream.name == "fields"]
+        lanes: dict[str, list[Stream]] = defaultdict(list)
+        for stream in streams:
+            if stream.name != "fields":
+                lanes[stream.scope].append(stream)
+        with ThreadPoolExecutor(max_workers=max(len(lanes), 1), thread_name_prefix="sync") as pool:
+            running = [pool.submit(lambda lane=lane: [self.one(stream) for stream in lane]) for lane in lanes.values()]
+            try:
+                done = [future.result() for future in running]
+            except KeyboardInterrupt:
+                self._client.stop.set()
+                done = [future.result() for future in running]
+        order = {stream.name: place for place, stream in enumerate(streams)}
+        return sorted((first + [result for lane in done for result in lane]), key=lambda result: order[result.stream])
+
+    def one(self, stream: Stream) -> StreamResult:
+        """Sync one stream and say how it ended; only errors that nobody can cause come out as exceptions."""
+        started_on, begun, tally = datetime.now(UTC), time.monotonic(), Tally()
+        self._progress.begun(stream.name)
+        outcome, message = self._outcome(stream, tally)
+        result = StreamResult(stream.name, outcome, started_on, time.monotonic() - begun, tally, message)
+        self._progress.ended(result)
+        return result
+
+    def _outcome(self, stream: Stream, tally: Tally) -> tuple[Outcome, str | None]:
+        try:
+            with _alone(self._lake, stream):
+                self._read(stream, tally)
+        except Timeout:
+            return "skipped", "another process is syncing it now; left to that one"
+        except NotOffered as error:
+            if stream.always_offered:
+                return "failed", str(error)
+            return "not offered", "this server does not have it"
+        except Stopped as error:
+            return "stopped", str(error)
+        except RapidlakeError as error:
+            return "failed", str(error)
+        return ("suspicious" if tally.suspicious else "done"), "; ".join(tally.notes) or None
+
+    def _read(self, stream: Stream, tally: Tally) -> None:
+        spool = Spool(self._lake.spool / f"{stream.name}.jsonl")
+        try:
+            Reader(
+                client=self._client,
+                lake=self._lake,
+                stream=stream,
+                batches=Batches(self._lake, stream.table, spool, tally),
+                tally=tally,
+                progress=self._progress,
+                options=self._options,
+                before=self.before,
+                workspace=self._workspace,
+            ).read()
+        finally:
+            spool.close()
+
+
+@contextmanager
+def _alone(lake: Lake, stream: Stream) -> Iterator[None]:
+    """Hold the stream's lock, which the system takes back if this process dies.
+
+    Raises:
+        filelock.Timeout: another process holds it.
+    """
+    with FileLock(lake.locks / f"{stream.name}.lock", timeout=0):
+        yield

@@ -1,0 +1,169 @@
+"""Reads one window of a listing, page by page, so that no row is skipped while rows change.
+
+A walk does not follow `next`: among rows of one timestamp that cursor is an offset, and when one of them changes, another
+is skipped for good. It seeks instead: the next page is asked for by the last timestamp seen, whose rows come again. Only
+where one timestamp fills a page is that timestamp read by itself, until two readings agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+import msgspec
+
+from pipeline.client import Page
+from pipeline.errors import UnexpectedAnswer
+
+TICK = timedelta(microseconds=1)
+MOST_READINGS = 20
+
+Fetch = Callable[[dict[str, str]], Page]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows of a page, as bytes, and the place from which the walk would go on after them (None: unchanged)."""
+
+    rows: list[msgspec.Raw]
+    place: datetime | None = None
+
+
+def timestamp(at: datetime) -> str:
+    """A time as the API reads it for certain: UTC, microseconds, `Z`; anything else can answer an empty list."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def seek(
+    fetch: Fetch, stream: str, on: str, key: tuple[str, ...], *, after: datetime | None, before: datetime,
+    place: datetime | None, oldest_first: bool,
+) -> Iterator[Piece]:
+    """Read the rows whose date `on` lies in [after, before], both inclusive; start at `place` if given.
+
+    Yields at least every row that is in the window from start to end, some twice.
+
+    Raises:
+        UnexpectedAnswer: the server ignores the filter or the order, or rows have no readable date.
+    """
+    here = place or (after if oldest_first else before)
+    while True:
+        low, high = (here, before) if oldest_first else (after, here)
+        page = fetch(_window(low, high, oldest_first=oldest_first))
+        dates = _edge_dates(page, on)
+        if dates is None:
+            if page.results and page.next:
+                raise UnexpectedAnswer(f"{stream}: no row of a page has a readable {on}: the walk cannot go on from it.")
+            yield Piece(page.results)
+            return
+        first, last = dates
+        _check_order(stream, on, first, last, low, high, oldest_first=oldest_first)
+        if page.next is None:
+            yield Piece(page.results)
+            return
+        if first != last:
+            here = last
+            yield Piece(page.results, here)
+            continue
+        yield Piece(page.results)
+        yield from drain(fetch, stream, last, key)
+        here = last + TICK if oldest_first else last - TICK
+        yield Piece([], here)
+        if (oldest_first and here > before) or (not oldest_first and after is not None and here < after):
+            return
+
+
+def drain(fetch: Fetch, stream: str, at: datetime, key: tuple[str, ...]) -> Iterator[Piece]:
+    """Read all rows of one timestamp, again and again until two readings hold the same keys.
+
+    Equal readings prove that no row left the timestamp in between, hence that none was skipped.
+
+    Raises:
+        UnexpectedAnswer: the rows kept changing, or the server's cursor runs in a circle.
+    """
+    previous: frozenset[object] | None = None
+    for _ in range(MOST_READINGS):
+        keys: set[object] = set()
+        for page in follow(fetch, stream, {"after": timestamp(at), "before": timestamp(at)}):
+            keys.update(_keys(page, key))
+            yield Piece(page.results)
+        if keys == previous:
+            return
+        previous = frozenset(keys)
+    raise UnexpectedAnswer(
+        f"{stream}: the rows of {timestamp(at)} changed during {MOST_READINGS} readings; sync again when the server is quieter."
+    )
+
+
+def follow(fetch: Fetch, stream: str, params: dict[str, str]) -> Iterator[Page]:
+    """Yield each page of a listing by its `next`, for listings that have no date to seek by.
+
+    Raises:
+        UnexpectedAnswer: `next` leads to a page that was read before.
+    """
+    seen: set[tuple[tuple[str, str], ...]] = set()
+    following: dict[str, str] | None = params
+    while following is not None:
+        mark = tuple(sorted(following.items()))
+        if mark in seen:
+            raise UnexpectedAnswer(
+                f"{stream}: the server's next page is one that was read already; more rows share a timestamp than it can list."
+            )
+        seen.add(mark)
+        page = fetch(following)
+        yield page
+        following = page.following
+
+
+def date_of(row: msgspec.Raw, on: str) -> datetime | None:
+    """The date `on` of a row; None if it has no readable one."""
+    try:
+        value = getattr(_decoder((on,)).decode(row), on)
+        return datetime.fromisoformat(value).astimezone(UTC) if isinstance(value, str) else None
+    except (msgspec.ValidationError, ValueError):
+        return None
+
+
+def _window(low: datetime | None, high: datetime | None, *, oldest_first: bool) -> dict[str, str]:
+    params = {}
+    if low is not None:
+        params["after"] = timestamp(low)
+    if high is not None:
+        params["before"] = timestamp(high)
+    if oldest_first:
+        params["reverse"] = "true"
+    return params
+
+
+def _edge_dates(page: Page, on: str) -> tuple[datetime, datetime] | None:
+    """Dates of the first and the last row that have a readable one."""
+    first = next((date for row in page.results if (date := date_of(row, on))), None)
+    last = next((date for row in reversed(page.results) if (date := date_of(row, on))), None)
+    return (first, last) if first and last else None
+
+
+def _check_order(
+    stream: str, on: str, first: datetime, last: datetime, low: datetime | None, high: datetime | None, *, oldest_first: bool
+) -> None:
+    earliest, latest = (first, last) if oldest_first else (last, first)
+    if earliest > latest:
+        raise UnexpectedAnswer(f"{stream}: the server does not sort by {on} as expected; nothing is read that way.")
+    if (low is not None and earliest < low) or (high is not None and latest > high):
+        raise UnexpectedAnswer(f"{stream}: the server ignores the filter on {on}; nothing is read that way.")
+
+
+def _keys(page: Page, key: tuple[str, ...]) -> Iterator[object]:
+    decoder = _decoder(key)
+    for row in page.results:
+        try:
+            yield msgspec.structs.astuple(decoder.decode(row))
+        except msgspec.ValidationError:
+            yield bytes(row)
+
+
+@lru_cache
+def _decoder(names: tuple[str, ...]) -> msgspec.json.Decoder[msgspec.Struct]:
+    """A decoder that reads only these keys of a row."""
+    fields = [(name, str | int | float | bool | None, None) for name in names]
+    return msgspec.json.Decoder(msgspec.defstruct("Named", fields))

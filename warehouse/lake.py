@@ -1,0 +1,242 @@
+"""Opens a lake: DuckLake with a SQLite catalog beside its Parquet files.
+
+    lake/catalog.sqlite   the catalog: tables, snapshots, small changes
+    lake/data/            Parquet files
+    lake/spool/           JSON lines on their way in
+    lake/locks/           one lock file per stream being synced
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import duckdb
+import tenacity
+
+from warehouse import schema
+from warehouse.errors import LakeBusy, LakeError, LakeNotFound, LakeUnwritable
+
+EXTENSIONS = ("ducklake", "sqlite_scanner")
+CATALOG_BUSY_MILLISECONDS = 60_000
+CONFLICT_ATTEMPTS = 20
+# Changes of up to this many rows stay in the catalog until they are flushed, so that small syncs leave no small files.
+INLINED_ROWS = 100
+
+T = TypeVar("T")
+
+
+class Lake:
+    """One open connection to a lake. Safe to use from several threads: work runs one piece at a time.
+
+    Use as a context manager; `Lake.create` makes the lake if there is none, `Lake.open` needs one.
+    """
+
+    def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._connection = connection
+        self._turn = threading.RLock()
+
+    @classmethod
+    def create(cls, path: Path, *, memory: str = "320MB", threads: int = 1) -> Self:
+        """Open the lake at `path` for writing; make it, and bring its tables up to this version, where needed.
+
+        `threads=1` because it costs the fewest CPU-seconds per row, and the network is slower than one thread.
+
+        Raises:
+            LakeUnwritable: path is a file, or cannot be written.
+            LakeIsNewer: a later version made it.
+        """
+        _make_folders(path)
+        lake = cls(path, _connect(path, read_only=False, memory=memory, threads=threads), read_only=False)
+        try:
+            schema.upgrade(lake)
+        except BaseException:
+            lake.close()
+            raise
+        return lake
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the lake at `path` for reading; other processes may write meanwhile.
+
+        Raises:
+            LakeNotFound: there is none.
+            LakeIsNewer: a later version made it.
+        """
+        if not (path / "catalog.sqlite").is_file():
+            raise LakeNotFound(f"There is no lake at {path}: run `rapidlake sync` first, or name another with --lake.")
+        lake = cls(path, _connect(path, read_only=True, memory=None, threads=None), read_only=True)
+        try:
+            schema.check_format(lake)
+        except BaseException:
+            lake.close()
+            raise
+        return lake
+
+    @property
+    def spool(self) -> Path:
+        """Folder for JSON lines that are not loaded yet."""
+        return self.path / "spool"
+
+    @property
+    def locks(self) -> Path:
+        """Folder of the lock files, one per stream being synced."""
+        return self.path / "locks"
+
+    @contextmanager
+    def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The DuckDB connection, for this thread alone while the block runs; its errors become ours."""
+        with self._turn:
+            try:
+                yield self._connection
+            except duckdb.Error as error:
+                raise explain(error, self.path) from error
+
+    @contextmanager
+    def raw_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The DuckDB connection, for this thread alone; its errors stay DuckDB's."""
+        with self._turn:
+            yield self._connection
+
+    def commit(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        """Run `work` in one transaction: all of it is in the lake afterwards, or nothing.
+
+        When another process commits to the same rows first, the whole of `work` runs again.
+
+        Raises:
+            LakeBusy: it lost the race `CONFLICT_ATTEMPTS` times.
+            LakeUnwritable: the disk is full or not writable.
+        """
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_lost_a_race),
+            wait=tenacity.wait_random_exponential(multiplier=0.05, max=5),
+            stop=tenacity.stop_after_attempt(CONFLICT_ATTEMPTS),
+            reraise=True,
+        )
+        try:
+            return retrying(self._commit_once, work)
+        except duckdb.Error as error:
+            raise explain(error, self.path) from error
+
+    def _commit_once(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        with self._turn:
+            self._connection.begin()
+            try:
+                result = work(self._connection)
+                self._connection.commit()
+            except BaseException:
+                _rollback(self._connection)
+                raise
+            return result
+
+    def rows(self, sql: str, parameters: list[object] | dict[str, object] | None = None) -> list[tuple[object, ...]]:
+        """All rows of a query."""
+        with self.connection() as connection:
+            return connection.execute(sql, parameters or []).fetchall()
+
+    def close(self) -> None:
+        """Give back the connection; an uncommitted transaction is undone."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def explain(error: duckdb.Error, path: Path) -> LakeError:
+    """The error of ours that tells a user what this DuckDB error means for the lake at `path`."""
+    text = str(error).splitlines()[0]
+    if re.search(r"No space left|disk is full|database or disk is full", str(error), re.IGNORECASE):
+        return LakeUnwritable(
+            f"The disk with the lake {path} is full: nothing of this batch was written; make room and sync again."
+        )
+    if re.search(r"readonly database|Permission denied|Cannot open file|unable to open database", str(error)):
+        return LakeUnwritable(f"The lake {path} cannot be written: check the owner and the permissions of the folder.")
+    if _lost_a_race(error):
+        return LakeBusy(f"The lake {path} is busy with other writers: nothing was lost; run the same command again.")
+    return LakeError(f"The lake {path} refused: {text}")
+
+
+def _lost_a_race(error: BaseException) -> bool:
+    """True for failures that the same transaction may not meet again."""
+    return isinstance(error, duckdb.Error) and bool(
+        re.search(r"database is locked|Transaction conflict|Failed to commit DuckLake transaction", str(error))
+        and not re.search(r"disk is full|readonly", str(error))
+    )
+
+
+def _rollback(connection: duckdb.DuckDBPyConnection) -> None:
+    try:
+        connection.rollback()
+    except duckdb.TransactionException:
+        pass  # a commit that failed has already ended the transaction
+
+
+def _make_folders(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise LakeUnwritable(f"The lake path {path} is a file: name a folder with --lake or RAPIDLAKE_LAKE.")
+    try:
+        for folder in (path, path / "data", path / "spool", path / "locks"):
+            folder.mkdir(parents=True, exist_ok=True)
+        probe = path / "spool" / ".writable"
+        probe.write_bytes(b"")
+        probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise LakeUnwritable(
+            f"The lake folder {path} cannot be written ({error.strerror}): choose another with --lake, or its permissions."
+        ) from error
+
+
+def _connect(path: Path, *, read_only: bool, memory: str | None, threads: int | None) -> duckdb.DuckDBPyConnection:
+    config: dict[str, str | bool | int | float | list[str]] = {}
+    if memory:
+        config["memory_limit"] = memory
+        config["temp_directory"] = str(path / "spool" / "overflow")
+    if threads:
+        config["threads"] = threads
+    connection = duckdb.connect(config=config)
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        for extension in EXTENSIONS:
+            connection.execute(f"LOAD '{_extension_file(extension)}'")
+        options = [
+            f"DATA_PATH {_text(str(path.resolve() / 'data'))}",
+            "OVERRIDE_DATA_PATH true",
+            f"META_BUSY_TIMEOUT {CATALOG_BUSY_MILLISECONDS}",
+            "READ_ONLY" if read_only else "META_JOURNAL_MODE 'WAL'",
+        ]
+        catalog = _text(f"ducklake:sqlite:{path.resolve() / 'catalog.sqlite'}")
+        for attempt in tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_lost_a_race),
+            wait=tenacity.wait_random_exponential(multiplier=0.05, max=2),
+            stop=tenacity.stop_after_attempt(CONFLICT_ATTEMPTS),
+            reraise=True,
+        ):
+            with attempt:
+                connection.execute(f"ATTACH {catalog} AS lake ({', '.join(options)})")
+        connection.execute("USE lake")
+    except duckdb.Error as error:
+        connection.close()
+        raise explain(error, path) from error
+    return connection
+
+
+def _extension_file(name: str) -> Path:
+    """Path of an extension inside its own PyPI wheel, so that no extension server is needed."""
+    package = resources.files(f"duckdb_extension_{name}")
+    return Path(str(package / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"))
+
+
+def _text(value: str) -> str:
+    """A SQL string literal."""
+    return "'" + value.replace("'", "''") + "'"

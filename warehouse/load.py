@@ -1,0 +1,356 @@
+"""Loads JSON lines into a table: one SELECT per stream, then one MERGE, both in DuckDB.
+
+    stage   JSON lines → a temporary table `batch`: typed, normalised, one row per key; the unreadable put aside
+    merge   batch → the table, rows that differ only, inside the caller's transaction
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import duckdb
+
+from warehouse.errors import LakeError
+
+# DuckDB's reader takes twice this much memory, in bytes, for its buffer; a longer row needs a larger one.
+ROW_BUFFER = 2 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Table:
+    """What loading must know of a stream's table.
+
+    key: columns that identify a row.
+    never_older: a column that never goes back; a row older by it than the one in the lake is not taken.
+    partitioned_by: the partition column, which never changes for a key.
+    kept: columns whose value stays when a later row has none.
+    """
+
+    name: str
+    key: tuple[str, ...]
+    never_older: str | None = None
+    partitioned_by: str | None = None
+    kept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A staged batch: rows as read, rows that could not be read and why, keys that the table has no column for."""
+
+    table: Table
+    rows: int
+    unreadable: int
+    reason: str | None
+    unknown_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a batch did to the table."""
+
+    new: int = 0
+    changed: int = 0
+    quarantined: int = 0
+
+
+def stage(
+    connection: duckdb.DuckDBPyConnection, table: Table, files: list[Path], *, longest: int = 0, tombstones: bool = False
+) -> Batch:
+    """Read JSON-lines files with the stream's SELECT into the temporary table `batch`.
+
+    `longest` is the length of the longest line in bytes, as far as it is known.
+    `tombstones=True` says that the rows are of the server's list of deleted ones: deleted_on becomes their modified_on.
+
+    Raises:
+        LakeError: a file is no JSON lines at all.
+    """
+    known = _prepare(connection, table.name)
+    _parse(connection, table, files, known, max(longest + 1, ROW_BUFFER))
+    columns = _columns(connection, "parsed_row")
+    keys = ", ".join(f'"{column}"' for column in table.key)
+    freshness = f'("{table.never_older}", line)' if table.never_older else "line"
+    gone = '"modified_on"' if tombstones else "NULL::TIMESTAMPTZ"
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE batch AS
+        SELECT {_list(columns)}, {gone} AS deleted_on, 'api' AS source, now() AS synced_on, extra
+        FROM parsed_row
+        WHERE line IN (SELECT max_by(line, {freshness}) FROM parsed_row WHERE unreadable IS NULL GROUP BY {keys})
+        """
+    )
+    counted = connection.execute("SELECT count(*), count(unreadable) FROM parsed_row").fetchone()
+    rows, unreadable = counted or (0, 0)
+    unknown = connection.execute(
+        "SELECT DISTINCT unnest(json_keys(extra)) AS key FROM parsed_row WHERE extra IS NOT NULL ORDER BY key"
+    ).fetchall()
+    reason = _reason(connection, table) if unreadable else None
+    return Batch(table, rows, unreadable, reason, tuple(key for (key,) in unknown))
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection, stream: str) -> list[str]:
+    """Make the macros and the stream's record type; return the keys that the type knows."""
+    if not connection.execute("SELECT count(*) FROM duckdb_functions() WHERE function_name = 'urn_scheme'").fetchone() == (1,):
+        connection.execute(_sql("macros.sql"))
+    connection.execute(_statements(stream)[0])
+    described = connection.execute(f'DESCRIBE SELECT unnest(NULL::"{stream}_record")').fetchall()
+    return [name for name, *_ in described]
+
+
+def _parse(
+    connection: duckdb.DuckDBPyConnection, table: Table, files: list[Path], known: list[str], row_buffer: int
+) -> None:
+    """JSON lines → `parsed_row`: the stream's columns, line, extra, and the JSON where it could not be read."""
+    record = f'"{table.name}_record"'
+    missing_key = " OR ".join(f'row."{column}" IS NULL' for column in (*table.key, *_partition(table)))
+    # Without this setting DuckDB 1.5 moves casts out of the SELECT's TRY, and one bad value fails the whole batch.
+    connection.execute("SET disabled_optimizers = 'unused_columns'")
+    try:
+        connection.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE parsed AS
+            WITH lines AS (
+                SELECT
+                    row_number() OVER () AS line,
+                    json,
+                    TRY_CAST(json AS {record}) AS record,
+                    list_filter(json_keys(json), lambda key: NOT list_contains($known, key)) AS unknown
+                FROM read_json_objects($files, format = 'newline_delimited', maximum_object_size = {row_buffer})
+            ),
+            records AS (
+                SELECT
+                    line,
+                    json,
+                    record,
+                    CASE WHEN len(unknown) > 0 THEN
+                        to_json(map_from_entries(list_transform(unknown, lambda key: struct_pack(
+                            key := key,
+                            value := json_extract(json, '/' || replace(replace(key, '~', '~0'), '/', '~1'))
+                        ))))
+                    END AS extra
+                FROM lines
+            ),
+            selected AS (
+                {_statements(table.name)[1]}
+            )
+            SELECT
+                row,
+                line,
+                extra,
+                CASE WHEN row IS NULL OR {missing_key} THEN json END AS unreadable,
+                CASE WHEN line = 1 THEN json_keys(json) END AS keys
+            FROM selected
+            """,
+            {"known": known, "files": [str(file) for file in files]},
+        )
+    except duckdb.InvalidInputException as error:
+        raise LakeError(f"{table.name}: the server's answer is not JSON ({str(error).splitlines()[0]}): sync again.") from error
+    finally:
+        connection.execute("RESET disabled_optimizers")
+    connection.execute("CREATE OR REPLACE TEMP VIEW parsed_row AS SELECT unnest(row), line, extra, unreadable FROM parsed")
+
+
+def merge(connection: duckdb.DuckDBPyConnection, batch: Batch, *, tombstones: bool = False) -> Loaded:
+    """Write what `batch` brings into its table, and its unreadable rows into `_quarantine`.
+
+    Runs inside the caller's transaction. A row equal to the one in the lake is not written.
+    Tombstones only mark: the values last seen of a deleted row stay.
+    """
+    table = batch.table
+    quarantined = _quarantine(connection, batch) if batch.unreadable else 0
+    _note_drift(connection, batch)
+    columns = _columns(connection, "batch")
+    matched = _matching(connection, table)
+    _compare(connection, table, columns, matched, tombstones=tombstones)
+    counted = connection.execute("SELECT count(*) FILTER (is_new), count(*) FROM changed").fetchone()
+    new, total = counted or (0, 0)
+    if new == total and new:
+        connection.execute(f'INSERT INTO "{table.name}" ({_list(columns)}) SELECT {_list(columns)} FROM changed')
+    elif total:
+        updates = ", ".join(f'"{column}" = incoming."{column}"' for column in columns if column not in table.key)
+        values = ", ".join(f'incoming."{column}"' for column in columns)
+        connection.execute(
+            f"""
+            MERGE INTO "{table.name}" AS stored USING changed AS incoming ON {matched}
+            WHEN MATCHED THEN UPDATE SET {updates}
+            WHEN NOT MATCHED THEN INSERT ({_list(columns)}) VALUES ({values})
+            """
+        )
+    return Loaded(new, total - new, quarantined)
+
+
+def forget_batch(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give back the memory of the last batch."""
+    for table in ("changed", "batch", "parsed"):
+        connection.execute(f"DROP TABLE IF EXISTS temp.{table} CASCADE")
+
+
+def _matching(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
+    """The join condition of stored and incoming rows; on partitioned tables it reads only the partitions concerned."""
+    same_key = " AND ".join(f'stored."{column}" = incoming."{column}"' for column in table.key)
+    for column in _partition(table):
+        bounds = connection.execute(f'SELECT min("{column}")::VARCHAR, max("{column}")::VARCHAR FROM batch').fetchone()
+        if bounds and bounds[0]:
+            same_key += f""" AND stored."{column}" BETWEEN '{bounds[0]}'::TIMESTAMPTZ AND '{bounds[1]}'::TIMESTAMPTZ"""
+    return same_key
+
+
+def _compare(
+    connection: duckdb.DuckDBPyConnection, table: Table, columns: list[str], matched: str, *, tombstones: bool
+) -> None:
+    """Make `changed`: the rows of `batch` that the table lacks or holds with other values, as they should be."""
+    marks = ("deleted_on", "modified_on", "source", "synced_on")
+    kept = [column for column in columns if column not in marks] if tombstones else list(table.kept)
+    final = ", ".join(
+        f'CASE WHEN stored."{table.key[0]}" IS NULL THEN incoming."{column}" ELSE stored."{column}" END AS "{column}"'
+        if tombstones and column in kept
+        else f'coalesce(incoming."{column}", stored."{column}") AS "{column}"'
+        if column in kept
+        else f'incoming."{column}"'
+        for column in columns
+    )
+    compared = [column for column in columns if column not in ("source", "synced_on", *kept)]
+    differs = " OR ".join(
+        [f'stored."{column}" IS DISTINCT FROM incoming."{column}"' for column in compared]
+        + [f'(incoming."{column}" IS NOT NULL AND stored."{column}" IS DISTINCT FROM incoming."{column}")' for column in kept if not tombstones]
+    )
+    newer = f' AND stored."{table.never_older}" <= incoming."{table.never_older}"' if table.never_older else ""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE changed AS
+        SELECT {final}, stored."{table.key[0]}" IS NULL AS is_new
+        FROM batch AS incoming
+        LEFT JOIN "{table.name}" AS stored ON {matched}
+        WHERE stored."{table.key[0]}" IS NULL OR (({differs}){newer})
+        """
+    )
+
+
+def _quarantine(connection: duckdb.DuckDBPyConnection, batch: Batch) -> int:
+    """Put the unreadable rows aside, each once; return how many are new there."""
+    names = {"stream": batch.table.name}
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE refused AS
+        SELECT md5(unreadable) AS digest, any_value(unreadable) AS record
+        FROM parsed_row
+        WHERE unreadable IS NOT NULL
+        GROUP BY digest
+        HAVING digest NOT IN (SELECT digest FROM _quarantine WHERE stream = $stream)
+        """,
+        names,
+    )
+    connection.execute(
+        """
+        INSERT INTO _quarantine (stream, digest, reason, record, source, seen_on)
+        SELECT $stream, digest, $reason, record, 'api', now() FROM refused
+        """,
+        {**names, "reason": batch.reason},
+    )
+    found = connection.execute("SELECT count(*) FROM refused").fetchone()
+    return found[0] if found else 0
+
+
+def _reason(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
+    """What DuckDB says of the first unreadable row when it is read without TRY."""
+    select = _statements(table.name)[1].replace("TRY(", "(", 1)
+    records = f"""
+        WITH records AS (
+            SELECT 1 AS line, json, TRY_CAST(json AS "{table.name}_record") AS record, NULL::JSON AS extra
+            FROM (SELECT unreadable::JSON AS json FROM parsed_row WHERE unreadable IS NOT NULL ORDER BY line LIMIT 1)
+        )
+    """
+    try:
+        connection.execute(f"{records} {select}").fetchall()
+    except duckdb.ConversionException as error:
+        return str(error).splitlines()[0].removeprefix("Conversion Error: ")
+    return f"{' or '.join((*table.key, *_partition(table)))} is missing"
+
+
+def _note_drift(connection: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+    """Remember keys that have no column, and columns whose key the first row does not have."""
+    connection.execute(
+        """
+        INSERT INTO _drift (stream, key, kind, first_seen_on)
+        SELECT $stream, key, kind, now()
+        FROM (
+            SELECT unnest($unknown::VARCHAR[]) AS key, 'unknown' AS kind
+            UNION ALL
+            SELECT unnest(list_filter($known::VARCHAR[], lambda key: NOT list_contains(keys, key))), 'missing'
+            FROM parsed
+            WHERE line = 1 AND unreadable IS NULL
+        )
+        ANTI JOIN (SELECT key, kind FROM _drift WHERE stream = $stream) USING (key, kind)
+        """,
+        {
+            "stream": batch.table.name,
+            "unknown": list(batch.unknown_keys),
+            "known": _columns_of_record(connection, batch.table.name),
+        },
+    )
+
+
+def missing_keys(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
+    """How many rows of the table, not marked deleted, were not seen by the reading that `remember_keys` followed."""
+    found = connection.execute(f"SELECT count(*) FROM ({_unseen(table)})").fetchone()
+    return found[0] if found else 0
+
+
+def remember_keys(connection: duckdb.DuckDBPyConnection, table: Table, *, fresh: bool) -> None:
+    """Note the keys of `batch` as seen by a reading of everything; `fresh` begins a new reading."""
+    keys = _list(list(table.key))
+    if fresh:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {_seen(table)} AS SELECT {keys} FROM batch")
+    else:
+        connection.execute(f"INSERT INTO {_seen(table)} SELECT {keys} FROM batch")
+
+
+def mark_deleted(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
+    """Set deleted_on for the rows that were not seen; return how many. Runs inside the caller's transaction."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE unseen AS {_unseen(table)}")
+    matched = " AND ".join(f'stored."{column}" = unseen."{column}"' for column in table.key)
+    found = connection.execute("SELECT count(*) FROM unseen").fetchone()
+    if found and found[0]:
+        connection.execute(
+            f"""
+            MERGE INTO "{table.name}" AS stored USING unseen ON {matched}
+            WHEN MATCHED THEN UPDATE SET deleted_on = now(), synced_on = now()
+            """
+        )
+    return found[0] if found else 0
+
+
+def _unseen(table: Table) -> str:
+    keys = _list(list(table.key))
+    return f'SELECT {keys} FROM "{table.name}" WHERE deleted_on IS NULL EXCEPT SELECT {keys} FROM {_seen(table)}'
+
+
+def _seen(table: Table) -> str:
+    return f'"seen {table.name}"'
+
+
+def _partition(table: Table) -> tuple[str, ...]:
+    return (table.partitioned_by,) if table.partitioned_by else ()
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
+    described = connection.execute(f"DESCRIBE {relation}").fetchall()
+    return [name for name, *_ in described if name not in ("line", "extra", "unreadable") or (relation == "batch" and name == "extra")]
+
+
+def _columns_of_record(connection: duckdb.DuckDBPyConnection, stream: str) -> list[str]:
+    return [name for name, *_ in connection.execute(f'DESCRIBE SELECT unnest(NULL::"{stream}_record")').fetchall()]
+
+
+def _list(columns: list[str]) -> str:
+    return ", ".join(f'"{column}"' for column in columns)
+
+
+def _statements(stream: str) -> list[str]:
+    """The two statements of a stream's file: its record type, and its SELECT."""
+    return [statement.query.strip().rstrip(";") for statement in duckdb.extract_statements(_sql(f"rows/{stream}.sql"))]
+
+
+def _sql(name: str) -> str:
+    return (resources.files("warehouse") / name).read_text(encoding="utf-8")

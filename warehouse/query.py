@@ -1,0 +1,87 @@
+"""Answers a user's SQL: as a table on the terminal, or as CSV, JSON or Parquet in a file or on standard output."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import duckdb
+
+from warehouse.errors import QueryError
+from warehouse.lake import Lake
+
+COPY_OPTIONS = {
+    "csv": "FORMAT csv, HEADER true",
+    "json": "FORMAT json",
+    "parquet": "FORMAT parquet, COMPRESSION zstd",
+}
+SHOWN_ROWS = 200
+
+
+def answer(lake: Lake, query: str, *, format: str | None = None, output: Path | None = None) -> None:
+    """Run one SELECT and write its rows.
+
+    Raises:
+        QueryError: the SQL is wrong, is not one query, or the file cannot be written.
+    """
+    kind = format or (output.suffix.lstrip(".").lower() if output else "table")
+    if kind not in ("table", *COPY_OPTIONS):
+        raise QueryError(f"{output} names no format: end it with .csv, .json or .parquet, or give --format.")
+    if kind == "parquet" and output is None:
+        raise QueryError("Parquet is for files, not for the terminal: name one with -o FILE.")
+    statement = _one_query(query)
+    try:
+        if kind == "table":
+            _show(lake, statement, output)
+        elif output:
+            _copy(lake, statement, kind, output)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / "answer"
+                _copy(lake, statement, kind, file)
+                with file.open("rb") as rows:
+                    shutil.copyfileobj(rows, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
+    except OSError as error:
+        raise QueryError(f"{output or 'standard output'} cannot be written ({error.strerror}): choose another place.") from None
+
+
+def _one_query(query: str) -> str:
+    try:
+        statements = duckdb.extract_statements(query)
+    except duckdb.Error as error:
+        raise QueryError(_sentence(error)) from None
+    if len(statements) != 1:
+        raise QueryError("Give one SQL query: there is " + ("none." if not statements else f"more than one ({len(statements)})."))
+    return statements[0].query.strip().rstrip(";")
+
+
+def _show(lake: Lake, statement: str, output: Path | None) -> None:
+    with lake.raw_connection() as connection:
+        try:
+            relation = connection.sql(statement)
+            if relation is None:
+                raise QueryError("That is no query: the lake is open for reading only; try SELECT ...")
+            width = shutil.get_terminal_size((160, 24)).columns
+            if output:
+                output.write_text(str(relation) + "\n", encoding="utf-8")
+            else:
+                relation.show(max_width=width, max_rows=SHOWN_ROWS)
+        except duckdb.Error as error:
+            raise QueryError(_sentence(error)) from None
+
+
+def _copy(lake: Lake, statement: str, kind: str, file: Path) -> None:
+    target = str(file).replace("'", "''")
+    with lake.raw_connection() as connection:
+        try:
+            connection.execute(f"COPY (FROM ({statement})) TO '{target}' ({COPY_OPTIONS[kind]})")
+        except duckdb.Error as error:
+            raise QueryError(_sentence(error)) from None
+
+
+def _sentence(error: duckdb.Error) -> str:
+    """DuckDB's message without what only a programmer wants; it points at the place in the query."""
+    return str(error).strip()

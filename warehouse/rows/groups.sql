@@ -1,0 +1,22 @@
+-- One group of contacts as the API writes it. Leaves are text here and get their type below: a value that does not fit its
+-- type makes the row unreadable, and it goes to _quarantine.
+CREATE OR REPLACE TEMP TYPE groups_record AS STRUCT (
+    uuid VARCHAR,
+    name VARCHAR,
+    query VARCHAR,
+    status VARCHAR,
+    system VARCHAR,
+    count VARCHAR
+);
+
+SELECT
+    TRY(STRUCT_PACK(
+        uuid := record.uuid::UUID,
+        name := record.name,
+        query := record.query,
+        status := record.status,
+        system := record.system::BOOLEAN,
+        count := record.count::BIGINT
+    )) AS row,
+    records.* EXCLUDE (record)
+FROM records;

@@ -1,0 +1,154 @@
+"""Creates the tables of a lake from the `.sql` files, and adds what a later version of them brings.
+
+The files are the one description of the tables. They run in an empty database in memory, and the lake is compared
+with the result: DuckDB reads the SQL, no code of ours does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import TYPE_CHECKING
+
+import duckdb
+from filelock import FileLock
+
+from warehouse.errors import LakeIsNewer
+
+if TYPE_CHECKING:
+    from warehouse.lake import Lake
+
+# Grows when a lake of this version can no longer be read by the one before it.
+FORMAT = 1
+
+# What every stream's table has beside the columns of its own file.
+COMMON_COLUMNS = {
+    "deleted_on": ("TIMESTAMPTZ", "When the server was first seen to have this row no longer (UTC); null while it has it."),
+    "source": ("VARCHAR", "Where the latest state of the row was read: api or archive."),
+    "synced_on": ("TIMESTAMPTZ", "When Rapidlake last wrote this row (UTC); unchanged rows are not written again."),
+    "extra": ("JSON", "Keys the server sent that this version of Rapidlake has no column for; null if none."),
+}
+
+
+def table_files() -> Iterator[Traversable]:
+    """The `.sql` files of the streams' tables, by name."""
+    yield from sorted(
+        (file for file in (resources.files("warehouse") / "tables").iterdir() if file.name.endswith(".sql")),
+        key=lambda file: file.name,
+    )
+
+
+def check_format(lake: Lake) -> None:
+    """Refuse a lake of a later format.
+
+    Raises:
+        LakeIsNewer: this version does not know the lake's format.
+    """
+    known = lake.rows("SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = '_lake'")
+    if not known[0][0]:
+        return
+    found = lake.rows("SELECT max(format) FROM _lake")[0][0]
+    if isinstance(found, int) and found > FORMAT:
+        raise LakeIsNewer(
+            f"The lake {lake.path} has format {found}, this version knows {FORMAT}: upgrade rapidlake (pip install -U rapidlake)."
+        )
+
+
+def upgrade(lake: Lake) -> None:
+    """Bring the lake's tables to this version: new tables, new columns, new comments; nothing is ever dropped."""
+    with FileLock(lake.locks / "schema.lock"):
+        check_format(lake)
+        fingerprint = _fingerprint()
+        if _stored_fingerprint(lake) == fingerprint:
+            return
+        with _declared() as declared:
+            lake.commit(lambda connection: _bring_up(connection, declared, fingerprint))
+
+
+def _stored_fingerprint(lake: Lake) -> str | None:
+    exists = lake.rows("SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = '_lake'")[0][0]
+    if not exists:
+        return None
+    row = lake.rows("SELECT schema_fingerprint FROM _lake")
+    return str(row[0][0]) if row else None
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256(repr((FORMAT, COMMON_COLUMNS)).encode())
+    for file in table_files():
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _statements(file: Traversable) -> list[str]:
+    return [statement.query.strip() for statement in duckdb.extract_statements(file.read_text(encoding="utf-8"))]
+
+
+def _is_partitioning(statement: str) -> bool:
+    return "SET PARTITIONED BY" in statement.upper()
+
+
+def _declared() -> duckdb.DuckDBPyConnection:
+    """An empty database in memory with all tables as the files declare them."""
+    connection = duckdb.connect()
+    for file in table_files():
+        for statement in _statements(file):
+            if not _is_partitioning(statement):  # plain DuckDB does not know it
+                connection.execute(statement)
+    for (table,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+        if not table.startswith("_"):
+            for column, (kind, comment) in COMMON_COLUMNS.items():
+                connection.execute(f'ALTER TABLE "{table}" ADD COLUMN "{column}" {kind}')
+                connection.execute(f'COMMENT ON COLUMN "{table}"."{column}" IS {_text(comment)}')
+    return connection
+
+
+def _bring_up(lake: duckdb.DuckDBPyConnection, declared: duckdb.DuckDBPyConnection, fingerprint: str) -> None:
+    have = _columns(lake, "lake")
+    for table, columns in _columns(declared, "memory").items():
+        if table not in have:
+            definitions = ", ".join(f'"{name}" {kind}{null}' for name, (kind, null, _) in columns.items())
+            lake.execute(f'CREATE TABLE "{table}" ({definitions})')
+        for name, (kind, _, comment) in columns.items():
+            known = have.get(table, {})
+            if known and name not in known:
+                lake.execute(f'ALTER TABLE "{table}" ADD COLUMN "{name}" {kind}')
+            if comment and (name not in known or known[name][2] != comment):
+                lake.execute(f'COMMENT ON COLUMN "{table}"."{name}" IS {_text(comment)}')
+    for table, comment in declared.execute("SELECT table_name, comment FROM duckdb_tables()").fetchall():
+        if comment:
+            lake.execute(f'COMMENT ON TABLE "{table}" IS {_text(comment)}')
+    for file in table_files():
+        for statement in filter(_is_partitioning, _statements(file)):
+            if statement.split()[2] not in have:  # ALTER TABLE <name> SET PARTITIONED BY ...
+                lake.execute(statement)
+    if have.get("_lake"):
+        lake.execute("UPDATE _lake SET format = ?, schema_fingerprint = ?", [FORMAT, fingerprint])
+    else:
+        lake.execute(
+            "INSERT INTO _lake (format, schema_fingerprint, created_on) VALUES (?, ?, now())", [FORMAT, fingerprint]
+        )
+
+
+def _columns(
+    connection: duckdb.DuckDBPyConnection, database: str
+) -> dict[str, dict[str, tuple[str, str, str | None]]]:
+    """Table → column → (type, NOT NULL or empty, comment)."""
+    found: dict[str, dict[str, tuple[str, str, str | None]]] = {}
+    for table, column, kind, nullable, comment in connection.execute(
+        """
+        SELECT table_name, column_name, data_type, is_nullable, comment
+        FROM duckdb_columns()
+        WHERE database_name = ?
+        ORDER BY table_name, column_index
+        """,
+        [database],
+    ).fetchall():
+        found.setdefault(table, {})[column] = (kind, "" if nullable else " NOT NULL", comment)
+    return found
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

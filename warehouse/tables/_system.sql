@@ -1,0 +1,103 @@
+-- What Rapidlake keeps about the lake itself. Tables that start with an underscore are its own.
+CREATE TABLE _lake (
+    format INTEGER NOT NULL,
+    schema_fingerprint VARCHAR NOT NULL,
+    workspace_uuid UUID,
+    workspace_name VARCHAR,
+    url VARCHAR,
+    created_on TIMESTAMPTZ NOT NULL
+);
+
+COMMENT ON TABLE _lake IS 'One row: what made this lake, and whose data is in it.';
+COMMENT ON COLUMN _lake.format IS 'Format of the lake; a version of Rapidlake refuses lakes of a later format.';
+COMMENT ON COLUMN _lake.schema_fingerprint IS 'Digest of the table definitions that were last applied.';
+COMMENT ON COLUMN _lake.workspace_uuid IS 'Workspace the rows come from; null before the first sync.';
+COMMENT ON COLUMN _lake.workspace_name IS 'Name of that workspace when it was last seen.';
+COMMENT ON COLUMN _lake.url IS 'Server the workspace is on.';
+COMMENT ON COLUMN _lake.created_on IS 'When the lake was made (UTC).';
+
+CREATE TABLE _cursor (
+    stream VARCHAR NOT NULL,
+    feed VARCHAR NOT NULL,
+    watermark TIMESTAMPTZ,
+    complete_from TIMESTAMPTZ,
+    walk_after TIMESTAMPTZ,
+    walk_before TIMESTAMPTZ,
+    place TIMESTAMPTZ,
+    updated_on TIMESTAMPTZ NOT NULL
+);
+
+COMMENT ON TABLE _cursor IS 'How far each stream is read. Changes in the same transaction as the rows it speaks of.';
+COMMENT ON COLUMN _cursor.stream IS 'Stream, named after its table.';
+COMMENT ON COLUMN _cursor.feed IS 'rows: what the stream lists; deleted: its list of deleted rows; whole: last reading of everything; revisit ...: last reading of a recent window again.';
+COMMENT ON COLUMN _cursor.watermark IS 'Everything up to this time has been read and committed (UTC).';
+COMMENT ON COLUMN _cursor.complete_from IS 'Everything from this time on has been read (UTC); null if from the beginning.';
+COMMENT ON COLUMN _cursor.walk_after IS 'Start of the window that is being read (UTC); null if from the beginning, or if no walk is open.';
+COMMENT ON COLUMN _cursor.walk_before IS 'End of the window that is being read (UTC); null if no walk is open.';
+COMMENT ON COLUMN _cursor.place IS 'Where the open walk goes on (UTC); null if no walk is open.';
+COMMENT ON COLUMN _cursor.updated_on IS 'When this row was last written (UTC).';
+
+CREATE TABLE _sync (
+    run UUID NOT NULL,
+    stream VARCHAR NOT NULL,
+    started_on TIMESTAMPTZ NOT NULL,
+    seconds DOUBLE NOT NULL,
+    requests BIGINT NOT NULL,
+    pages BIGINT NOT NULL,
+    bytes BIGINT NOT NULL,
+    rows_read BIGINT NOT NULL,
+    rows_new BIGINT NOT NULL,
+    rows_changed BIGINT NOT NULL,
+    rows_deleted BIGINT NOT NULL,
+    rows_quarantined BIGINT NOT NULL,
+    waited_seconds DOUBLE NOT NULL,
+    outcome VARCHAR NOT NULL,
+    message VARCHAR
+);
+
+COMMENT ON TABLE _sync IS 'One row per stream and run of a sync.';
+COMMENT ON COLUMN _sync.run IS 'The run; one call of sync.';
+COMMENT ON COLUMN _sync.stream IS 'Stream, named after its table.';
+COMMENT ON COLUMN _sync.started_on IS 'When its turn came (UTC).';
+COMMENT ON COLUMN _sync.seconds IS 'How long it took, waits included.';
+COMMENT ON COLUMN _sync.requests IS 'Requests sent, retries included.';
+COMMENT ON COLUMN _sync.pages IS 'Pages received.';
+COMMENT ON COLUMN _sync.bytes IS 'Bytes of the pages, unpacked.';
+COMMENT ON COLUMN _sync.rows_read IS 'Rows received; rows at the edge of two pages count twice.';
+COMMENT ON COLUMN _sync.rows_new IS 'Rows the lake did not have.';
+COMMENT ON COLUMN _sync.rows_changed IS 'Rows written again because a value differed.';
+COMMENT ON COLUMN _sync.rows_deleted IS 'Rows newly marked as deleted.';
+COMMENT ON COLUMN _sync.rows_quarantined IS 'Rows newly put aside as unreadable.';
+COMMENT ON COLUMN _sync.waited_seconds IS 'Seconds spent waiting for the rate limit.';
+COMMENT ON COLUMN _sync.outcome IS 'done, not offered, skipped, stopped, suspicious or failed.';
+COMMENT ON COLUMN _sync.message IS 'What happened and what to do; null if there is nothing to say.';
+
+CREATE TABLE _quarantine (
+    stream VARCHAR NOT NULL,
+    digest VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,
+    record VARCHAR NOT NULL,
+    source VARCHAR NOT NULL,
+    seen_on TIMESTAMPTZ NOT NULL
+);
+
+COMMENT ON TABLE _quarantine IS 'Rows that could not be read, whole, with the reason: nothing is lost, nothing is guessed.';
+COMMENT ON COLUMN _quarantine.stream IS 'Stream the row came from.';
+COMMENT ON COLUMN _quarantine.digest IS 'MD5 of the record, so that a row read again stands here once.';
+COMMENT ON COLUMN _quarantine.reason IS 'What does not fit.';
+COMMENT ON COLUMN _quarantine.record IS 'The row as the server sent it.';
+COMMENT ON COLUMN _quarantine.source IS 'api or archive.';
+COMMENT ON COLUMN _quarantine.seen_on IS 'When it was first read (UTC).';
+
+CREATE TABLE _drift (
+    stream VARCHAR NOT NULL,
+    key VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    first_seen_on TIMESTAMPTZ NOT NULL
+);
+
+COMMENT ON TABLE _drift IS 'Where the server and this version of Rapidlake differ in the keys of a row.';
+COMMENT ON COLUMN _drift.stream IS 'Stream the key belongs to.';
+COMMENT ON COLUMN _drift.key IS 'The key in the JSON of a row.';
+COMMENT ON COLUMN _drift.kind IS 'unknown: sent, has no column, is kept in extra. missing: has a column, was not sent by this server.';
+COMMENT ON COLUMN _drift.first_seen_on IS 'When this was first noticed (UTC).';
