@@ -1,6 +1,6 @@
 """Loads JSON lines into a table: one SELECT per stream, then one MERGE, both in DuckDB.
 
-    stage   JSON lines → a temporary table `batch`: typed, normalised, one row per key; the unreadable put aside
+    stage   JSON lines → a temporary view `batch`: typed, normalised, one row per key; the unreadable put aside
     merge   batch → the table, rows that differ only, inside the caller's transaction
 """
 
@@ -58,7 +58,7 @@ class Loaded:
 def stage(
     connection: duckdb.DuckDBPyConnection, table: Table, files: list[Path], *, longest: int = 0, tombstones: bool = False
 ) -> Batch:
-    """Read JSON-lines files with the stream's SELECT into the temporary table `batch`.
+    """Read JSON-lines files with the stream's SELECT into the temporary view `batch`.
 
     `longest` is the length of the longest line in bytes, as far as it is known.
     `tombstones=True` says that the rows are of the server's list of deleted ones: deleted_on becomes their modified_on.
@@ -74,10 +74,16 @@ def stage(
     gone = '"modified_on"' if tombstones else "NULL::TIMESTAMPTZ"
     connection.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE batch AS
+        CREATE OR REPLACE TEMP TABLE winners AS
+        SELECT max_by(line, {freshness}) AS line FROM parsed_row WHERE unreadable IS NULL GROUP BY {keys}
+        """
+    )
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP VIEW batch AS
         SELECT {_list(columns)}, {gone} AS deleted_on, 'api' AS source, now() AS synced_on, extra
         FROM parsed_row
-        WHERE line IN (SELECT max_by(line, {freshness}) FROM parsed_row WHERE unreadable IS NULL GROUP BY {keys})
+        WHERE line IN (SELECT line FROM winners)
         """
     )
     counted = connection.execute("SELECT count(*), count(unreadable) FROM parsed_row").fetchone()
@@ -182,8 +188,7 @@ def merge(connection: duckdb.DuckDBPyConnection, batch: Batch, *, tombstones: bo
 
 def forget_batch(connection: duckdb.DuckDBPyConnection) -> None:
     """Give back the memory of the last batch."""
-    for table in ("changed", "batch", "parsed"):
-        connection.execute(f"DROP TABLE IF EXISTS temp.{table} CASCADE")
+    connection.execute("DROP TABLE IF EXISTS changed; DROP TABLE IF EXISTS winners; DROP TABLE IF EXISTS parsed")
 
 
 def _matching(connection: duckdb.DuckDBPyConnection, table: Table) -> str:

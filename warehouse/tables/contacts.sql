@@ -18,23 +18,22 @@ CREATE TABLE contacts (
     stopped BOOLEAN
 );
 
-COMMENT ON TABLE contacts IS
-    'People that the workspace talks to: one row per contact, in its latest state. Deleted contacts stay, emptied.';
+COMMENT ON TABLE contacts IS 'People that the workspace talks to: one row per contact, in its latest state. Deleted ones stay.';
 COMMENT ON COLUMN contacts.uuid IS 'UUID of the contact; the key.';
-COMMENT ON COLUMN contacts.name IS 'Name of the contact; null if it has none, or it is deleted.';
+COMMENT ON COLUMN contacts.name IS 'Name of the contact; null if it has none.';
 COMMENT ON COLUMN contacts.ref IS
     'Short code that stands for the contact in anonymous workspaces of newer servers; null otherwise.';
 COMMENT ON COLUMN contacts.anon_display IS
     'Code shown for the contact in anonymous workspaces: the number of the contact on older servers, ref on newer; else null.';
-COMMENT ON COLUMN contacts.status IS 'active, blocked, stopped or archived; null if the contact is deleted.';
-COMMENT ON COLUMN contacts.language IS 'Language of the contact (ISO 639-3); null if unknown, or the contact is deleted.';
+COMMENT ON COLUMN contacts.status IS
+    'active, blocked, stopped or archived; null if the contact was deleted before it was first read.';
+COMMENT ON COLUMN contacts.language IS 'Language of the contact (ISO 639-3); null if unknown.';
 COMMENT ON COLUMN contacts.urns IS
-    'Addresses, the one to use first: the URN and its parts. Masked as ******** in anonymous workspaces; empty if deleted.';
-COMMENT ON COLUMN contacts.groups IS 'Groups the contact is in, each with groups.uuid and its name; empty if it is deleted.';
+    'Addresses, the one to use first: the URN and its parts. In anonymous workspaces the path is ********.';
+COMMENT ON COLUMN contacts.groups IS 'Groups the contact is in, each with groups.uuid and its name.';
 COMMENT ON COLUMN contacts.notes IS
     'Last notes on the contact, at most five: text, when it was written (UTC) and by whom; null on older servers.';
-COMMENT ON COLUMN contacts.fields IS
-    'Values of the custom fields by fields.key, all as text; null where the contact has none; empty if it is deleted.';
+COMMENT ON COLUMN contacts.fields IS 'Values of the custom fields by fields.key, all as text; null where the contact has none.';
 COMMENT ON COLUMN contacts.flow_uuid IS 'flows.uuid of the flow the contact is in; null if in none.';
 COMMENT ON COLUMN contacts.flow_name IS 'Name of that flow when the contact was read.';
 COMMENT ON COLUMN contacts.created_on IS 'When the contact was created (UTC).';
@@ -42,5 +41,5 @@ COMMENT ON COLUMN contacts.modified_on IS
     'When the server last changed the contact (UTC); of a deleted one, when it was deleted.';
 COMMENT ON COLUMN contacts.last_seen_on IS
     'When the contact last wrote, called or was otherwise heard from (UTC); null if never.';
-COMMENT ON COLUMN contacts.blocked IS 'True if status is blocked; null if the contact is deleted. Deprecated by the API.';
-COMMENT ON COLUMN contacts.stopped IS 'True if status is stopped; null if the contact is deleted. Deprecated by the API.';
+COMMENT ON COLUMN contacts.blocked IS 'True if status is blocked; null where status is. Deprecated by the API.';
+COMMENT ON COLUMN contacts.stopped IS 'True if status is stopped; null where status is. Deprecated by the API.';
