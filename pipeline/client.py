@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -37,6 +37,8 @@ TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 # A 429 without Retry-After: the server's limit was lowered below what it already counted.
 THROTTLED_PAUSE, LONGEST_THROTTLED_PAUSE = 60.0, 900.0
+
+AGREEING_CLOCKS = timedelta(seconds=2)
 
 Params = Mapping[str, str | Sequence[str]]
 T = TypeVar("T")
@@ -137,11 +139,13 @@ class Client:
         return self._get(path, params, scope, listener or Listener(), self._as_document)
 
     def now(self) -> datetime:
-        """The server's clock (UTC), to the second; this machine's before the first answer."""
+        """The server's clock (UTC). It tells whole seconds only, so this machine's is used where the two agree."""
+        here = datetime.now(UTC)
         if self._server_clock is None:
-            return datetime.now(UTC)
+            return here
         at, seen = self._server_clock
-        return datetime.fromtimestamp(at.timestamp() + time.monotonic() - seen, UTC)
+        there = at + timedelta(seconds=time.monotonic() - seen)
+        return here if abs(here - there) <= AGREEING_CLOCKS else there
 
     def close(self) -> None:
         """Close the connections."""
@@ -237,7 +241,7 @@ class _Failing:
         self._patience = patience
         self._first_failure: float | None = None
         self._refusals = 0
-        self._backoff = tenacity.wait_exponential_jitter(initial=FIRST_PAUSE, max=LONGEST_PAUSE, jitter=FIRST_PAUSE)
+        self._backoff = tenacity.wait_exponential_jitter(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE, jitter=FIRST_PAUSE)
         self.throttled = False
 
     def pause(self, state: tenacity.RetryCallState) -> float:

@@ -7,6 +7,7 @@
     RAPIDLAKE_SHARE                part of that to use (default: 0.8); the rest is left to other integrations
     RAPIDLAKE_LAG                  seconds before now where a sync ends (default: 60)
     RAPIDLAKE_OVERLAP              seconds read again before the last watermark (default: 900)
+    RAPIDLAKE_BATCH_PAGES          pages to commit at once, at most (default: 200)
     RAPIDLAKE_PATIENCE             seconds to retry a failing request (default: 300)
 """
 
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
     share: float = Field(default=0.8, gt=0, le=1)
     lag: float = Field(default=60, ge=0)
     overlap: float = Field(default=900, ge=0)
+    batch_pages: int = Field(default=200, ge=1)
     patience: float = Field(default=300, ge=0)
 
     @classmethod

@@ -11,16 +11,16 @@ import msgspec
 from warehouse.errors import LakeUnwritable
 
 FULL_BYTES = 24 * 1024 * 1024
-FULL_PAGES = 200
 FULL_SECONDS = 60.0
 
 
 class Spool:
     """One stream's file of JSON lines; a batch is what it holds between two commits."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, path: Path, *, full_pages: int = 200, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path
         self._clock = clock
+        self._full_pages = full_pages
         self._file = path.open("wb")
         self.clear()
 
@@ -30,24 +30,27 @@ class Spool:
         Raises:
             LakeUnwritable: the disk is full.
         """
-        lines = [bytes(row) if b"\n" not in bytes(row) else msgspec.json.format(bytes(row), indent=-1) for row in rows]
+        lines = b"\n".join(rows)
+        if rows and lines.count(b"\n") >= len(rows):  # a row with line breaks between its keys
+            rows = [msgspec.Raw(msgspec.json.format(bytes(row), indent=-1)) for row in rows]
+            lines = b"\n".join(rows)
         try:
-            if lines:
-                self._file.write(b"\n".join(lines) + b"\n")
+            if rows:
+                self._file.write(lines + b"\n")
         except OSError as error:
             raise LakeUnwritable(
                 f"{self.path.parent} cannot be written ({error.strerror}): nothing committed is lost; make room and sync again."
             ) from None
-        self.longest = max(self.longest, *map(len, lines), 0) if lines else self.longest
-        self.bytes += sum(map(len, lines))
-        self.rows += len(lines)
+        self.longest = max(self.longest, len(lines))
+        self.bytes += len(lines)
+        self.rows += len(rows)
         self.pages += 1
 
     @property
     def full(self) -> bool:
         """True when the batch is large or old enough to be committed."""
         return (
-            self.bytes >= FULL_BYTES or self.pages >= FULL_PAGES or self._clock() - self._since >= FULL_SECONDS
+            self.bytes >= FULL_BYTES or self.pages >= self._full_pages or self._clock() - self._since >= FULL_SECONDS
         )
 
     def ready(self) -> list[Path]:

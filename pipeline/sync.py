@@ -74,7 +74,8 @@ def sync(
         client.budget = Budget(f"{settings.url} {workspace.uuid}", int(settings.requests_per_hour * settings.share))
         with Lake.create(settings.lake) as lake:
             _claim(lake, workspace, settings.url, another_workspace=another_workspace)
-            run = _Run(client, lake, progress, options or Options(overlap=timedelta(seconds=settings.overlap)), body)
+            chosen = options or Options(overlap=timedelta(seconds=settings.overlap))
+            run = _Run(client, lake, progress, chosen, body, batch_pages=settings.batch_pages)
             run.before = client.now() - timedelta(seconds=settings.lag)
             results = run.all(streams)
             record(lake, run.uuid, results)
@@ -148,7 +149,9 @@ def _claim(lake: Lake, workspace: Workspace, url: str, *, another_workspace: boo
 class _Run:
     """One call of `sync`."""
 
-    def __init__(self, client: Client, lake: Lake, progress: Progress, options: Options, workspace: bytes) -> None:
+    def __init__(
+        self, client: Client, lake: Lake, progress: Progress, options: Options, workspace: bytes, *, batch_pages: int
+    ) -> None:
         self.uuid = uuid.uuid4()
         self.before = datetime.now(UTC)
         self._client = client
@@ -156,6 +159,7 @@ class _Run:
         self._progress = progress
         self._options = options
         self._workspace = workspace
+        self._batch_pages = batch_pages
 
     def all(self, streams: Sequence[Stream]) -> list[StreamResult]:
         """Sync each stream; contacts' fields first, because a change of theirs changes every contact."""
@@ -200,7 +204,7 @@ class _Run:
         return ("suspicious" if tally.suspicious else "done"), "; ".join(tally.notes) or None
 
     def _read(self, stream: Stream, tally: Tally) -> None:
-        spool = Spool(self._lake.spool / f"{stream.name}.jsonl")
+        spool = Spool(self._lake.spool / f"{stream.name}.jsonl", full_pages=self._batch_pages)
         try:
             Reader(
                 client=self._client,

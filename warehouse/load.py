@@ -111,7 +111,7 @@ def _parse(
     record = f'"{table.name}_record"'
     missing_key = " OR ".join(f'row."{column}" IS NULL' for column in (*table.key, *_partition(table)))
     # Without this setting DuckDB 1.5 moves casts out of the SELECT's TRY, and one bad value fails the whole batch.
-    connection.execute("SET disabled_optimizers = 'unused_columns'")
+    connection.execute("SET disabled_optimizers = 'unused_columns,common_subexpressions'")
     try:
         connection.execute(
             f"""
@@ -121,7 +121,7 @@ def _parse(
                     row_number() OVER () AS line,
                     json,
                     TRY_CAST(json AS {record}) AS record,
-                    list_filter(json_keys(json), lambda key: NOT list_contains($known, key)) AS unknown
+                    json_keys(json) AS keys
                 FROM read_json_objects($files, format = 'newline_delimited', maximum_object_size = {row_buffer})
             ),
             records AS (
@@ -129,11 +129,14 @@ def _parse(
                     line,
                     json,
                     record,
-                    CASE WHEN len(unknown) > 0 THEN
-                        to_json(map_from_entries(list_transform(unknown, lambda key: struct_pack(
-                            key := key,
-                            value := json_extract(json, '/' || replace(replace(key, '~', '~0'), '/', '~1'))
-                        ))))
+                    CASE WHEN keys IS DISTINCT FROM $usual AND NOT list_has_all($known, keys) THEN
+                        to_json(map_from_entries(list_transform(
+                            list_filter(keys, lambda key: NOT list_contains($known, key)),
+                            lambda key: struct_pack(
+                                key := key,
+                                value := json_extract(json, '/' || replace(replace(key, '~', '~0'), '/', '~1'))
+                            )
+                        )))
                     END AS extra
                 FROM lines
             ),
@@ -148,13 +151,29 @@ def _parse(
                 CASE WHEN line = 1 THEN json_keys(json) END AS keys
             FROM selected
             """,
-            {"known": known, "files": [str(file) for file in files]},
+            {"known": known, "usual": _usual_keys(connection, files, known, row_buffer), "files": [str(file) for file in files]},
         )
     except duckdb.InvalidInputException as error:
         raise LakeError(f"{table.name}: the server's answer is not JSON ({str(error).splitlines()[0]}): sync again.") from error
     finally:
         connection.execute("RESET disabled_optimizers")
     connection.execute("CREATE OR REPLACE TEMP VIEW parsed_row AS SELECT unnest(row), line, extra, unreadable FROM parsed")
+
+
+def _usual_keys(
+    connection: duckdb.DuckDBPyConnection, files: list[Path], known: list[str], row_buffer: int
+) -> list[str]:
+    """The keys of the first row if all are known, else none: rows with just these need no closer look at their keys."""
+    first = connection.execute(
+        """
+        SELECT json_keys(json)
+        FROM read_json_objects(?, format = 'newline_delimited', maximum_object_size = ?)
+        LIMIT 1
+        """,
+        [[str(files[0])], row_buffer],
+    ).fetchone()
+    keys = first[0] if first else []
+    return keys if set(keys) <= set(known) else []
 
 
 def merge(connection: duckdb.DuckDBPyConnection, batch: Batch, *, tombstones: bool = False) -> Loaded:
@@ -168,32 +187,20 @@ def merge(connection: duckdb.DuckDBPyConnection, batch: Batch, *, tombstones: bo
     _note_drift(connection, batch)
     columns = _columns(connection, "batch")
     matched = _matching(connection, table)
-    _compare(connection, table, columns, matched, tombstones=tombstones)
-    counted = connection.execute("SELECT count(*) FILTER (is_new), count(*) FROM changed").fetchone()
-    new, total = counted or (0, 0)
-    if new == total and new:
-        connection.execute(f'INSERT INTO "{table.name}" ({_list(columns)}) SELECT {_list(columns)} FROM changed')
-    elif total:
-        updates = ", ".join(f'"{column}" = incoming."{column}"' for column in columns if column not in table.key)
-        values = ", ".join(f'incoming."{column}"' for column in columns)
-        connection.execute(
-            f"""
-            MERGE INTO "{table.name}" AS stored USING changed AS incoming ON {matched}
-            WHEN MATCHED THEN UPDATE SET {updates}
-            WHEN NOT MATCHED THEN INSERT ({_list(columns)}) VALUES ({values})
-            """
-        )
-    return Loaded(new, total - new, quarantined)
+    known = _remember_stored(connection, table, matched)
+    changed = _update(connection, table, columns, matched, tombstones=tombstones) if known else 0
+    new = _insert(connection, table, columns)
+    return Loaded(new, changed, quarantined)
 
 
 def forget_batch(connection: duckdb.DuckDBPyConnection) -> None:
     """Give back the memory of the last batch."""
-    connection.execute("DROP TABLE IF EXISTS changed; DROP TABLE IF EXISTS winners; DROP TABLE IF EXISTS parsed")
+    connection.execute("DROP TABLE IF EXISTS changed; DROP TABLE IF EXISTS known; DROP TABLE IF EXISTS winners; DROP TABLE IF EXISTS parsed")
 
 
 def _matching(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
     """The join condition of stored and incoming rows; on partitioned tables it reads only the partitions concerned."""
-    same_key = " AND ".join(f'stored."{column}" = incoming."{column}"' for column in table.key)
+    same_key = _same_key(table)
     for column in _partition(table):
         bounds = connection.execute(f'SELECT min("{column}")::VARCHAR, max("{column}")::VARCHAR FROM batch').fetchone()
         if bounds and bounds[0]:
@@ -201,35 +208,71 @@ def _matching(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
     return same_key
 
 
-def _compare(
+def _same_key(table: Table) -> str:
+    return " AND ".join(f'stored."{column}" = incoming."{column}"' for column in table.key)
+
+
+def _remember_stored(connection: duckdb.DuckDBPyConnection, table: Table, matched: str) -> int:
+    """Make `known`: the stored rows whose keys the batch has; return how many."""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE known AS
+        SELECT stored.* FROM "{table.name}" AS stored SEMI JOIN batch AS incoming ON {matched}
+        """
+    )
+    found = connection.execute("SELECT count(*) FROM known").fetchone()
+    return found[0] if found else 0
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: Table, columns: list[str]) -> int:
+    """Append the rows of `batch` whose keys are not stored; return how many."""
+    found = connection.execute(
+        f"""
+        INSERT INTO "{table.name}" ({_list(columns)})
+        SELECT {_list(columns)} FROM batch ANTI JOIN known USING ({_list(list(table.key))})
+        """
+    ).fetchone()
+    return found[0] if found else 0
+
+
+def _update(
     connection: duckdb.DuckDBPyConnection, table: Table, columns: list[str], matched: str, *, tombstones: bool
-) -> None:
-    """Make `changed`: the rows of `batch` that the table lacks or holds with other values, as they should be."""
+) -> int:
+    """Write the stored rows that `batch` has with other values; return how many."""
     marks = ("deleted_on", "modified_on", "source", "synced_on")
     kept = [column for column in columns if column not in marks] if tombstones else list(table.kept)
-    final = ", ".join(
-        f'CASE WHEN stored."{table.key[0]}" IS NULL THEN incoming."{column}" ELSE stored."{column}" END AS "{column}"'
-        if tombstones and column in kept
-        else f'coalesce(incoming."{column}", stored."{column}") AS "{column}"'
-        if column in kept
-        else f'incoming."{column}"'
-        for column in columns
-    )
-    compared = [column for column in columns if column not in ("source", "synced_on", *kept)]
+    final = ", ".join(f'{_final(column, kept, tombstones=tombstones)} AS "{column}"' for column in columns)
     differs = " OR ".join(
-        [f'stored."{column}" IS DISTINCT FROM incoming."{column}"' for column in compared]
-        + [f'(incoming."{column}" IS NOT NULL AND stored."{column}" IS DISTINCT FROM incoming."{column}")' for column in kept if not tombstones]
+        f'stored."{column}" IS DISTINCT FROM {_final(column, kept, tombstones=tombstones)}'
+        for column in columns
+        if column not in ("source", "synced_on")
     )
     newer = f' AND stored."{table.never_older}" <= incoming."{table.never_older}"' if table.never_older else ""
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE changed AS
-        SELECT {final}, stored."{table.key[0]}" IS NULL AS is_new
-        FROM batch AS incoming
-        LEFT JOIN "{table.name}" AS stored ON {matched}
-        WHERE stored."{table.key[0]}" IS NULL OR (({differs}){newer})
+        SELECT {final}
+        FROM batch AS incoming JOIN known AS stored ON {_same_key(table)}
+        WHERE ({differs}){newer}
         """
     )
+    found = connection.execute("SELECT count(*) FROM changed").fetchone()
+    if found and found[0]:
+        updates = ", ".join(f'"{column}" = incoming."{column}"' for column in columns if column not in table.key)
+        connection.execute(
+            f"""
+            MERGE INTO "{table.name}" AS stored USING changed AS incoming ON {matched}
+            WHEN MATCHED THEN UPDATE SET {updates}
+            """
+        )
+    return found[0] if found else 0
+
+
+def _final(column: str, kept: list[str], *, tombstones: bool) -> str:
+    """The value a column has after `incoming` met `stored`."""
+    if column not in kept:
+        return f'incoming."{column}"'
+    return f'stored."{column}"' if tombstones else f'coalesce(incoming."{column}", stored."{column}")'
 
 
 def _quarantine(connection: duckdb.DuckDBPyConnection, batch: Batch) -> int:

@@ -1,0 +1,176 @@
+"""An independent reading of API rows in plain Python, to hold against the lake's tables; shares no code with the product."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from typing import Any
+
+import duckdb
+
+Row = dict[str, Any]
+
+# Columns that are Rapidlake's own, not the server's.
+OWN_COLUMNS = {"deleted_on", "source", "synced_on", "extra"}
+
+
+def expected_rows(stream: str, rows: Iterable[Row], languages: list[str]) -> dict[Any, Row]:
+    """Key → the row as the lake should hold it."""
+    flattened = [_flatten(stream, row, languages) for row in rows]
+    return {_key(stream, row): row for row in flattened}
+
+
+def stored_rows(connection: duckdb.DuckDBPyConnection, stream: str, *, live: bool = True) -> dict[Any, Row]:
+    """Key → the row that the lake holds; every key must stand once."""
+    where = "WHERE deleted_on IS NULL" if live else ""
+    answer = connection.execute(f'SELECT * FROM "{stream}" {where}')
+    columns = [(column[0], str(column[1]) == "JSON") for column in answer.description or []]
+    rows = [
+        {
+            name: _json(value) if is_json else value
+            for (name, is_json), value in zip(columns, row, strict=True)
+            if name not in OWN_COLUMNS
+        }
+        for row in answer.fetchall()
+    ]
+    found = {_key(stream, row): row for row in rows}
+    assert len(found) == len(rows), f"{stream} has keys that stand more than once"
+    return found
+
+
+def assert_same(stream: str, stored: dict[Any, Row], expected: dict[Any, Row]) -> None:
+    """Every key, and every value that the server sent, is in the lake as it was sent."""
+    missing, surplus = expected.keys() - stored.keys(), stored.keys() - expected.keys()
+    assert not missing, f"{stream}: {len(missing)} rows are missing, such as {sorted(map(str, missing))[:3]}"
+    assert not surplus, f"{stream}: {len(surplus)} rows should not be there, such as {sorted(map(str, surplus))[:3]}"
+    for key, row in expected.items():
+        differing = {name: (stored[key].get(name, "no such column"), value) for name, value in row.items()
+                     if name not in stored[key] or _plain(stored[key][name]) != _plain(value)}  # fmt: skip
+        assert not differing, f"{stream} {key}: (stored, expected) {differing}"
+
+
+def _key(stream: str, row: Row) -> Any:
+    keys = {
+        "messages": "id", "broadcasts": "id", "channel_events": "id", "resthook_subscribers": "id", "fields": "key",
+        "globals": "key", "resthooks": "resthook", "users": "email", "statistics": "date", "resthook_events": "data",
+    }  # fmt: skip
+    if stream == "archives":
+        return row["archive_type"], row["period"], str(row["start_date"])
+    if stream == "resthook_events":
+        return hashlib.md5(json.dumps([row["resthook"], _plain(row["created_on"]), _json(row["data"])], sort_keys=True).encode()).hexdigest()
+    return str(row[keys.get(stream, "uuid")])
+
+
+def _flatten(stream: str, row: Row, languages: list[str]) -> Row:
+    flat: Row = {}
+    for name, value in row.items():
+        flat.update(_column(stream, name, value, row, languages))
+    return flat
+
+
+def _column(stream: str, name: str, value: Any, row: Row, languages: list[str]) -> Row:  # noqa: PLR0911
+    if name in _WITHOUT_COLUMN.get(stream, ()):
+        return {}
+    if name in ("urn", "urns"):
+        return _urns(name, value)
+    if stream == "runs" and name == "values":
+        return {"results": {key: _timed(result) for key, result in value.items()}}
+    if stream == "runs" and name == "contact":
+        split = _split(value["urn"])
+        return {
+            "contact_uuid": value["uuid"], "contact_name": value["name"], "contact_urn": value["urn"],
+            "contact_urn_scheme": split["scheme"], "contact_urn_path": split["path"],
+            "contact_urn_display": value["urn_display"],
+        }  # fmt: skip
+    if name == "path" and value is not None:
+        return {"path": [_timed(step) for step in value]}
+    if (stream, name) in _TRANSLATED:
+        base = row.get("base_language")
+        order = [base, *languages, *(value or {})]
+        best = next((value[one] for one in order if value and value.get(one) is not None), None)
+        return {name: value, f"{name}_default": best}
+    if (stream, name) in _GROUPED:
+        return {f"{name}_{key}": part for key, part in value.items()}
+    if name in ("params", "data", "event_extra") or (stream, name) == ("channel_events", "extra"):
+        return {{"extra": "event_extra"}.get(name, name): _json(value)}
+    if isinstance(value, dict) and {"uuid", "key", "email"} & value.keys() and stream != "definitions":
+        return {f"{name}_{key}": part for key, part in value.items() if key != "label"}
+    if (stream, name) in _REFERENCES and value is None:
+        return {}
+    if (stream, name) == ("archives", "hash"):
+        return {"hash": value or None}
+    return {name: value}
+
+
+_WITHOUT_COLUMN = {
+    "archives": ("download_url", "type"),
+    "fields": ("label", "value_type"),
+    "flow_starts": ("extra",),
+    "workspace": ("credits",),
+    "channels": ("device",),
+}
+_TRANSLATED = {("broadcasts", "text"), ("campaign_events", "message")}
+_GROUPED = {("fields", "usages"), ("flows", "runs"), ("topics", "counts")}
+_REFERENCES = {
+    (stream, name)
+    for stream, names in {
+        "messages": ("channel", "flow", "contact"), "runs": ("start",), "contacts": ("flow",), "campaign_events": ("flow",),
+        "tickets": ("assignee", "opened_by", "opened_in", "topic"), "channel_events": ("channel",),
+    }.items()
+    for name in names
+}  # fmt: skip
+
+
+def _urns(name: str, value: Any) -> Row:
+    if name == "urns":
+        return {"urns": None if value is None else [_split(urn) for urn in value]}
+    split = _split(value)
+    return {"urn": value, "urn_scheme": split["scheme"], "urn_path": split["path"], "urn_display": split["display"]}
+
+
+def _split(urn: str | None) -> Row:
+    if urn is None:
+        return {"urn": None, "scheme": None, "path": None, "display": None}
+    scheme, rest = urn.split(":", 1)
+    rest, _, display = rest.partition("#")
+    path = rest.split("?", 1)[0]
+    return {"urn": urn, "scheme": scheme, "path": _unescape(path), "display": _unescape(display) if "#" in urn else None}
+
+
+def _unescape(part: str) -> str:
+    return re.sub("%23|%3F|%25", lambda found: {"%23": "#", "%3F": "?", "%25": "%"}[found.group()], part)
+
+
+def _timed(step: Row) -> Row:
+    return {**step, "time": datetime.fromisoformat(step["time"])}
+
+
+def _json(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _plain(value: Any) -> Any:
+    """Values that mean the same, alike: dates, UUIDs, JSON text, missing keys of a struct."""
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items() if part is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, str):
+        return _as_date(value)
+    return value
+
+
+def _as_date(text: str) -> str:
+    if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)", text):
+        return datetime.fromisoformat(text).astimezone(UTC).isoformat()
+    return text
