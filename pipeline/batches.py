@@ -9,7 +9,7 @@ import msgspec
 
 from pipeline.results import Tally
 from pipeline.spool import Spool
-from warehouse import Lake, Loaded, Table, forget_batch, mark_deleted, merge, missing_keys, remember_keys, stage
+from warehouse import Batch, Lake, Loaded, Table, forget_batch, mark_deleted, merge, missing_keys, remember_keys, stage
 
 Save = Callable[[duckdb.DuckDBPyConnection], None]
 
@@ -45,27 +45,22 @@ class Batches:
     def commit(self, save: Save | None = None, *, tombstones: bool = False) -> None:
         """Load what has gathered and run `save`, in one transaction."""
         files = self._spool.ready()
-        with self._lake.connection() as connection:
-            loaded = Loaded()
+
+        def work(connection: duckdb.DuckDBPyConnection) -> tuple[Batch | None, Loaded]:
+            batch, loaded = None, Loaded()
             if files:
                 batch = stage(connection, self._table, files, longest=self._spool.longest, tombstones=tombstones)
-                self._note(batch.unknown_keys, batch.unreadable, batch.reason)
+                loaded = merge(connection, batch, tombstones=tombstones)
                 if self._whole:
                     remember_keys(connection, self._table, fresh=self._fresh)
-                    self._fresh = False
+                forget_batch(connection)
+            if save:
+                save(connection)
+            return batch, loaded
 
-            def work(connection: duckdb.DuckDBPyConnection) -> Loaded:
-                done = merge(connection, batch, tombstones=tombstones) if files else loaded
-                if save:
-                    save(connection)
-                return done
-
-            if files or save:
-                loaded = self._lake.commit(work)
-            forget_batch(connection)
-        self._tally.rows_new += loaded.new
-        self._tally.rows_changed += loaded.changed
-        self._tally.rows_quarantined += loaded.quarantined
+        if files or save:
+            batch, loaded = self._lake.commit(work)
+            self._note(batch, loaded)
         self._spool.clear()
 
     def begin_whole_reading(self) -> None:
@@ -95,12 +90,21 @@ class Batches:
         """Set deleted_on for the rows that the whole reading did not bring."""
         self._tally.rows_deleted += self._lake.commit(lambda connection: mark_deleted(connection, self._table))
 
-    def _note(self, unknown: tuple[str, ...], unreadable: int, reason: str | None) -> None:
-        if unknown:
-            self._note_once(f"the server sends keys this version does not know, kept in `extra`: {', '.join(unknown)}")
-        self._tally.rows_unreadable += unreadable
-        if unreadable:
-            self._note_once(f"unreadable rows are kept in _quarantine ({reason})")
+    def _note(self, batch: Batch | None, loaded: Loaded) -> None:
+        tally = self._tally
+        tally.rows_new += loaded.new
+        tally.rows_changed += loaded.changed
+        tally.rows_quarantined += loaded.quarantined
+        if batch is None:
+            return
+        self._fresh = self._fresh and not self._whole
+        tally.rows_unreadable += batch.unreadable
+        tally.drift.update((self._table.name, key, "unknown") for key in batch.unknown_keys)
+        tally.drift.update((self._table.name, key, "missing") for key in batch.missing_keys)
+        if batch.unknown_keys:
+            self._note_once(f"the server sends keys this version does not know, kept in `extra`: {', '.join(batch.unknown_keys)}")
+        if batch.unreadable:
+            self._note_once(f"unreadable rows are kept in _quarantine ({batch.reason})")
 
     def _note_once(self, note: str) -> None:
         if note not in self._tally.notes:

@@ -17,6 +17,8 @@ from pipeline.results import Tally
 from pipeline.streams import Daily, Newest, PerFlow, Single, Snapshot, Stream, Window
 from pipeline.walk import Fetch, date_of, follow, seek
 from warehouse import Cursor, Lake, OpenWalk, read_cursor, save_cursor
+from warehouse.literal import literal
+from warehouse.literal import literal
 
 # Feeds of a stream: each has a cursor of its own.
 ROWS, DELETED, WHOLE, REVISIT, FIELDS = "rows", "deleted", "whole", "revisit", "fields"
@@ -253,15 +255,15 @@ class Reader:
 
     def _per_flow(self, strategy: PerFlow) -> None:
         cursor = self._cursor(ROWS)
+        watermark = literal(cursor.watermark)
         flows = self.lake.rows(
-            """
+            f"""
             SELECT uuid::VARCHAR FROM flows
             WHERE deleted_on IS NULL
-              AND ($full OR $watermark::TIMESTAMPTZ IS NULL OR modified_on > $watermark::TIMESTAMPTZ
+              AND ({self.options.full} OR {watermark} IS NULL OR modified_on > {watermark}
                    OR uuid NOT IN (SELECT uuid FROM definitions))
             ORDER BY 1
-            """,
-            {"full": self.options.full, "watermark": cursor.watermark},
+            """
         )
         newest = self.lake.rows("SELECT max(epoch_us(modified_on)) FROM flows")[0][0]
         asked = [str(uuid) for (uuid,) in flows]
@@ -271,8 +273,8 @@ class Reader:
             body = self.client.document(self.stream.path, params, scope=self.stream.scope, listener=listener)
             self._take(Page(results=msgspec.json.decode(body, type=_Definitions).flows))
         if asked and isinstance(newest, int):
-            watermark = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=newest)
-            self.batches.commit(self._saving({ROWS: Cursor(watermark)}))
+            read_up_to = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=newest)
+            self.batches.commit(self._saving({ROWS: Cursor(read_up_to)}))
         self.tally.rows_deleted += self.lake.commit(_mark_definitions_of_deleted_flows)
 
     def _daily(self, strategy: Daily) -> None:
@@ -315,7 +317,9 @@ class Reader:
     def _saving(self, feeds: dict[str, Cursor]) -> Callable[[duckdb.DuckDBPyConnection], None]:
         def save(connection: duckdb.DuckDBPyConnection) -> None:
             if any(feed.startswith(FIELDS) for feed in feeds):
-                connection.execute(f"DELETE FROM _cursor WHERE stream = ? AND feed LIKE '{FIELDS} %'", [self.stream.name])
+                connection.execute(
+                    f"DELETE FROM _cursor WHERE stream = {literal(self.stream.name)} AND feed LIKE '{FIELDS} %'"
+                )
             for feed, cursor in feeds.items():
                 save_cursor(connection, self.stream.name, feed, cursor)
 

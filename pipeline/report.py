@@ -14,6 +14,7 @@ from pipeline.doctor import Finding
 from pipeline.results import SyncResult
 from pipeline.streams import STREAMS
 from warehouse import Lake
+from warehouse.literal import literal
 
 
 def print_sync(result: SyncResult, *, json: bool) -> None:
@@ -87,16 +88,18 @@ def print_findings(findings: Sequence[Finding], *, json: bool) -> None:
 def _stream_status(lake: Lake, name: str) -> dict[str, object]:
     rows, deleted = lake.rows(f'SELECT count(*) FILTER (deleted_on IS NULL), count(deleted_on) FROM "{name}"')[0]
     cursor = lake.rows(
-        """
+        f"""
         SELECT watermark::VARCHAR, walk_before IS NOT NULL, complete_from::VARCHAR
-        FROM _cursor WHERE stream = ? AND feed = 'rows'
-        """,
-        [name],
+        FROM _cursor WHERE stream = {literal(name)} AND feed = 'rows'
+        """
     )
     last = lake.rows(
-        "SELECT epoch(started_on), outcome, message FROM _sync WHERE stream = ? ORDER BY started_on DESC LIMIT 1", [name]
+        f"""
+        SELECT epoch(started_on), outcome, message
+        FROM _sync WHERE stream = {literal(name)} ORDER BY started_on DESC LIMIT 1
+        """
     )
-    quarantined = lake.rows("SELECT count(*) FROM _quarantine WHERE stream = ?", [name])[0][0]
+    quarantined = lake.rows(f"SELECT count(*) FROM _quarantine WHERE stream = {literal(name)}")[0][0]
     watermark, walk_open, complete_from = cursor[0] if cursor else (None, False, None)
     started, outcome, message = last[0] if last else (None, None, None)
     return {

@@ -29,6 +29,7 @@ class Tally:
     rows_quarantined: int = 0
     rows_unreadable: int = 0
     notes: list[str] = field(default_factory=list)
+    drift: set[tuple[str, str, str]] = field(default_factory=set)
     suspicious: bool = False
 
 
@@ -43,7 +44,7 @@ class StreamResult:
     tally: Tally
     message: str | None = None
 
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> dict[str, str | int | float | None]:
         """The row of `_sync`, and of `--json`."""
         tally = self.tally
         return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -12,16 +13,25 @@ from warehouse.errors import LakeUnwritable
 
 FULL_BYTES = 24 * 1024 * 1024
 FULL_SECONDS = 60.0
+FILE_BYTES = 3 * 1024 * 1024
 
 
 class Spool:
-    """One stream's file of JSON lines; a batch is what it holds between two commits."""
+    """One stream's JSON lines; a batch is what they hold between two commits.
 
-    def __init__(self, path: Path, *, full_pages: int = 200, clock: Callable[[], float] = time.monotonic) -> None:
-        self.path = path
-        self._clock = clock
+    They go to several files, `<name>.0.jsonl`, `<name>.1.jsonl` ..., because DuckDB holds up to 2,048 rows of one file in
+    memory at once, and contacts with hundreds of fields are large.
+    """
+
+    def __init__(
+        self, folder: Path, name: str, *, full_pages: int = 200, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._folder = folder
+        self._name = name
         self._full_pages = full_pages
-        self._file = path.open("wb")
+        self._clock = clock
+        self._files: list[Path] = []
+        self._open: BinaryIO | None = None
         self.clear()
 
     def append(self, rows: list[msgspec.Raw]) -> None:
@@ -34,17 +44,18 @@ class Spool:
         if rows and lines.count(b"\n") >= len(rows):  # a row with line breaks between its keys
             rows = [msgspec.Raw(msgspec.json.format(bytes(row), indent=-1)) for row in rows]
             lines = b"\n".join(rows)
+        self.pages += 1
+        if not rows:
+            return
         try:
-            if rows:
-                self._file.write(lines + b"\n")
+            self._file().write(lines + b"\n")
         except OSError as error:
             raise LakeUnwritable(
-                f"{self.path.parent} cannot be written ({error.strerror}): nothing committed is lost; make room and sync again."
+                f"{self._folder} cannot be written ({error.strerror}): nothing committed is lost; make room and sync again."
             ) from None
         self.longest = max(self.longest, len(lines))
         self.bytes += len(lines)
         self.rows += len(rows)
-        self.pages += 1
 
     @property
     def full(self) -> bool:
@@ -54,18 +65,28 @@ class Spool:
         )
 
     def ready(self) -> list[Path]:
-        """The file to load, everything in it written; none while it is empty."""
-        self._file.flush()
-        return [self.path] if self.rows else []
+        """The files to load, everything in them written; none while the batch is empty."""
+        self._finish_file()
+        return self._files
 
     def clear(self) -> None:
         """Begin the next batch."""
-        self._file.seek(0)
-        self._file.truncate()
+        self._finish_file()
+        for file in self._files:
+            file.unlink(missing_ok=True)
+        self._files = []
         self.rows = self.pages = self.bytes = self.longest = 0
         self._since = self._clock()
 
-    def close(self) -> None:
-        """Delete the file."""
-        self._file.close()
-        self.path.unlink(missing_ok=True)
+    def _file(self) -> BinaryIO:
+        if self._open is None or self._open.tell() >= FILE_BYTES:
+            self._finish_file()
+            path = self._folder / f"{self._name}.{len(self._files)}.jsonl"
+            self._open = path.open("wb")
+            self._files.append(path)
+        return self._open
+
+    def _finish_file(self) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open = None

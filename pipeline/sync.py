@@ -25,7 +25,8 @@ from pipeline.results import Outcome, StreamResult, SyncResult, Tally
 from pipeline.settings import Settings
 from pipeline.spool import Spool
 from pipeline.streams import STREAMS, Stream
-from warehouse import Lake, RapidlakeError
+from warehouse import Lake, RapidlakeError, note_drift
+from warehouse.literal import Value, literal, text_list
 
 # A wrong address should be told in seconds, not after the whole patience.
 FIRST_ANSWER_SECONDS = 15.0
@@ -112,14 +113,16 @@ def identify(client: Client) -> tuple[bytes, Workspace]:
 
 
 def record(lake: Lake, run: uuid.UUID, results: Iterable[StreamResult]) -> None:
-    """Write one row per stream into `_sync`."""
-
-    rows = [{"run": str(run), **result.facts()} for result in results]
+    """Write one row per stream into `_sync`, and the keys that differ from this version's into `_drift`."""
+    results = list(results)
+    rows: list[dict[str, Value]] = [{"run": str(run), **result.facts()} for result in results]
+    drift = set().union(*(result.tally.drift for result in results))
 
     def write(connection: duckdb.DuckDBPyConnection) -> None:
         for row in rows:
-            columns, values = ", ".join(row), ", ".join(f"${column}" for column in row)
-            connection.execute(f"INSERT INTO _sync ({columns}) VALUES ({values})", row)
+            values = ", ".join(map(literal, row.values()))
+            connection.execute(f"INSERT INTO _sync ({', '.join(row)}) VALUES ({values})")
+        note_drift(connection, drift)
 
     lake.commit(write)
 
@@ -137,11 +140,12 @@ def _claim(lake: Lake, workspace: Workspace, url: str, *, another_workspace: boo
             "use another --lake, or the other token; --another-workspace mixes them on purpose."
         )
     with lake.connection() as connection:
-        connection.execute("SET VARIABLE languages = ?::VARCHAR[]", [workspace.languages])
+        connection.execute(f"SET VARIABLE languages = {text_list(workspace.languages)}")
     if (owner, name) != (workspace.uuid, workspace.name):
         lake.commit(
             lambda connection: connection.execute(
-                "UPDATE _lake SET workspace_uuid = ?, workspace_name = ?, url = ?", [workspace.uuid, workspace.name, url]
+                f"UPDATE _lake SET workspace_uuid = {literal(workspace.uuid)}, "
+                f"workspace_name = {literal(workspace.name)}, url = {literal(url)}"
             )
         )
 
@@ -204,7 +208,7 @@ class _Run:
         return ("suspicious" if tally.suspicious else "done"), "; ".join(tally.notes) or None
 
     def _read(self, stream: Stream, tally: Tally) -> None:
-        spool = Spool(self._lake.spool / f"{stream.name}.jsonl", full_pages=self._batch_pages)
+        spool = Spool(self._lake.spool, stream.name, full_pages=self._batch_pages)
         try:
             Reader(
                 client=self._client,
@@ -218,7 +222,7 @@ class _Run:
                 workspace=self._workspace,
             ).read()
         finally:
-            spool.close()
+            spool.clear()
 
 
 @contextmanager

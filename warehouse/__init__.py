@@ -6,7 +6,7 @@ Knows nothing of HTTP or Dagster.
 from warehouse.cursor import Cursor, OpenWalk, read_cursor, save_cursor
 from warehouse.errors import LakeBusy, LakeError, LakeIsNewer, LakeNotFound, LakeUnwritable, RapidlakeError
 from warehouse.lake import Lake
-from warehouse.load import Batch, Loaded, Table, forget_batch, mark_deleted, merge, missing_keys, remember_keys, stage
+from warehouse.load import Batch, Loaded, Table, forget_batch, mark_deleted, merge, missing_keys, note_drift, remember_keys, stage
 
 __all__ = [
     "Batch",
@@ -25,6 +25,7 @@ __all__ = [
     "mark_deleted",
     "merge",
     "missing_keys",
+    "note_drift",
     "read_cursor",
     "remember_keys",
     "save_cursor",

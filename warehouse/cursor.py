@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import duckdb
 
+from warehouse.literal import literal
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMES = ("watermark", "complete_from", "walk_after", "walk_before", "place")
 
@@ -43,7 +45,7 @@ class Cursor:
 def read_cursor(connection: duckdb.DuckDBPyConnection, stream: str, feed: str) -> Cursor:
     """The saved cursor of a feed; an empty one before its first commit."""
     columns = ", ".join(f"epoch_us({time})" for time in _TIMES)
-    row = connection.execute(f"SELECT {columns} FROM _cursor WHERE stream = ? AND feed = ?", [stream, feed]).fetchone()
+    row = connection.execute(f"SELECT {columns} FROM _cursor WHERE {_of(stream, feed)}").fetchone()
     if row is None:
         return Cursor()
     watermark, complete_from, after, before, place = (
@@ -63,8 +65,12 @@ def save_cursor(connection: duckdb.DuckDBPyConnection, stream: str, feed: str, c
         walk.before if walk else None,
         walk.place if walk else None,
     ]
-    connection.execute("DELETE FROM _cursor WHERE stream = ? AND feed = ?", [stream, feed])
+    connection.execute(f"DELETE FROM _cursor WHERE {_of(stream, feed)}")
+    values = ", ".join(map(literal, (stream, feed, *times)))
     connection.execute(
-        f"INSERT INTO _cursor (stream, feed, {', '.join(_TIMES)}, updated_on) VALUES (?, ?, ?, ?, ?, ?, ?, now())",
-        [stream, feed, *times],
+        f"INSERT INTO _cursor (stream, feed, {', '.join(_TIMES)}, updated_on) VALUES ({values}, now())"
     )
+
+
+def _of(stream: str, feed: str) -> str:
+    return f"stream = {literal(stream)} AND feed = {literal(feed)}"

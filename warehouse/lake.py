@@ -15,13 +15,15 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import duckdb
 import tenacity
 
 from warehouse import schema
 from warehouse.errors import LakeBusy, LakeError, LakeNotFound, LakeUnwritable
+from warehouse.literal import literal
+from warehouse.load import prepare
 
 EXTENSIONS = ("ducklake", "sqlite_scanner")
 CATALOG_BUSY_MILLISECONDS = 60_000
@@ -58,6 +60,7 @@ class Lake:
         lake = cls(path, _connect(path, read_only=False, memory=memory, threads=threads), read_only=False)
         try:
             schema.upgrade(lake)
+            prepare(lake._connection)
         except BaseException:
             lake.close()
             raise
@@ -137,10 +140,10 @@ class Lake:
                 raise
             return result
 
-    def rows(self, sql: str, parameters: list[object] | dict[str, object] | None = None) -> list[tuple[object, ...]]:
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a query."""
         with self.connection() as connection:
-            return connection.execute(sql, parameters or []).fetchall()
+            return connection.execute(sql).fetchall()
 
     def close(self) -> None:
         """Give back the connection; an uncommitted transaction is undone."""
@@ -210,12 +213,12 @@ def _connect(path: Path, *, read_only: bool, memory: str | None, threads: int | 
         for extension in EXTENSIONS:
             connection.execute(f"LOAD '{_extension_file(extension)}'")
         options = [
-            f"DATA_PATH {_text(str(path.resolve() / 'data'))}",
+            f"DATA_PATH {literal(str(path.resolve() / 'data'))}",
             "OVERRIDE_DATA_PATH true",
             f"META_BUSY_TIMEOUT {CATALOG_BUSY_MILLISECONDS}",
             "READ_ONLY" if read_only else "META_JOURNAL_MODE 'WAL'",
         ]
-        catalog = _text(f"ducklake:sqlite:{path.resolve() / 'catalog.sqlite'}")
+        catalog = literal(f"ducklake:sqlite:{path.resolve() / 'catalog.sqlite'}")
         for attempt in tenacity.Retrying(
             retry=tenacity.retry_if_exception(_lost_a_race),
             wait=tenacity.wait_random_exponential(multiplier=0.05, max=2),
@@ -236,7 +239,3 @@ def _extension_file(name: str) -> Path:
     package = resources.files(f"duckdb_extension_{name}")
     return Path(str(package / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"))
 
-
-def _text(value: str) -> str:
-    """A SQL string literal."""
-    return "'" + value.replace("'", "''") + "'"

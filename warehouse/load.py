@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import duckdb
 
 from warehouse.errors import LakeError
+from warehouse.literal import literal, text_list
 
 # DuckDB's reader takes twice this much memory, in bytes, for its buffer; a longer row needs a larger one.
 ROW_BUFFER = 2 * 1024 * 1024
@@ -37,13 +39,18 @@ class Table:
 
 @dataclass(frozen=True)
 class Batch:
-    """A staged batch: rows as read, rows that could not be read and why, keys that the table has no column for."""
+    """A staged batch: rows as read, and those that could not be read with what is wrong with the first.
+
+    unknown_keys: keys that some row has and the table has no column for.
+    missing_keys: keys that the record type has and the first row does not.
+    """
 
     table: Table
     rows: int
     unreadable: int
     reason: str | None
-    unknown_keys: tuple[str, ...]
+    unknown_keys: list[str]
+    missing_keys: list[str]
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ def stage(
         LakeError: a file is no JSON lines at all.
     """
     known = _prepare(connection, table.name)
-    _parse(connection, table, files, known, max(longest + 1, ROW_BUFFER))
+    keys_of_first = _parse(connection, table, files, known, max(longest + 1, ROW_BUFFER))
     columns = _columns(connection, "parsed_row")
     keys = ", ".join(f'"{column}"' for column in table.key)
     freshness = f'("{table.never_older}", line)' if table.never_older else "line"
@@ -86,19 +93,27 @@ def stage(
         WHERE line IN (SELECT line FROM winners)
         """
     )
-    counted = connection.execute("SELECT count(*), count(unreadable) FROM parsed_row").fetchone()
-    rows, unreadable = counted or (0, 0)
-    unknown = connection.execute(
+    counted = connection.execute("SELECT count(*), count(unreadable), count(extra) FROM parsed_row").fetchone()
+    rows, unreadable, extras = counted or (0, 0, 0)
+    unknown = _extra_keys(connection) if extras else []
+    reason = _reason(connection, table) if unreadable else None
+    return Batch(table, rows, unreadable, reason, unknown, [key for key in known if key not in keys_of_first])
+
+
+def _extra_keys(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    found = connection.execute(
         "SELECT DISTINCT unnest(json_keys(extra)) AS key FROM parsed_row WHERE extra IS NOT NULL ORDER BY key"
     ).fetchall()
-    reason = _reason(connection, table) if unreadable else None
-    return Batch(table, rows, unreadable, reason, tuple(key for (key,) in unknown))
+    return [key for (key,) in found]
+
+
+def prepare(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the macros that the streams' SELECTs use; once per connection that loads rows."""
+    connection.execute(_sql("macros.sql"))
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, stream: str) -> list[str]:
-    """Make the macros and the stream's record type; return the keys that the type knows."""
-    if not connection.execute("SELECT count(*) FROM duckdb_functions() WHERE function_name = 'urn_scheme'").fetchone() == (1,):
-        connection.execute(_sql("macros.sql"))
+    """Make the stream's record type; return the keys that it knows."""
     connection.execute(_statements(stream)[0])
     described = connection.execute(f'DESCRIBE SELECT unnest(NULL::"{stream}_record")').fetchall()
     return [name for name, *_ in described]
@@ -106,8 +121,16 @@ def _prepare(connection: duckdb.DuckDBPyConnection, stream: str) -> list[str]:
 
 def _parse(
     connection: duckdb.DuckDBPyConnection, table: Table, files: list[Path], known: list[str], row_buffer: int
-) -> None:
-    """JSON lines → `parsed_row`: the stream's columns, line, extra, and the JSON where it could not be read."""
+) -> list[str]:
+    """JSON lines → `parsed_row`: the stream's columns, line, extra, and the JSON where it could not be read.
+
+    Returns the keys of the first row.
+    """
+    lines = f"read_json_objects({text_list(map(str, files))}, format = 'newline_delimited', maximum_object_size = {row_buffer})"
+    first = connection.execute(f"SELECT json_keys(json) FROM {lines} LIMIT 1").fetchone()
+    keys_of_first: list[str] = first[0] if first else []
+    # Rows with just these keys, all known, need no closer look at their keys.
+    usual = keys_of_first if set(keys_of_first) <= set(known) else []
     record = f'"{table.name}_record"'
     missing_key = " OR ".join(f'row."{column}" IS NULL' for column in (*table.key, *_partition(table)))
     # Without this setting DuckDB 1.5 moves casts out of the SELECT's TRY, and one bad value fails the whole batch.
@@ -122,16 +145,16 @@ def _parse(
                     json,
                     TRY_CAST(json AS {record}) AS record,
                     json_keys(json) AS keys
-                FROM read_json_objects($files, format = 'newline_delimited', maximum_object_size = {row_buffer})
+                FROM {lines}
             ),
             records AS (
                 SELECT
                     line,
                     json,
                     record,
-                    CASE WHEN keys IS DISTINCT FROM $usual AND NOT list_has_all($known, keys) THEN
+                    CASE WHEN keys IS DISTINCT FROM {text_list(usual)} AND NOT list_has_all({text_list(known)}, keys) THEN
                         to_json(map_from_entries(list_transform(
-                            list_filter(keys, lambda key: NOT list_contains($known, key)),
+                            list_filter(keys, lambda key: NOT list_contains({text_list(known)}, key)),
                             lambda key: struct_pack(
                                 key := key,
                                 value := json_extract(json, '/' || replace(replace(key, '~', '~0'), '/', '~1'))
@@ -147,33 +170,16 @@ def _parse(
                 row,
                 line,
                 extra,
-                CASE WHEN row IS NULL OR {missing_key} THEN json END AS unreadable,
-                CASE WHEN line = 1 THEN json_keys(json) END AS keys
+                CASE WHEN row IS NULL OR {missing_key} THEN json END AS unreadable
             FROM selected
-            """,
-            {"known": known, "usual": _usual_keys(connection, files, known, row_buffer), "files": [str(file) for file in files]},
+            """
         )
     except duckdb.InvalidInputException as error:
         raise LakeError(f"{table.name}: the server's answer is not JSON ({str(error).splitlines()[0]}): sync again.") from error
     finally:
         connection.execute("RESET disabled_optimizers")
     connection.execute("CREATE OR REPLACE TEMP VIEW parsed_row AS SELECT unnest(row), line, extra, unreadable FROM parsed")
-
-
-def _usual_keys(
-    connection: duckdb.DuckDBPyConnection, files: list[Path], known: list[str], row_buffer: int
-) -> list[str]:
-    """The keys of the first row if all are known, else none: rows with just these need no closer look at their keys."""
-    first = connection.execute(
-        """
-        SELECT json_keys(json)
-        FROM read_json_objects(?, format = 'newline_delimited', maximum_object_size = ?)
-        LIMIT 1
-        """,
-        [[str(files[0])], row_buffer],
-    ).fetchone()
-    keys = first[0] if first else []
-    return keys if set(keys) <= set(known) else []
+    return keys_of_first
 
 
 def merge(connection: duckdb.DuckDBPyConnection, batch: Batch, *, tombstones: bool = False) -> Loaded:
@@ -184,7 +190,6 @@ def merge(connection: duckdb.DuckDBPyConnection, batch: Batch, *, tombstones: bo
     """
     table = batch.table
     quarantined = _quarantine(connection, batch) if batch.unreadable else 0
-    _note_drift(connection, batch)
     columns = _columns(connection, "batch")
     matched = _matching(connection, table)
     known = _remember_stored(connection, table, matched)
@@ -195,7 +200,7 @@ def merge(connection: duckdb.DuckDBPyConnection, batch: Batch, *, tombstones: bo
 
 def forget_batch(connection: duckdb.DuckDBPyConnection) -> None:
     """Give back the memory of the last batch."""
-    connection.execute("DROP TABLE IF EXISTS changed; DROP TABLE IF EXISTS known; DROP TABLE IF EXISTS winners; DROP TABLE IF EXISTS parsed")
+    connection.execute("DROP TABLE IF EXISTS temp.changed; DROP TABLE IF EXISTS temp.known; DROP TABLE IF EXISTS temp.parsed")
 
 
 def _matching(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
@@ -277,66 +282,53 @@ def _final(column: str, kept: list[str], *, tombstones: bool) -> str:
 
 def _quarantine(connection: duckdb.DuckDBPyConnection, batch: Batch) -> int:
     """Put the unreadable rows aside, each once; return how many are new there."""
-    names = {"stream": batch.table.name}
+    stream = literal(batch.table.name)
     connection.execute(
-        """
+        f"""
         CREATE OR REPLACE TEMP TABLE refused AS
         SELECT md5(unreadable) AS digest, any_value(unreadable) AS record
         FROM parsed_row
         WHERE unreadable IS NOT NULL
         GROUP BY digest
-        HAVING digest NOT IN (SELECT digest FROM _quarantine WHERE stream = $stream)
-        """,
-        names,
+        HAVING digest NOT IN (SELECT digest FROM _quarantine WHERE stream = {stream})
+        """
     )
     connection.execute(
-        """
+        f"""
         INSERT INTO _quarantine (stream, digest, reason, record, source, seen_on)
-        SELECT $stream, digest, $reason, record, 'api', now() FROM refused
-        """,
-        {**names, "reason": batch.reason},
+        SELECT {stream}, digest, {literal(batch.reason)}, record, 'api', now() FROM refused
+        """
     )
     found = connection.execute("SELECT count(*) FROM refused").fetchone()
     return found[0] if found else 0
 
 
 def _reason(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
-    """What DuckDB says of the first unreadable row when it is read without TRY."""
-    select = _statements(table.name)[1].replace("TRY(", "(", 1)
-    records = f"""
-        WITH records AS (
+    """What DuckDB says of the first unreadable row when it is read without TRY, in a database of its own."""
+    record = connection.execute("SELECT unreadable FROM parsed_row WHERE unreadable IS NOT NULL ORDER BY line LIMIT 1").fetchone()
+    with duckdb.connect() as apart:
+        prepare(apart)
+        apart.execute(_statements(table.name)[0])
+        apart.execute(
+            f"""
+            CREATE TEMP TABLE records AS
             SELECT 1 AS line, json, TRY_CAST(json AS "{table.name}_record") AS record, NULL::JSON AS extra
-            FROM (SELECT unreadable::JSON AS json FROM parsed_row WHERE unreadable IS NOT NULL ORDER BY line LIMIT 1)
+            FROM (SELECT {literal(record[0] if record else None)}::JSON AS json)
+            """
         )
-    """
-    try:
-        connection.execute(f"{records} {select}").fetchall()
-    except duckdb.ConversionException as error:
-        return str(error).splitlines()[0].removeprefix("Conversion Error: ")
+        try:
+            apart.execute(_statements(table.name)[1].replace("TRY(", "(", 1)).fetchall()
+        except duckdb.ConversionException as error:
+            return str(error).splitlines()[0].removeprefix("Conversion Error: ")
     return f"{' or '.join((*table.key, *_partition(table)))} is missing"
 
 
-def _note_drift(connection: duckdb.DuckDBPyConnection, batch: Batch) -> None:
-    """Remember keys that have no column, and columns whose key the first row does not have."""
-    connection.execute(
-        """
-        INSERT INTO _drift (stream, key, kind, first_seen_on)
-        SELECT $stream, key, kind, now()
-        FROM (
-            SELECT unnest($unknown::VARCHAR[]) AS key, 'unknown' AS kind
-            UNION ALL
-            SELECT unnest(list_filter($known::VARCHAR[], lambda key: NOT list_contains(keys, key))), 'missing'
-            FROM parsed
-            WHERE line = 1 AND unreadable IS NULL
-        )
-        ANTI JOIN (SELECT key, kind FROM _drift WHERE stream = $stream) USING (key, kind)
-        """,
-        {
-            "stream": batch.table.name,
-            "unknown": list(batch.unknown_keys),
-            "known": _columns_of_record(connection, batch.table.name),
-        },
-    )
+def note_drift(connection: duckdb.DuckDBPyConnection, drift: Iterable[tuple[str, str, str]]) -> None:
+    """Remember (stream, key, kind) where kind is `unknown` or `missing`, each once; inside the caller's transaction."""
+    noted = set(connection.execute("SELECT stream, key, kind FROM _drift").fetchall())
+    for row in sorted(set(drift) - noted):
+        values = ", ".join(map(literal, row))
+        connection.execute(f"INSERT INTO _drift (stream, key, kind, first_seen_on) VALUES ({values}, now())")
 
 
 def missing_keys(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
@@ -385,10 +377,6 @@ def _partition(table: Table) -> tuple[str, ...]:
 def _columns(connection: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
     described = connection.execute(f"DESCRIBE {relation}").fetchall()
     return [name for name, *_ in described if name not in ("line", "extra", "unreadable") or (relation == "batch" and name == "extra")]
-
-
-def _columns_of_record(connection: duckdb.DuckDBPyConnection, stream: str) -> list[str]:
-    return [name for name, *_ in connection.execute(f'DESCRIBE SELECT unnest(NULL::"{stream}_record")').fetchall()]
 
 
 def _list(columns: list[str]) -> str:

@@ -16,6 +16,7 @@ import duckdb
 from filelock import FileLock
 
 from warehouse.errors import LakeIsNewer
+from warehouse.literal import literal
 
 if TYPE_CHECKING:
     from warehouse.lake import Lake
@@ -101,7 +102,7 @@ def _declared() -> duckdb.DuckDBPyConnection:
         if not table.startswith("_"):
             for column, (kind, comment) in COMMON_COLUMNS.items():
                 connection.execute(f'ALTER TABLE "{table}" ADD COLUMN "{column}" {kind}')
-                connection.execute(f'COMMENT ON COLUMN "{table}"."{column}" IS {_text(comment)}')
+                connection.execute(f'COMMENT ON COLUMN "{table}"."{column}" IS {literal(comment)}')
     return connection
 
 
@@ -116,19 +117,20 @@ def _bring_up(lake: duckdb.DuckDBPyConnection, declared: duckdb.DuckDBPyConnecti
             if known and name not in known:
                 lake.execute(f'ALTER TABLE "{table}" ADD COLUMN "{name}" {kind}')
             if comment and (name not in known or known[name][2] != comment):
-                lake.execute(f'COMMENT ON COLUMN "{table}"."{name}" IS {_text(comment)}')
+                lake.execute(f'COMMENT ON COLUMN "{table}"."{name}" IS {literal(comment)}')
     for table, comment in declared.execute("SELECT table_name, comment FROM duckdb_tables()").fetchall():
         if comment:
-            lake.execute(f'COMMENT ON TABLE "{table}" IS {_text(comment)}')
+            lake.execute(f'COMMENT ON TABLE "{table}" IS {literal(comment)}')
     for file in table_files():
         for statement in filter(_is_partitioning, _statements(file)):
             if statement.split()[2] not in have:  # ALTER TABLE <name> SET PARTITIONED BY ...
                 lake.execute(statement)
     if have.get("_lake"):
-        lake.execute("UPDATE _lake SET format = ?, schema_fingerprint = ?", [FORMAT, fingerprint])
+        lake.execute(f"UPDATE _lake SET format = {FORMAT}, schema_fingerprint = {literal(fingerprint)}")
     else:
         lake.execute(
-            "INSERT INTO _lake (format, schema_fingerprint, created_on) VALUES (?, ?, now())", [FORMAT, fingerprint]
+            "INSERT INTO _lake (format, schema_fingerprint, created_on) "
+            f"VALUES ({FORMAT}, {literal(fingerprint)}, now())"
         )
 
 
@@ -138,17 +140,13 @@ def _columns(
     """Table → column → (type, NOT NULL or empty, comment)."""
     found: dict[str, dict[str, tuple[str, str, str | None]]] = {}
     for table, column, kind, nullable, comment in connection.execute(
-        """
+        f"""
         SELECT table_name, column_name, data_type, is_nullable, comment
         FROM duckdb_columns()
-        WHERE database_name = ?
+        WHERE database_name = {literal(database)}
         ORDER BY table_name, column_index
-        """,
-        [database],
+        """
     ).fetchall():
         found.setdefault(table, {})[column] = (kind, "" if nullable else " NOT NULL", comment)
     return found
 
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

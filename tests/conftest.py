@@ -1,0 +1,110 @@
+"""What every test may use: a clean environment, a small workspace, and a server that answers what a test wants."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from pipeline.sandbox import Workspace, generate
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server sends back; a body that is cut is announced whole. Status 0 closes the connection without a word."""
+
+    body: bytes = b'{"next":null,"previous":null,"results":[]}'
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    cut: bool = False
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as a server met it."""
+
+    method: str
+    path: str
+    params: dict[str, str]
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A server of this machine, and what it was asked."""
+
+    url: str
+    asked: list[Asked]
+
+
+Serve = Callable[[Callable[[Asked], Answer]], Origin]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No setting of the person who runs the tests has a say in them, and no file of theirs is written."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("RAPIDPRO_", "RAPIDLAKE_")):
+                patch.delenv(name)
+        patch.setenv("RAPIDLAKE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_place(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has a working directory and a cache of its own."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("work"))
+    monkeypatch.setenv("RAPIDLAKE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def small_workspace() -> Iterator[Workspace]:
+    """A workspace that no test changes; serve it with `Sandbox(small_workspace, keep=True)`."""
+    with generate(messages=600, contacts=300, archives=False) as workspace:
+        yield workspace
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start servers that answer each request with what a function says."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(answering: Callable[[Asked], Answer]) -> Origin:
+        asked: list[Asked] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def handle_one_request(self) -> None:
+                self.raw_requestline = self.rfile.readline()
+                if not self.raw_requestline or not self.parse_request():
+                    self.close_connection = True
+                    return
+                parts = urlsplit(self.path)
+                asked.append(Asked(self.command, parts.path, dict(parse_qsl(parts.query)), dict(self.headers)))
+                answer = answering(asked[-1])
+                self.close_connection = answer.cut or answer.status == 0
+                if answer.status:
+                    self.send_response_only(answer.status)
+                    for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
+                        self.send_header(name, value)
+                    self.end_headers()
+                    self.wfile.write(answer.body[: len(answer.body) // 2] if answer.cut else answer.body)
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        threading.Thread(target=lambda: server.serve_forever(poll_interval=0.01), daemon=True).start()
+        servers.append(server)
+        return Origin(f"http://127.0.0.1:{server.server_port}", asked)
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
