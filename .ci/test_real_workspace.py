@@ -43,7 +43,9 @@ def test_every_table_has_exactly_the_rows_of_the_dump(synced: tuple[Sandbox, Syn
     assert not result.failed
     assert all(stream.message is None or stream.outcome == "not offered" for stream in result.streams)
     with Lake.open(path) as lake:
-        counts = {stream: lake.rows(f'SELECT count(*) FROM "{stream}" WHERE deleted_on IS NULL')[0][0] for stream in COUNTS}
+        counts = {
+            stream: lake.rows(f'SELECT count(*) FROM "{stream}" WHERE deleted_on IS NULL')[0][0] for stream in COUNTS
+        }
         assert counts == COUNTS
         assert lake.rows("SELECT count(*) FROM contacts WHERE deleted_on IS NOT NULL") == [(700,)]
         assert lake.rows("SELECT count(*) FROM _quarantine") == [(0,)]
@@ -54,7 +56,9 @@ def test_every_table_has_exactly_the_rows_of_the_dump(synced: tuple[Sandbox, Syn
 def test_every_value_of_every_row_is_the_dumps(synced: tuple[Sandbox, SyncResult, Path], stream: str) -> None:
     _, _, path = synced
     with Lake.open(path) as lake, lake.connection() as connection:
-        assert_same(stream, stored_rows(connection, stream), expected_rows(stream, _dump(stream), ["eng", "fra", "kin"]))
+        assert_same(
+            stream, stored_rows(connection, stream), expected_rows(stream, _dump(stream), ["eng", "fra", "kin"])
+        )
 
 
 def test_deleted_contacts_are_tombstones(synced: tuple[Sandbox, SyncResult, Path]) -> None:
@@ -68,7 +72,9 @@ def test_deleted_contacts_are_tombstones(synced: tuple[Sandbox, SyncResult, Path
 def test_a_second_sync_asks_for_next_to_nothing_and_writes_no_row(synced: tuple[Sandbox, SyncResult, Path]) -> None:
     sandbox, _, path = synced
     again = {stream.stream: stream for stream in _sync(sandbox, path).streams}
-    assert {name: one.tally.rows_new + one.tally.rows_changed + one.tally.rows_deleted for name, one in again.items()} == dict.fromkeys(again, 0)
+    assert {
+        name: one.tally.rows_new + one.tally.rows_changed + one.tally.rows_deleted for name, one in again.items()
+    } == dict.fromkeys(again, 0)
     pages = {"flows": 2, "groups": 2, "fields": 2, "archives": 1, "workspace": 0, "definitions": 0}
     for name, one in again.items():
         assert one.tally.counters.requests <= (3 if name in LARGE else pages.get(name, 1)), name

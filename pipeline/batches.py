@@ -76,7 +76,9 @@ class Batches:
             return 0
         with self._lake.connection() as connection:
             if self._rows_of_reading == 0:
-                found = connection.execute(f'SELECT count(*) FROM "{self._table.name}" WHERE deleted_on IS NULL').fetchone()
+                found = connection.execute(
+                    f'SELECT count(*) FROM "{self._table.name}" WHERE deleted_on IS NULL'
+                ).fetchone()
                 if found and found[0]:
                     self._tally.suspicious = True
                     self._tally.notes.append(
@@ -102,7 +104,9 @@ class Batches:
         tally.drift.update((self._table.name, key, "unknown") for key in batch.unknown_keys)
         tally.drift.update((self._table.name, key, "missing") for key in batch.missing_keys)
         if batch.unknown_keys:
-            self._note_once(f"the server sends keys this version does not know, kept in `extra`: {', '.join(batch.unknown_keys)}")
+            self._note_once(
+                f"the server sends keys this version does not know, kept in `extra`: {', '.join(batch.unknown_keys)}"
+            )
         if batch.unreadable:
             self._note_once(f"unreadable rows are kept in _quarantine ({batch.reason})")
 

@@ -1,13 +1,14 @@
 """How many requests may go out: one budget per workspace and scope, shared by all processes of this machine.
 
-RapidPro throttles per workspace and scope over a sliding hour, for all tokens together. We use a share of that and leave
-the rest to the workspace's other integrations. The count lives in a SQLite file in the user's cache folder.
+RapidPro throttles per workspace and scope over a sliding hour, for all tokens together. We use a share of that and
+leave the rest to the workspace's other integrations. The count lives in a SQLite file in the user's cache folder.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import time
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -30,33 +31,41 @@ class Budget:
         if self._limit <= 0:
             return 0.0
         bucket = self._bucket(scope)
-        item = RateItem(scope, bucket.now())
+        item = RateItem(scope, _now())
         if bucket.put(item):
             return 0.0
         bucket.leak(item.timestamp)
-        return max(float(bucket.waiting(item)) / 1000, 0.001)
+        return max(float(str(bucket.waiting(item))) / 1000, 0.001)
 
     def left(self, scope: str) -> int | None:
         """Requests that may still go out now; None without a limit."""
         if self._limit <= 0:
             return None
         bucket = self._bucket(scope)
-        bucket.leak(bucket.now())
+        bucket.leak(_now())
         return max(self._limit - bucket.count(), 0)
 
     def close(self) -> None:
         """Close the files."""
         for bucket in self._buckets.values():
-            bucket.close()
+            bucket.close()  # type: ignore[no-untyped-call]  # pyrate-limiter 4.5 does not annotate it
         self._buckets.clear()
 
     def _bucket(self, scope: str) -> SQLiteBucket:
         if scope not in self._buckets:
             name = hashlib.sha256(f"{self._workspace} {scope}".encode()).hexdigest()[:24]
             self._buckets[scope] = SQLiteBucket.init_from_file(
-                [Rate(self._limit, Duration.HOUR)], table="requests", db_path=str(_folder() / f"{name}.sqlite"), use_file_lock=True
+                [Rate(self._limit, Duration.HOUR)],
+                table="requests",
+                db_path=str(_folder() / f"{name}.sqlite"),
+                use_file_lock=True,
             )
         return self._buckets[scope]
+
+
+def _now() -> int:
+    """Milliseconds since the epoch, as all processes of the machine count them."""
+    return time.time_ns() // 1_000_000
 
 
 def _folder() -> Path:

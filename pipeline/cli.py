@@ -19,7 +19,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    epilog="Settings: RAPIDPRO_URL, RAPIDPRO_TOKEN, RAPIDLAKE_LAKE, or rapidlake.toml. Try `rapidlake demo` first: it needs none.",
+    epilog="Settings: RAPIDPRO_URL, RAPIDPRO_TOKEN, RAPIDLAKE_LAKE, or rapidlake.toml. "
+    "Try `rapidlake demo` first: it needs none.",
 )
 
 LakeOption = Annotated[
@@ -31,7 +32,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON, for ma
 
 @app.command()
 def sync(
-    streams: Annotated[list[str] | None, typer.Argument(metavar="[STREAM]...", help="Only these; all by default.")] = None,
+    streams: Annotated[
+        list[str] | None, typer.Argument(metavar="[STREAM]...", help="Only these; all by default.")
+    ] = None,
     since: Annotated[str | None, typer.Option(help="Read at least from this date on, e.g. 2026-01-31 (UTC).")] = None,
     full: Annotated[bool, typer.Option("--full", help="Read everything again, not only what changed.")] = False,
     lag: Annotated[float | None, typer.Option(help="Seconds before now where reading ends.", show_default="60")] = None,
@@ -77,7 +80,9 @@ def status(lake: LakeOption = None, url: UrlOption = None, json: JsonOption = Fa
 
 @app.command()
 def sql(
-    query: Annotated[str, typer.Argument(metavar="SQL", help='For example "SELECT status, count(*) FROM messages GROUP BY ALL".')],
+    query: Annotated[
+        str, typer.Argument(metavar="SQL", help='For example "SELECT status, count(*) FROM messages GROUP BY ALL".')
+    ],
     format: Annotated[
         Literal["table", "csv", "json", "parquet"] | None,
         typer.Option(help="Default: table, or what the name of the file says."),
@@ -111,7 +116,9 @@ def doctor(lake: LakeOption = None, url: UrlOption = None, json: JsonOption = Fa
 @app.command()
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")] = 8000,
-    data: Annotated[Path | None, typer.Option(help="Folder with <endpoint>.jsonl.gz files; generated if not given.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with <endpoint>.jsonl.gz files; generated if not given.")
+    ] = None,
     messages: Annotated[int, typer.Option(min=0, help="Messages of the generated workspace.")] = 20_000,
     seed: Annotated[int, typer.Option(help="Another number generates another workspace.")] = 1,
     text_bytes: Annotated[int, typer.Option(min=0, help="Length of the generated texts; 0 for natural ones.")] = 0,
@@ -123,7 +130,14 @@ def sandbox(
     from pipeline.demo import serve_sandbox
 
     serve_sandbox(
-        port=port, data=data, messages=messages, seed=seed, text_bytes=text_bytes, archives=archives, faults=faults, rate=rate
+        port=port,
+        data=data,
+        messages=messages,
+        seed=seed,
+        text_bytes=text_bytes,
+        archives=archives,
+        faults=faults,
+        rate=rate,
     )
 
 
@@ -156,7 +170,9 @@ def _stop_on_signal() -> threading.Event:
     def ask(number: int, frame: FrameType | None) -> None:
         stop.set()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        print("Stopping after a last commit; Ctrl-C again to stop at once (that loses nothing either).", file=sys.stderr)
+        print(
+            "Stopping after a last commit; Ctrl-C again to stop at once (that loses nothing either).", file=sys.stderr
+        )
 
     signal.signal(signal.SIGINT, ask)
     signal.signal(signal.SIGTERM, ask)

@@ -156,7 +156,9 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _get(self, path: str, params: Params, scope: str, listener: Listener, read: Callable[[str, bytes], T]) -> T:
@@ -173,14 +175,15 @@ class Client:
         except _Transient as error:
             minutes = self.patience / 60
             raise ServerUnavailable(
-                f"{path}: {self.url} kept failing for {minutes:.0f} min ({error}); nothing committed is lost, sync again later."
+                f"{path}: {self.url} kept failing for {minutes:.0f} min ({error}); "
+                "nothing committed is lost, sync again later."
             ) from None
 
     def _send(self, path: str, params: Params, scope: str, listener: Listener) -> bytes:
         self._take_turn(scope, listener)
         listener.counters.requests += 1
         try:
-            response = self._http.get(path, params=_multi(params))
+            response = self._http.get(path, params=_query(params))
         except httpx.TransportError as error:
             raise _Transient(f"{type(error).__name__}: {error or 'no answer'}") from None
         except httpx.DecodingError as error:
@@ -217,7 +220,8 @@ class Client:
             return self._decoder.decode(body)
         except msgspec.ValidationError:
             raise UnexpectedAnswer(
-                f"{path}: the answer of {self.url} is JSON but no page of rows: is RAPIDPRO_URL a RapidPro or TextIt server?"
+                f"{path}: the answer of {self.url} is JSON but no page of rows: "
+                "is RAPIDPRO_URL a RapidPro or TextIt server?"
             ) from None
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise _Transient(f"the answer is not JSON: {_excerpt(body)}") from None
@@ -252,8 +256,8 @@ class _Failing:
             self._refusals += 1
             if error.seconds is not None:
                 return error.seconds
-            return min(THROTTLED_PAUSE * 2 ** (self._refusals - 1), LONGEST_THROTTLED_PAUSE)
-        return min(self._backoff(state), self._patience)
+            return float(min(THROTTLED_PAUSE * 2 ** (self._refusals - 1), LONGEST_THROTTLED_PAUSE))
+        return float(min(self._backoff(state), self._patience))
 
     def give_up(self, state: tenacity.RetryCallState) -> bool:
         """True once a request has kept failing for `patience` seconds."""
@@ -265,11 +269,9 @@ class _Failing:
         return now - self._first_failure + state.upcoming_sleep > self._patience
 
 
-def _multi(params: Params) -> list[tuple[str, str]]:
+def _query(params: Params) -> httpx.QueryParams:
     """Query parameters in order; a sequence repeats its name."""
-    return [
-        (name, item) for name, value in params.items() for item in ([value] if isinstance(value, str) else value)
-    ]
+    return httpx.QueryParams({name: value if isinstance(value, str) else list(value) for name, value in params.items()})
 
 
 def _check_status(path: str, response: httpx.Response, url: str) -> None:
@@ -282,7 +284,8 @@ def _check_status(path: str, response: httpx.Response, url: str) -> None:
         raise _Transient(f"the server answered {status}")
     if status == 403:
         raise TokenRefused(
-            f"{path}: {url} refuses the token (403): is it right, of this workspace, and its user an Administrator or Editor? "
+            f"{path}: {url} refuses the token (403): is it right, of this workspace, "
+            "and its user an Administrator or Editor? "
             "Check RAPIDPRO_TOKEN, and that RAPIDPRO_URL starts with https://."
         )
     if status == 404:

@@ -13,7 +13,8 @@ from pipeline.errors import SettingsError
 from pipeline.progress import for_output
 from pipeline.sandbox import Faults, Sandbox, Workspace, generate, serve
 from pipeline.settings import Settings, load_settings
-from pipeline.sync import STREAMS, identify, open_client, sync
+from pipeline.streams import STREAMS
+from pipeline.sync import identify, open_client, sync
 from warehouse import Lake, LakeError
 from warehouse.query import answer
 
@@ -114,7 +115,8 @@ def _sync(settings: Settings, console: Console, stop: threading.Event) -> bool:
         result = sync(settings, list(STREAMS.values()), progress, stop=stop)
     tallies = [stream.tally for stream in result.streams]
     console.print(
-        f"{sum(tally.rows_new for tally in tallies):,} rows new, {sum(tally.rows_changed for tally in tallies):,} changed, "
+        f"{sum(tally.rows_new for tally in tallies):,} rows new, "
+        f"{sum(tally.rows_changed for tally in tallies):,} changed, "
         f"{sum(tally.counters.requests for tally in tallies):,} requests, {result.seconds:.1f} s"
     )
     return not result.failed

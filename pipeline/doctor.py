@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pipeline.client import Client
 from pipeline.errors import NotOffered, ServerError, TokenRefused
 from pipeline.settings import Settings
-from pipeline.streams import STREAMS, Daily, PerFlow, Single, Stream
+from pipeline.streams import STREAMS, Daily, PerFlow, Single, Stream, Window
 from pipeline.sync import Workspace, identify, open_client
 from warehouse import Lake, RapidlakeError
 
@@ -55,12 +55,17 @@ def _clock(client: Client) -> Finding:
         return Finding("clock", True, "agrees with the server's")
     way = "ahead of" if skew > 0 else "behind"
     return Finding(
-        "clock", True, f"{abs(skew):,.0f} s {way} the server's; syncs follow the server's clock", "set this machine's clock (NTP)"
+        "clock",
+        True,
+        f"{abs(skew):,.0f} s {way} the server's; syncs follow the server's clock",
+        "set this machine's clock (NTP)",
     )
 
 
 def _endpoints(client: Client) -> Iterator[Finding]:
-    refused, missing, absent = [], [], []
+    refused: list[str] = []
+    missing: list[str] = []
+    absent: list[str] = []
     for stream in STREAMS.values():
         try:
             _probe(client, stream)
@@ -71,13 +76,19 @@ def _endpoints(client: Client) -> Iterator[Finding]:
         except ServerError as error:
             yield Finding(stream.name, False, str(error), "if it stays so, tell whoever runs the server")
     if refused:
-        yield Finding("role", False, f"the token may not read {', '.join(refused)}", "use a token of an Administrator or Editor")
+        yield Finding(
+            "role", False, f"the token may not read {', '.join(refused)}", "use a token of an Administrator or Editor"
+        )
     else:
         yield Finding("role", True, "may read every endpoint")
     if missing:
-        yield Finding("endpoints", False, f"the server lacks {', '.join(missing)}", "is it a RapidPro or TextIt of 2024 or later?")
+        yield Finding(
+            "endpoints", False, f"the server lacks {', '.join(missing)}", "is it a RapidPro or TextIt of 2024 or later?"
+        )
     offered = len(STREAMS) - len(refused) - len(missing) - len(absent)
-    yield Finding("endpoints", True, f"{offered} offered" + (f"; not by this server: {', '.join(absent)}" if absent else ""))
+    yield Finding(
+        "endpoints", True, f"{offered} offered" + (f"; not by this server: {', '.join(absent)}" if absent else "")
+    )
 
 
 def _probe(client: Client, stream: Stream) -> None:
@@ -85,7 +96,7 @@ def _probe(client: Client, stream: Stream) -> None:
         client.document(stream.path, {}, scope=stream.scope)
     elif isinstance(stream.strategy, Daily):
         client.page(stream.path, {"since": client.now().date().isoformat()}, scope=stream.scope)
-    elif stream.strategy.__class__.__name__ == "Window":
+    elif isinstance(stream.strategy, Window):
         client.page(stream.path, {"after": "2200-01-01T00:00:00.000000Z"}, scope=stream.scope)
     else:
         client.page(stream.path, {}, scope=stream.scope)
@@ -111,7 +122,9 @@ def _lake(settings: Settings, workspace: Workspace | None) -> Iterator[Finding]:
         return
     yield from _disk(shutil.disk_usage(path).free)
     if workspace and owner and owner != workspace.uuid:
-        yield Finding("lake", False, f"{path} holds another workspace, {name!r}", "use another --lake, or the other token")
+        yield Finding(
+            "lake", False, f"{path} holds another workspace, {name!r}", "use another --lake, or the other token"
+        )
     else:
         yield Finding("lake", True, f"{path} can be written")
 

@@ -1,15 +1,15 @@
 """What can go wrong between the server and the lake, in words for the person who runs it.
 
-    RapidlakeError              (from warehouse)
-      SettingsError             wrong usage or settings; exit code 2
-      WrongWorkspace            the token is of another workspace than the lake's; exit code 2
-      ServerError               the server refused, or answered what cannot be used
-        TokenRefused            403: token, role, or plain http
-        NotOffered              404: this server does not have the endpoint
-        RequestRefused          any other 4xx
-        UnexpectedAnswer        an answer that is not a page of rows
-        ServerUnavailable       failed for longer than all retries
-      Stopped                   the user asked to stop
+RapidlakeError              (from warehouse)
+  SettingsError             wrong usage or settings; exit code 2
+  WrongWorkspace            the token is of another workspace than the lake's; exit code 2
+  ServerError               the server refused, or answered what cannot be used
+    TokenRefused            403: token, role, or plain http
+    NotOffered              404: this server does not have the endpoint
+    RequestRefused          any other 4xx
+    UnexpectedAnswer        an answer that is not a page of rows
+    ServerUnavailable       failed for longer than all retries
+  Stopped                   the user asked to stop
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from rich.progress import Progress as Bars
 
 from pipeline.results import StreamResult, Tally
 
-MARKS = {"done": "✓", "not offered": "–", "skipped": "–", "stopped": "■", "suspicious": "!", "failed": "✗"}
+MARKS = {"done": "✓", "not offered": "-", "skipped": "-", "stopped": "■", "suspicious": "!", "failed": "✗"}
 COLOURS = {"done": "green", "failed": "red", "suspicious": "yellow", "stopped": "yellow"}
 LINE_EVERY_SECONDS = 10.0
 
@@ -47,7 +47,9 @@ class Quiet(AbstractContextManager["Quiet"]):
 
     def ended(self, result: StreamResult) -> None: ...
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 class Lines(Quiet):
@@ -104,7 +106,9 @@ class Terminal(Quiet):
         self._bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bars.stop()
 
     def begun(self, stream: str) -> None:

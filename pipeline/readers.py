@@ -18,7 +18,6 @@ from pipeline.streams import Daily, Newest, PerFlow, Single, Snapshot, Stream, W
 from pipeline.walk import Fetch, date_of, follow, seek
 from warehouse import Cursor, Lake, OpenWalk, read_cursor, save_cursor
 from warehouse.literal import literal
-from warehouse.literal import literal
 
 # Feeds of a stream: each has a cursor of its own.
 ROWS, DELETED, WHOLE, REVISIT, FIELDS = "rows", "deleted", "whole", "revisit", "fields"
@@ -80,7 +79,11 @@ class Reader:
         after = self._start(cursor, due, fields_changed=digest is not None and self._fields_changed(cursor, digest))
         if after is not None and after >= self.before:
             return
-        whole = cursor.watermark is None or after is None or (cursor.complete_from is not None and after <= cursor.complete_from)
+        whole = (
+            cursor.watermark is None
+            or after is None
+            or (cursor.complete_from is not None and after <= cursor.complete_from)
+        )
         beside = {f"{FIELDS} {digest}": Cursor(self.before)} if digest and whole else {}
         self._walk(strategy, feed, params, cursor, OpenWalk(after, self.before), beside)
 
@@ -216,7 +219,7 @@ class Reader:
             self.batches.commit(self._saving(feeds))
 
     def _newest_once(self, strategy: Newest, known: datetime | None) -> bool:
-        """Read until `known`; True if nothing can have moved meanwhile: one page, or the first page is still the same."""
+        """Read until `known`; True if nothing can have moved meanwhile: one page, or the first is still the same."""
         fetch = self._fetching({})
         first: list[msgspec.Raw] | None = None
         pages = 0
@@ -301,9 +304,7 @@ class Reader:
         listener = Listener(self.tally.counters, waiting)
 
         def fetch(params: dict[str, str]) -> Page:
-            page = self.client.page(
-                self.stream.path, {**fixed, **params}, scope=self.stream.scope, listener=listener
-            )
+            page = self.client.page(self.stream.path, {**fixed, **params}, scope=self.stream.scope, listener=listener)
             self.tally.pages += 1
             self.progress.page(self.stream.name, self.tally)
             return page

@@ -49,9 +49,15 @@ def print_status(lake: Lake, *, json: bool) -> None:
     owner, created = lake.rows("SELECT workspace_name, created_on::VARCHAR FROM _lake")[0]
     rows = [_stream_status(lake, name) for name in STREAMS]
     if json:
-        print(jsonlib.dumps({"lake": str(lake.path), "workspace": owner, "created_on": created, "streams": rows}, indent=2))
+        print(
+            jsonlib.dumps(
+                {"lake": str(lake.path), "workspace": owner, "created_on": created, "streams": rows}, indent=2
+            )
+        )
         return
-    table = Table(title=escape(f"{owner or 'no workspace yet'} in {lake.path}"), title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title=escape(f"{owner or 'no workspace yet'} in {lake.path}"), title_justify="left", box=None, pad_edge=False
+    )
     for heading, justify in (("stream", "left"), ("rows", "right"), ("deleted", "right"), ("read up to", "left"),
                              ("last sync", "left"), ("outcome", "left"), ("quarantined", "right")):  # fmt: skip
         table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
@@ -75,7 +81,12 @@ def print_status(lake: Lake, *, json: bool) -> None:
 def print_findings(findings: Sequence[Finding], *, json: bool) -> None:
     """What the doctor found, on standard output."""
     if json:
-        print(jsonlib.dumps([{"check": one.check, "good": one.good, "found": one.found, "advice": one.advice} for one in findings], indent=2))
+        print(
+            jsonlib.dumps(
+                [{"check": one.check, "good": one.good, "found": one.found, "advice": one.advice} for one in findings],
+                indent=2,
+            )
+        )
         return
     console = Console()
     for one in findings:

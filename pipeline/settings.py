@@ -1,14 +1,14 @@
 """Settings, from the environment or `rapidlake.toml`; the token never from an argument.
 
-    RAPIDPRO_URL                   server, e.g. https://textit.com
-    RAPIDPRO_TOKEN                 API token of an Administrator or Editor
-    RAPIDLAKE_LAKE                 folder of the lake (default: lake)
-    RAPIDLAKE_REQUESTS_PER_HOUR    what the server allows per scope (default: 2500); 0 for no limit of ours
-    RAPIDLAKE_SHARE                part of that to use (default: 0.8); the rest is left to other integrations
-    RAPIDLAKE_LAG                  seconds before now where a sync ends (default: 60)
-    RAPIDLAKE_OVERLAP              seconds read again before the last watermark (default: 900)
-    RAPIDLAKE_BATCH_PAGES          pages to commit at once, at most (default: 200)
-    RAPIDLAKE_PATIENCE             seconds to retry a failing request (default: 300)
+RAPIDPRO_URL                   server, e.g. https://textit.com
+RAPIDPRO_TOKEN                 API token of an Administrator or Editor
+RAPIDLAKE_LAKE                 folder of the lake (default: lake)
+RAPIDLAKE_REQUESTS_PER_HOUR    what the server allows per scope (default: 2500); 0 for no limit of ours
+RAPIDLAKE_SHARE                part of that to use (default: 0.8); the rest is left to other integrations
+RAPIDLAKE_LAG                  seconds before now where a sync ends (default: 60)
+RAPIDLAKE_OVERLAP              seconds read again before the last watermark (default: 900)
+RAPIDLAKE_BATCH_PAGES          pages to commit at once, at most (default: 200)
+RAPIDLAKE_PATIENCE             seconds to retry a failing request (default: 300)
 """
 
 from __future__ import annotations
@@ -107,7 +107,13 @@ def load_settings(**given: Any) -> Settings:
 
 def _sentence(problem: dict[str, Any]) -> str:
     name = str(problem["loc"][-1]) if problem["loc"] else ""
-    variable = name.upper() if name.startswith("RAPID") else f"RAPIDPRO_{name.upper()}" if name in ("url", "token") else f"RAPIDLAKE_{name.upper()}"
+    variable = (
+        name.upper()
+        if name.startswith("RAPID")
+        else f"RAPIDPRO_{name.upper()}"
+        if name in ("url", "token")
+        else f"RAPIDLAKE_{name.upper()}"
+    )
     if problem["type"] == "missing":
         hint = {
             "RAPIDPRO_URL": "set it to your server, e.g. export RAPIDPRO_URL=https://textit.com",

@@ -19,8 +19,8 @@ FILE_BYTES = 3 * 1024 * 1024
 class Spool:
     """One stream's JSON lines; a batch is what they hold between two commits.
 
-    They go to several files, `<name>.0.jsonl`, `<name>.1.jsonl` ..., because DuckDB holds up to 2,048 rows of one file in
-    memory at once, and contacts with hundreds of fields are large.
+    They go to several files, `<name>.0.jsonl`, `<name>.1.jsonl` ..., because DuckDB holds up to 2,048 rows of one file
+    in memory at once, and contacts with hundreds of fields are large.
     """
 
     def __init__(
@@ -32,7 +32,8 @@ class Spool:
         self._clock = clock
         self._files: list[Path] = []
         self._open: BinaryIO | None = None
-        self.clear()
+        self.rows = self.pages = self.bytes = self.longest = 0
+        self._since = clock()
 
     def append(self, rows: list[msgspec.Raw]) -> None:
         """Add the rows of one page, a line each.
@@ -51,7 +52,8 @@ class Spool:
             self._file().write(lines + b"\n")
         except OSError as error:
             raise LakeUnwritable(
-                f"{self._folder} cannot be written ({error.strerror}): nothing committed is lost; make room and sync again."
+                f"{self._folder} cannot be written ({error.strerror}): "
+                "nothing committed is lost; make room and sync again."
             ) from None
         self.longest = max(self.longest, len(lines))
         self.bytes += len(lines)
@@ -60,9 +62,7 @@ class Spool:
     @property
     def full(self) -> bool:
         """True when the batch is large or old enough to be committed."""
-        return (
-            self.bytes >= FULL_BYTES or self.pages >= self._full_pages or self._clock() - self._since >= FULL_SECONDS
-        )
+        return self.bytes >= FULL_BYTES or self.pages >= self._full_pages or self._clock() - self._since >= FULL_SECONDS
 
     def ready(self) -> list[Path]:
         """The files to load, everything in them written; none while the batch is empty."""

@@ -118,9 +118,7 @@ _ALL = (
         scope="v2.messages",
     ),
     Stream(
-        Table(
-            "runs", BY_UUID, never_older="modified_on", partitioned_by="created_on", kept=("submitted_by", "events")
-        ),
+        Table("runs", BY_UUID, never_older="modified_on", partitioned_by="created_on", kept=("submitted_by", "events")),
         Window("modified_on", oldest_first=True),
         scope="v2.runs",
     ),

@@ -173,14 +173,13 @@ class _Run:
             if stream.name != "fields":
                 lanes[stream.scope].append(stream)
         with ThreadPoolExecutor(max_workers=max(len(lanes), 1), thread_name_prefix="sync") as pool:
-            running = [pool.submit(lambda lane=lane: [self.one(stream) for stream in lane]) for lane in lanes.values()]
-            try:
-                done = [future.result() for future in running]
-            except KeyboardInterrupt:
-                self._client.stop.set()
-                done = [future.result() for future in running]
+            running = [pool.submit(self._lane, lane) for lane in lanes.values()]
+            done = [future.result() for future in running]
         order = {stream.name: place for place, stream in enumerate(streams)}
         return sorted((first + [result for lane in done for result in lane]), key=lambda result: order[result.stream])
+
+    def _lane(self, streams: Sequence[Stream]) -> list[StreamResult]:
+        return [self.one(stream) for stream in streams]
 
     def one(self, stream: Stream) -> StreamResult:
         """Sync one stream and say how it ended; only errors that nobody can cause come out as exceptions."""

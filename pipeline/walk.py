@@ -1,8 +1,8 @@
 """Reads one window of a listing, page by page, so that no row is skipped while rows change.
 
-A walk does not follow `next`: among rows of one timestamp that cursor is an offset, and when one of them changes, another
-is skipped for good. It seeks instead: the next page is asked for by the last timestamp seen, whose rows come again. Only
-where one timestamp fills a page is that timestamp read by itself, until two readings agree.
+A walk does not follow `next`: among rows of one timestamp that cursor is an offset, and when one of them changes,
+another is skipped for good. It seeks instead: the next page is asked for by the last timestamp seen, whose rows come
+again. Only where one timestamp fills a page is that timestamp read by itself, until two readings agree.
 """
 
 from __future__ import annotations
@@ -37,8 +37,15 @@ def timestamp(at: datetime) -> str:
 
 
 def seek(
-    fetch: Fetch, stream: str, on: str, key: tuple[str, ...], *, after: datetime | None, before: datetime,
-    place: datetime | None, oldest_first: bool,
+    fetch: Fetch,
+    stream: str,
+    on: str,
+    key: tuple[str, ...],
+    *,
+    after: datetime | None,
+    before: datetime,
+    place: datetime | None,
+    oldest_first: bool,
 ) -> Iterator[Piece]:
     """Read the rows whose date `on` lies in [after, before], both inclusive; start at `place` if given.
 
@@ -54,7 +61,9 @@ def seek(
         dates = _edge_dates(page, on)
         if dates is None:
             if page.results and page.next:
-                raise UnexpectedAnswer(f"{stream}: no row of a page has a readable {on}: the walk cannot go on from it.")
+                raise UnexpectedAnswer(
+                    f"{stream}: no row of a page has a readable {on}: the walk cannot go on from it."
+                )
             yield Piece(page.results)
             return
         first, last = dates
@@ -82,7 +91,7 @@ def drain(fetch: Fetch, stream: str, at: datetime, key: tuple[str, ...]) -> Iter
     Raises:
         UnexpectedAnswer: the rows kept changing, or the server's cursor runs in a circle.
     """
-    previous: frozenset[object] | None = None
+    previous: set[object] | None = None
     for _ in range(MOST_READINGS):
         keys: set[object] = set()
         for page in follow(fetch, stream, {"after": timestamp(at), "before": timestamp(at)}):
@@ -90,9 +99,10 @@ def drain(fetch: Fetch, stream: str, at: datetime, key: tuple[str, ...]) -> Iter
             yield Piece(page.results)
         if keys == previous:
             return
-        previous = frozenset(keys)
+        previous = keys
     raise UnexpectedAnswer(
-        f"{stream}: the rows of {timestamp(at)} changed during {MOST_READINGS} readings; sync again when the server is quieter."
+        f"{stream}: the rows of {timestamp(at)} changed during {MOST_READINGS} readings; "
+        "sync again when the server is quieter."
     )
 
 
@@ -108,7 +118,8 @@ def follow(fetch: Fetch, stream: str, params: dict[str, str]) -> Iterator[Page]:
         mark = tuple(sorted(following.items()))
         if mark in seen:
             raise UnexpectedAnswer(
-                f"{stream}: the server's next page is one that was read already; more rows share a timestamp than it can list."
+                f"{stream}: the server's next page is one that was read already: "
+                "more rows share a timestamp than it can list; nothing was skipped, the stream stops here."
             )
         seen.add(mark)
         page = fetch(following)
@@ -144,7 +155,14 @@ def _edge_dates(page: Page, on: str) -> tuple[datetime, datetime] | None:
 
 
 def _check_order(
-    stream: str, on: str, first: datetime, last: datetime, low: datetime | None, high: datetime | None, *, oldest_first: bool
+    stream: str,
+    on: str,
+    first: datetime,
+    last: datetime,
+    low: datetime | None,
+    high: datetime | None,
+    *,
+    oldest_first: bool,
 ) -> None:
     earliest, latest = (first, last) if oldest_first else (last, first)
     if earliest > latest:

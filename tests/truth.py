@@ -1,4 +1,4 @@
-"""An independent reading of API rows in plain Python, to hold against the lake's tables; shares no code with the product."""
+"""An independent reading of API rows in plain Python, to hold against the lake's tables; no code of the product's."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def _key(stream: str, row: Row) -> Any:
     if stream == "archives":
         return row["archive_type"], row["period"], str(row["start_date"])
     if stream == "resthook_events":
-        return hashlib.md5(json.dumps([row["resthook"], _plain(row["created_on"]), _json(row["data"])], sort_keys=True).encode()).hexdigest()
+        return hashlib.md5(
+            json.dumps([row["resthook"], _plain(row["created_on"]), _json(row["data"])], sort_keys=True).encode()
+        ).hexdigest()
     return str(row[keys.get(stream, "uuid")])
 
 
@@ -72,7 +74,7 @@ def _flatten(stream: str, row: Row, languages: list[str]) -> Row:
     return flat
 
 
-def _column(stream: str, name: str, value: Any, row: Row, languages: list[str]) -> Row:  # noqa: PLR0911
+def _column(stream: str, name: str, value: Any, row: Row, languages: list[str]) -> Row:
     if name in _WITHOUT_COLUMN.get(stream, ()):
         return {}
     if name in ("urn", "urns"):
@@ -118,7 +120,8 @@ _GROUPED = {("fields", "usages"), ("flows", "runs"), ("topics", "counts")}
 _REFERENCES = {
     (stream, name)
     for stream, names in {
-        "messages": ("channel", "flow", "contact"), "runs": ("start",), "contacts": ("flow",), "campaign_events": ("flow",),
+        "messages": ("channel", "flow", "contact"), "runs": ("start",), "contacts": ("flow",),
+        "campaign_events": ("flow",),
         "tickets": ("assignee", "opened_by", "opened_in", "topic"), "channel_events": ("channel",),
     }.items()
     for name in names
@@ -138,7 +141,12 @@ def _split(urn: str | None) -> Row:
     scheme, rest = urn.split(":", 1)
     rest, _, display = rest.partition("#")
     path = rest.split("?", 1)[0]
-    return {"urn": urn, "scheme": scheme, "path": _unescape(path), "display": _unescape(display) if "#" in urn else None}
+    return {
+        "urn": urn,
+        "scheme": scheme,
+        "path": _unescape(path),
+        "display": _unescape(display) if "#" in urn else None,
+    }
 
 
 def _unescape(part: str) -> str:

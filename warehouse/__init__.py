@@ -6,7 +6,18 @@ Knows nothing of HTTP or Dagster.
 from warehouse.cursor import Cursor, OpenWalk, read_cursor, save_cursor
 from warehouse.errors import LakeBusy, LakeError, LakeIsNewer, LakeNotFound, LakeUnwritable, RapidlakeError
 from warehouse.lake import Lake
-from warehouse.load import Batch, Loaded, Table, forget_batch, mark_deleted, merge, missing_keys, note_drift, remember_keys, stage
+from warehouse.load import (
+    Batch,
+    Loaded,
+    Table,
+    forget_batch,
+    mark_deleted,
+    merge,
+    missing_keys,
+    note_drift,
+    remember_keys,
+    stage,
+)
 
 __all__ = [
     "Batch",

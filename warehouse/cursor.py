@@ -67,9 +67,7 @@ def save_cursor(connection: duckdb.DuckDBPyConnection, stream: str, feed: str, c
     ]
     connection.execute(f"DELETE FROM _cursor WHERE {_of(stream, feed)}")
     values = ", ".join(map(literal, (stream, feed, *times)))
-    connection.execute(
-        f"INSERT INTO _cursor (stream, feed, {', '.join(_TIMES)}, updated_on) VALUES ({values}, now())"
-    )
+    connection.execute(f"INSERT INTO _cursor (stream, feed, {', '.join(_TIMES)}, updated_on) VALUES ({values}, now())")
 
 
 def _of(stream: str, feed: str) -> str:

@@ -1,12 +1,12 @@
 """What can go wrong with a lake, in words for the person who runs it.
 
-    RapidlakeError
-      LakeError
-        LakeNotFound      there is no lake at the path
-        LakeIsNewer       written by a later version of Rapidlake
-        LakeUnwritable    path is a file, not writable, or the disk is full
-        LakeBusy          another process kept the catalog locked for too long
-        QueryError        the SQL of `rapidlake sql` is wrong
+RapidlakeError
+  LakeError
+    LakeNotFound      there is no lake at the path
+    LakeIsNewer       written by a later version of Rapidlake
+    LakeUnwritable    path is a file, not writable, or the disk is full
+    LakeBusy          another process kept the catalog locked for too long
+    QueryError        the SQL of `rapidlake sql` is wrong
 """
 
 

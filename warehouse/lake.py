@@ -1,9 +1,9 @@
 """Opens a lake: DuckLake with a SQLite catalog beside its Parquet files.
 
-    lake/catalog.sqlite   the catalog: tables, snapshots, small changes
-    lake/data/            Parquet files
-    lake/spool/           JSON lines on their way in
-    lake/locks/           one lock file per stream being synced
+lake/catalog.sqlite   the catalog: tables, snapshots, small changes
+lake/data/            Parquet files
+lake/spool/           JSON lines on their way in
+lake/locks/           one lock file per stream being synced
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import duckdb
 import tenacity
@@ -125,7 +125,7 @@ class Lake:
             reraise=True,
         )
         try:
-            return retrying(self._commit_once, work)
+            return cast(T, retrying(self._commit_once, work))
         except duckdb.Error as error:
             raise explain(error, self.path) from error
 
@@ -152,7 +152,9 @@ class Lake:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -179,10 +181,8 @@ def _lost_a_race(error: BaseException) -> bool:
 
 
 def _rollback(connection: duckdb.DuckDBPyConnection) -> None:
-    try:
+    with suppress(duckdb.TransactionException):  # a commit that failed has already ended the transaction
         connection.rollback()
-    except duckdb.TransactionException:
-        pass  # a commit that failed has already ended the transaction
 
 
 def _make_folders(path: Path) -> None:
@@ -196,7 +196,8 @@ def _make_folders(path: Path) -> None:
         probe.unlink(missing_ok=True)
     except OSError as error:
         raise LakeUnwritable(
-            f"The lake folder {path} cannot be written ({error.strerror}): choose another with --lake, or its permissions."
+            f"The lake folder {path} cannot be written ({error.strerror}): "
+            "choose another with --lake, or its permissions."
         ) from error
 
 
@@ -238,4 +239,3 @@ def _extension_file(name: str) -> Path:
     """Path of an extension inside its own PyPI wheel, so that no extension server is needed."""
     package = resources.files(f"duckdb_extension_{name}")
     return Path(str(package / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"))
-

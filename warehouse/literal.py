@@ -1,7 +1,7 @@
 """Writes values as SQL literals.
 
-Query parameters would be the usual way, but DuckDB's Python client imports pandas to look at the first one: 0.3 CPU-seconds
-and 40 MB for each sync that has nothing else to do.
+Query parameters would be the usual way, but DuckDB's Python client imports pandas to look at the first one: 0.3
+CPU-seconds and 40 MB for each sync that has nothing else to do.
 """
 
 from __future__ import annotations

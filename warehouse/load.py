@@ -1,7 +1,7 @@
 """Loads JSON lines into a table: one SELECT per stream, then one MERGE, both in DuckDB.
 
-    stage   JSON lines → a temporary view `batch`: typed, normalised, one row per key; the unreadable put aside
-    merge   batch → the table, rows that differ only, inside the caller's transaction
+stage   JSON lines → a temporary view `batch`: typed, normalised, one row per key; the unreadable put aside
+merge   batch → the table, rows that differ only, inside the caller's transaction
 """
 
 from __future__ import annotations
@@ -63,7 +63,12 @@ class Loaded:
 
 
 def stage(
-    connection: duckdb.DuckDBPyConnection, table: Table, files: list[Path], *, longest: int = 0, tombstones: bool = False
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    files: list[Path],
+    *,
+    longest: int = 0,
+    tombstones: bool = False,
 ) -> Batch:
     """Read JSON-lines files with the stream's SELECT into the temporary view `batch`.
 
@@ -126,7 +131,8 @@ def _parse(
 
     Returns the keys of the first row.
     """
-    lines = f"read_json_objects({text_list(map(str, files))}, format = 'newline_delimited', maximum_object_size = {row_buffer})"
+    reading = f"format = 'newline_delimited', maximum_object_size = {row_buffer}"
+    lines = f"read_json_objects({text_list(map(str, files))}, {reading})"
     first = connection.execute(f"SELECT json_keys(json) FROM {lines} LIMIT 1").fetchone()
     keys_of_first: list[str] = first[0] if first else []
     # Rows with just these keys, all known, need no closer look at their keys.
@@ -152,7 +158,8 @@ def _parse(
                     line,
                     json,
                     record,
-                    CASE WHEN keys IS DISTINCT FROM {text_list(usual)} AND NOT list_has_all({text_list(known)}, keys) THEN
+                    CASE WHEN keys IS DISTINCT FROM {text_list(usual)}
+                          AND NOT list_has_all({text_list(known)}, keys) THEN
                         to_json(map_from_entries(list_transform(
                             list_filter(keys, lambda key: NOT list_contains({text_list(known)}, key)),
                             lambda key: struct_pack(
@@ -175,10 +182,14 @@ def _parse(
             """
         )
     except duckdb.InvalidInputException as error:
-        raise LakeError(f"{table.name}: the server's answer is not JSON ({str(error).splitlines()[0]}): sync again.") from error
+        raise LakeError(
+            f"{table.name}: the server's answer is not JSON ({str(error).splitlines()[0]}): sync again."
+        ) from error
     finally:
         connection.execute("RESET disabled_optimizers")
-    connection.execute("CREATE OR REPLACE TEMP VIEW parsed_row AS SELECT unnest(row), line, extra, unreadable FROM parsed")
+    connection.execute(
+        "CREATE OR REPLACE TEMP VIEW parsed_row AS SELECT unnest(row), line, extra, unreadable FROM parsed"
+    )
     return keys_of_first
 
 
@@ -200,7 +211,9 @@ def merge(connection: duckdb.DuckDBPyConnection, batch: Batch, *, tombstones: bo
 
 def forget_batch(connection: duckdb.DuckDBPyConnection) -> None:
     """Give back the memory of the last batch."""
-    connection.execute("DROP TABLE IF EXISTS temp.changed; DROP TABLE IF EXISTS temp.known; DROP TABLE IF EXISTS temp.parsed")
+    connection.execute(
+        "DROP TABLE IF EXISTS temp.changed; DROP TABLE IF EXISTS temp.known; DROP TABLE IF EXISTS temp.parsed"
+    )
 
 
 def _matching(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
@@ -305,7 +318,9 @@ def _quarantine(connection: duckdb.DuckDBPyConnection, batch: Batch) -> int:
 
 def _reason(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
     """What DuckDB says of the first unreadable row when it is read without TRY, in a database of its own."""
-    record = connection.execute("SELECT unreadable FROM parsed_row WHERE unreadable IS NOT NULL ORDER BY line LIMIT 1").fetchone()
+    record = connection.execute(
+        "SELECT unreadable FROM parsed_row WHERE unreadable IS NOT NULL ORDER BY line LIMIT 1"
+    ).fetchone()
     with duckdb.connect() as apart:
         prepare(apart)
         apart.execute(_statements(table.name)[0])
@@ -376,7 +391,11 @@ def _partition(table: Table) -> tuple[str, ...]:
 
 def _columns(connection: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
     described = connection.execute(f"DESCRIBE {relation}").fetchall()
-    return [name for name, *_ in described if name not in ("line", "extra", "unreadable") or (relation == "batch" and name == "extra")]
+    return [
+        name
+        for name, *_ in described
+        if name not in ("line", "extra", "unreadable") or (relation == "batch" and name == "extra")
+    ]
 
 
 def _list(columns: list[str]) -> str:

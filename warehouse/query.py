@@ -45,7 +45,9 @@ def answer(lake: Lake, query: str, *, format: str | None = None, output: Path | 
                     shutil.copyfileobj(rows, sys.stdout.buffer)
                 sys.stdout.buffer.flush()
     except OSError as error:
-        raise QueryError(f"{output or 'standard output'} cannot be written ({error.strerror}): choose another place.") from None
+        raise QueryError(
+            f"{output or 'standard output'} cannot be written ({error.strerror}): choose another place."
+        ) from None
 
 
 def _one_query(query: str) -> str:
@@ -54,7 +56,9 @@ def _one_query(query: str) -> str:
     except duckdb.Error as error:
         raise QueryError(_sentence(error)) from None
     if len(statements) != 1:
-        raise QueryError("Give one SQL query: there is " + ("none." if not statements else f"more than one ({len(statements)})."))
+        raise QueryError(
+            "Give one SQL query: there is " + ("none." if not statements else f"more than one ({len(statements)}).")
+        )
     return statements[0].query.strip().rstrip(";")
 
 

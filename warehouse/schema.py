@@ -26,7 +26,10 @@ FORMAT = 1
 
 # What every stream's table has beside the columns of its own file.
 COMMON_COLUMNS = {
-    "deleted_on": ("TIMESTAMPTZ", "When the server was first seen to have this row no longer (UTC); null while it has it."),
+    "deleted_on": (
+        "TIMESTAMPTZ",
+        "When the server was first seen to have this row no longer (UTC); null while it has it.",
+    ),
     "source": ("VARCHAR", "Where the latest state of the row was read: api or archive."),
     "synced_on": ("TIMESTAMPTZ", "When Rapidlake last wrote this row (UTC); unchanged rows are not written again."),
     "extra": ("JSON", "Keys the server sent that this version of Rapidlake has no column for; null if none."),
@@ -53,7 +56,8 @@ def check_format(lake: Lake) -> None:
     found = lake.rows("SELECT max(format) FROM _lake")[0][0]
     if isinstance(found, int) and found > FORMAT:
         raise LakeIsNewer(
-            f"The lake {lake.path} has format {found}, this version knows {FORMAT}: upgrade rapidlake (pip install -U rapidlake)."
+            f"The lake {lake.path} has format {found}, this version knows {FORMAT}: "
+            "upgrade rapidlake (pip install -U rapidlake)."
         )
 
 
@@ -69,7 +73,9 @@ def upgrade(lake: Lake) -> None:
 
 
 def _stored_fingerprint(lake: Lake) -> str | None:
-    exists = lake.rows("SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = '_lake'")[0][0]
+    exists = lake.rows("SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = '_lake'")[0][
+        0
+    ]
     if not exists:
         return None
     row = lake.rows("SELECT schema_fingerprint FROM _lake")
@@ -134,9 +140,7 @@ def _bring_up(lake: duckdb.DuckDBPyConnection, declared: duckdb.DuckDBPyConnecti
         )
 
 
-def _columns(
-    connection: duckdb.DuckDBPyConnection, database: str
-) -> dict[str, dict[str, tuple[str, str, str | None]]]:
+def _columns(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, dict[str, tuple[str, str, str | None]]]:
     """Table → column → (type, NOT NULL or empty, comment)."""
     found: dict[str, dict[str, tuple[str, str, str | None]]] = {}
     for table, column, kind, nullable, comment in connection.execute(
@@ -149,4 +153,3 @@ def _columns(
     ).fetchall():
         found.setdefault(table, {})[column] = (kind, "" if nullable else " NOT NULL", comment)
     return found
-
