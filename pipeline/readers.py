@@ -15,7 +15,7 @@ from pipeline.errors import ServerError, Stopped
 from pipeline.progress import Progress
 from pipeline.results import Tally
 from pipeline.streams import Daily, Newest, PerFlow, Single, Snapshot, Stream, Window
-from pipeline.walk import Fetch, date_of, follow, seek
+from pipeline.walk import Fetch, counts_through_a_tie, date_of, follow, seek
 from warehouse import Cursor, Lake, OpenWalk, read_cursor, save_cursor
 from warehouse.literal import literal
 
@@ -219,18 +219,22 @@ class Reader:
             self.batches.commit(self._saving(feeds))
 
     def _newest_once(self, strategy: Newest, known: datetime | None) -> bool:
-        """Read until `known`; True if nothing can have moved meanwhile: one page, or the first is still the same."""
+        """Read until `known`; True if no row can have been skipped.
+
+        A row is skipped only where the server's cursor counts through rows of one timestamp while one of them moves up;
+        then the first page is not the same afterwards.
+        """
         fetch = self._fetching({})
         first: list[msgspec.Raw] | None = None
-        pages = 0
+        risky = False
         for page in follow(fetch, self.stream.name, dict(self.stream.params)):
             first = page.results if first is None else first
-            pages += 1
             self._take(page)
             oldest = date_of(page.results[-1], strategy.on) if page.results else None
             if known and oldest and oldest < known:
                 break
-        if pages <= 1:
+            risky = risky or counts_through_a_tie(page)
+        if not risky:
             return True
         again = fetch(dict(self.stream.params))
         self._take(again)

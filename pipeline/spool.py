@@ -34,6 +34,8 @@ class Spool:
         self._open: BinaryIO | None = None
         self.rows = self.pages = self.bytes = self.longest = 0
         self._since = clock()
+        for left in folder.glob(f"{name}.*.jsonl"):  # of a sync that was killed
+            left.unlink()
 
     def append(self, rows: list[msgspec.Raw]) -> None:
         """Add the rows of one page, a line each.

@@ -7,10 +7,12 @@ again. Only where one timestamp fills a page is that timestamp read by itself, u
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -125,6 +127,20 @@ def follow(fetch: Fetch, stream: str, params: dict[str, str]) -> Iterator[Page]:
         page = fetch(following)
         yield page
         following = page.following
+
+
+def counts_through_a_tie(page: Page) -> bool:
+    """True if the next page's cursor is an offset among rows of one timestamp, or cannot be understood.
+
+    A cursor is base64 of `p=<timestamp>`, or of `o=<rows to skip>&p=<timestamp>` where a timestamp goes over the page's edge.
+    """
+    if page.following is None:
+        return False
+    try:
+        cursor = parse_qs(base64.b64decode(page.following.get("cursor", ""), validate=True).decode())
+    except ValueError:
+        return True
+    return "o" in cursor or "p" not in cursor
 
 
 def date_of(row: msgspec.Raw, on: str) -> datetime | None:

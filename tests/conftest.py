@@ -16,12 +16,11 @@ from pipeline.sandbox import Workspace, generate
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server sends back; a body that is cut is announced whole. Status 0 closes the connection without a word."""
+    """What a server sends back; with a `Connection` header its length is not announced."""
 
     body: bytes = b'{"next":null,"previous":null,"results":[]}'
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,13 +89,12 @@ def serve() -> Iterator[Serve]:
                 parts = urlsplit(self.path)
                 asked.append(Asked(self.command, parts.path, dict(parse_qsl(parts.query)), dict(self.headers)))
                 answer = answering(asked[-1])
-                self.close_connection = answer.cut or answer.status == 0
-                if answer.status:
-                    self.send_response_only(answer.status)
-                    for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
-                        self.send_header(name, value)
-                    self.end_headers()
-                    self.wfile.write(answer.body[: len(answer.body) // 2] if answer.cut else answer.body)
+                length = {} if "Connection" in answer.headers else {"Content-Length": str(len(answer.body))}
+                self.send_response_only(answer.status)
+                for name, value in (length | answer.headers).items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(answer.body)
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True

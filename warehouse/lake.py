@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 import duckdb
 import tenacity
@@ -78,7 +78,8 @@ class Lake:
             raise LakeNotFound(f"There is no lake at {path}: run `rapidlake sync` first, or name another with --lake.")
         lake = cls(path, _connect(path, read_only=True, memory=None, threads=None), read_only=True)
         try:
-            schema.check_format(lake)
+            if not schema.check_format(lake):
+                raise LakeNotFound(f"The lake at {path} is still being made by its first sync: try again in a moment.")
         except BaseException:
             lake.close()
             raise
@@ -118,14 +119,12 @@ class Lake:
             LakeBusy: it lost the race `CONFLICT_ATTEMPTS` times.
             LakeUnwritable: the disk is full or not writable.
         """
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_lost_a_race),
-            wait=tenacity.wait_random_exponential(multiplier=0.05, max=5),
-            stop=tenacity.stop_after_attempt(CONFLICT_ATTEMPTS),
-            reraise=True,
-        )
+        return self._again_and_again(lambda: self._commit_once(work))
+
+    def _again_and_again(self, attempt: Callable[[], T]) -> T:
+        """Run `attempt`, anew each time that another process was faster; DuckDB's errors become ours."""
         try:
-            return cast(T, retrying(self._commit_once, work))
+            return RACING.copy()(attempt)
         except duckdb.Error as error:
             raise explain(error, self.path) from error
 
@@ -142,8 +141,8 @@ class Lake:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a query."""
-        with self.connection() as connection:
-            return connection.execute(sql).fetchall()
+        with self._turn:
+            return self._again_and_again(lambda: self._connection.execute(sql).fetchall())
 
     def close(self) -> None:
         """Give back the connection; an uncommitted transaction is undone."""
@@ -175,9 +174,18 @@ def explain(error: duckdb.Error, path: Path) -> LakeError:
 def _lost_a_race(error: BaseException) -> bool:
     """True for failures that the same transaction may not meet again."""
     return isinstance(error, duckdb.Error) and bool(
-        re.search(r"database is locked|Transaction conflict|Failed to commit DuckLake transaction", str(error))
+        re.search(r"database is locked|Transaction conflict|TransactionContext Error", str(error))
         and not re.search(r"disk is full|readonly", str(error))
     )
+
+
+# What to do with an attempt that another process's commit may have spoilt.
+RACING = tenacity.Retrying(
+    retry=tenacity.retry_if_exception(_lost_a_race),
+    wait=tenacity.wait_random_exponential(multiplier=0.05, max=5),
+    stop=tenacity.stop_after_attempt(CONFLICT_ATTEMPTS),
+    reraise=True,
+)
 
 
 def _rollback(connection: duckdb.DuckDBPyConnection) -> None:
@@ -220,14 +228,7 @@ def _connect(path: Path, *, read_only: bool, memory: str | None, threads: int | 
             "READ_ONLY" if read_only else "META_JOURNAL_MODE 'WAL'",
         ]
         catalog = literal(f"ducklake:sqlite:{path.resolve() / 'catalog.sqlite'}")
-        for attempt in tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_lost_a_race),
-            wait=tenacity.wait_random_exponential(multiplier=0.05, max=2),
-            stop=tenacity.stop_after_attempt(CONFLICT_ATTEMPTS),
-            reraise=True,
-        ):
-            with attempt:
-                connection.execute(f"ATTACH {catalog} AS lake ({', '.join(options)})")
+        RACING.copy()(connection.execute, f"ATTACH {catalog} AS lake ({', '.join(options)})")
         connection.execute("USE lake")
     except duckdb.Error as error:
         connection.close()

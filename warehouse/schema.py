@@ -44,21 +44,22 @@ def table_files() -> Iterator[Traversable]:
     )
 
 
-def check_format(lake: Lake) -> None:
-    """Refuse a lake of a later format.
+def check_format(lake: Lake) -> bool:
+    """Refuse a lake of a later format; False if it has no tables yet.
 
     Raises:
         LakeIsNewer: this version does not know the lake's format.
     """
     known = lake.rows("SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = '_lake'")
     if not known[0][0]:
-        return
+        return False
     found = lake.rows("SELECT max(format) FROM _lake")[0][0]
     if isinstance(found, int) and found > FORMAT:
         raise LakeIsNewer(
             f"The lake {lake.path} has format {found}, this version knows {FORMAT}: "
             "upgrade rapidlake (pip install -U rapidlake)."
         )
+    return True
 
 
 def upgrade(lake: Lake) -> None:

@@ -166,6 +166,23 @@ def test_a_full_listing_of_a_large_stream_that_is_empty_changes_nothing(sandbox:
     assert rows(lake, "SELECT count(*) FROM runs WHERE deleted_on IS NULL") == [(len(keys),)]
 
 
+def test_tickets_modified_while_they_are_read_are_read_again_only_if_one_can_have_been_skipped(lake: Path) -> None:
+    with (
+        generate(messages=2500, seed=4, archives=False) as workspace,
+        Sandbox(workspace, requests_per_hour=0) as sandbox,
+    ):
+        workspace.add("tickets", 600)
+        pages = -(-workspace.count("tickets") // 250)
+        run(sandbox, lake, "tickets")
+        assert len([seen for seen in sandbox.requests if seen.endpoint == "tickets"]) == pages
+        workspace.edit("tickets", 400, same_timestamp=True)
+        workspace.edit("tickets", 20)
+        sandbox.requests.clear()
+        run(sandbox, lake, "tickets", full=True)
+        assert len([seen for seen in sandbox.requests if seen.endpoint == "tickets"]) == pages + 1
+        assert_table_is_true(workspace, lake, "tickets")
+
+
 def test_rows_the_server_purges_are_kept(sandbox: Sandbox, lake: Path) -> None:
     run(sandbox, lake)
     events = sandbox.workspace.rows("channel_events")
