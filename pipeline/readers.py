@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import duckdb
@@ -16,7 +16,7 @@ from pipeline.progress import Progress
 from pipeline.results import Tally
 from pipeline.streams import Daily, Newest, PerFlow, Single, Snapshot, Stream, Window
 from pipeline.walk import Fetch, counts_through_a_tie, date_of, follow, seek
-from warehouse import Cursor, Lake, OpenWalk, read_cursor, save_cursor
+from warehouse import Cursor, Lake, OpenWalk, read_cursors, save_cursor
 from warehouse.literal import literal
 
 # Feeds of a stream: each has a cursor of its own.
@@ -48,9 +48,12 @@ class Reader:
     options: Options
     before: datetime
     workspace: bytes
+    cursors: dict[str, Cursor] = field(default_factory=dict)
 
     def read(self) -> None:
-        """Bring the stream up to `before`."""
+        """Bring the stream up to `before`. The caller holds the stream's lock, so that its cursors are ours."""
+        with self.lake.connection() as connection:
+            self.cursors = read_cursors(connection, self.stream.name)
         strategy = self.stream.strategy
         if isinstance(strategy, Window):
             self._window(strategy, ROWS, {})
@@ -316,17 +319,17 @@ class Reader:
         return fetch
 
     def _cursor(self, feed: str) -> Cursor:
-        with self.lake.connection() as connection:
-            return read_cursor(connection, self.stream.name, feed)
+        return self.cursors.get(feed, Cursor())
 
     def _saving(self, feeds: dict[str, Cursor]) -> Callable[[duckdb.DuckDBPyConnection], None]:
         def save(connection: duckdb.DuckDBPyConnection) -> None:
-            if any(feed.startswith(FIELDS) for feed in feeds):
+            if any(feed.startswith(FIELDS) for feed in feeds):  # one list of fields is the last one read with
                 connection.execute(
                     f"DELETE FROM _cursor WHERE stream = {literal(self.stream.name)} AND feed LIKE '{FIELDS} %'"
                 )
             for feed, cursor in feeds.items():
                 save_cursor(connection, self.stream.name, feed, cursor)
+            self.cursors |= feeds
 
         return save
 

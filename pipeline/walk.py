@@ -132,7 +132,8 @@ def follow(fetch: Fetch, stream: str, params: dict[str, str]) -> Iterator[Page]:
 def counts_through_a_tie(page: Page) -> bool:
     """True if the next page's cursor is an offset among rows of one timestamp, or cannot be understood.
 
-    A cursor is base64 of `p=<timestamp>`, or of `o=<rows to skip>&p=<timestamp>` where a timestamp goes over the page's edge.
+    A cursor is base64 of `p=<timestamp>`, or of `o=<rows to skip>&p=<timestamp>` where the rows of a timestamp go over
+    the page's edge.
     """
     if page.following is None:
         return False

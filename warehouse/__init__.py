@@ -3,7 +3,7 @@
 Knows nothing of HTTP or Dagster.
 """
 
-from warehouse.cursor import Cursor, OpenWalk, read_cursor, save_cursor
+from warehouse.cursor import Cursor, OpenWalk, read_cursors, save_cursor
 from warehouse.errors import LakeBusy, LakeError, LakeIsNewer, LakeNotFound, LakeUnwritable, RapidlakeError
 from warehouse.lake import Lake
 from warehouse.load import (
@@ -37,7 +37,7 @@ __all__ = [
     "merge",
     "missing_keys",
     "note_drift",
-    "read_cursor",
+    "read_cursors",
     "remember_keys",
     "save_cursor",
     "stage",

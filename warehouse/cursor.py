@@ -42,17 +42,24 @@ class Cursor:
     walk: OpenWalk | None = None
 
 
-def read_cursor(connection: duckdb.DuckDBPyConnection, stream: str, feed: str) -> Cursor:
-    """The saved cursor of a feed; an empty one before its first commit."""
+def read_cursors(connection: duckdb.DuckDBPyConnection, stream: str) -> dict[str, Cursor]:
+    """The saved cursors of a stream by feed."""
     columns = ", ".join(f"epoch_us({time})" for time in _TIMES)
-    row = connection.execute(f"SELECT {columns} FROM _cursor WHERE {_of(stream, feed)}").fetchone()
-    if row is None:
-        return Cursor()
-    watermark, complete_from, after, before, place = (
-        None if value is None else _EPOCH + timedelta(microseconds=value) for value in row
-    )
-    walk = OpenWalk(after, before, place) if before is not None and place is not None else None
-    return Cursor(watermark, complete_from, walk)
+    rows = connection.execute(f"SELECT feed, {columns} FROM _cursor WHERE stream = {literal(stream)}").fetchall()
+    return {feed: _cursor(*times) for feed, *times in rows}
+
+
+def _cursor(
+    watermark: int | None, complete_from: int | None, after: int | None, before: int | None, place: int | None
+) -> Cursor:
+    """A cursor from times in microseconds since the epoch."""
+    end, here = _time(before), _time(place)
+    walk = OpenWalk(_time(after), end, here) if end and here else None
+    return Cursor(_time(watermark), _time(complete_from), walk)
+
+
+def _time(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
 
 
 def save_cursor(connection: duckdb.DuckDBPyConnection, stream: str, feed: str, cursor: Cursor) -> None:
@@ -65,10 +72,6 @@ def save_cursor(connection: duckdb.DuckDBPyConnection, stream: str, feed: str, c
         walk.before if walk else None,
         walk.place if walk else None,
     ]
-    connection.execute(f"DELETE FROM _cursor WHERE {_of(stream, feed)}")
+    connection.execute(f"DELETE FROM _cursor WHERE stream = {literal(stream)} AND feed = {literal(feed)}")
     values = ", ".join(map(literal, (stream, feed, *times)))
     connection.execute(f"INSERT INTO _cursor (stream, feed, {', '.join(_TIMES)}, updated_on) VALUES ({values}, now())")
-
-
-def _of(stream: str, feed: str) -> str:
-    return f"stream = {literal(stream)} AND feed = {literal(feed)}"

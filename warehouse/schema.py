@@ -44,43 +44,31 @@ def table_files() -> Iterator[Traversable]:
     )
 
 
-def check_format(lake: Lake) -> bool:
-    """Refuse a lake of a later format; False if it has no tables yet.
+def check_format(lake: Lake) -> str | None:
+    """Refuse a lake of a later format; return the fingerprint of its tables, None if it has none yet.
 
     Raises:
         LakeIsNewer: this version does not know the lake's format.
     """
-    known = lake.rows("SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = '_lake'")
-    if not known[0][0]:
-        return False
-    found = lake.rows("SELECT max(format) FROM _lake")[0][0]
-    if isinstance(found, int) and found > FORMAT:
+    if not lake.rows("SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = '_lake'"):
+        return None
+    found, fingerprint = lake.rows("SELECT format, schema_fingerprint FROM _lake")[0]
+    if found > FORMAT:
         raise LakeIsNewer(
             f"The lake {lake.path} has format {found}, this version knows {FORMAT}: "
             "upgrade rapidlake (pip install -U rapidlake)."
         )
-    return True
+    return str(fingerprint)
 
 
 def upgrade(lake: Lake) -> None:
     """Bring the lake's tables to this version: new tables, new columns, new comments; nothing is ever dropped."""
     with FileLock(lake.locks / "schema.lock"):
-        check_format(lake)
         fingerprint = _fingerprint()
-        if _stored_fingerprint(lake) == fingerprint:
+        if check_format(lake) == fingerprint:
             return
         with _declared() as declared:
             lake.commit(lambda connection: _bring_up(connection, declared, fingerprint))
-
-
-def _stored_fingerprint(lake: Lake) -> str | None:
-    exists = lake.rows("SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = '_lake'")[0][
-        0
-    ]
-    if not exists:
-        return None
-    row = lake.rows("SELECT schema_fingerprint FROM _lake")
-    return str(row[0][0]) if row else None
 
 
 def _fingerprint() -> str:

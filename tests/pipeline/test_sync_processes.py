@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.sandbox import Sandbox, Workspace, generate
 from tests.truth import assert_same, expected_rows, stored_rows
-from warehouse import Lake, LakeNotFound, read_cursor
+from warehouse import Cursor, Lake, LakeNotFound, read_cursors
 
 RAPIDLAKE = [sys.executable, "-c", "from pipeline.cli import main; main()"]
 STREAMS = ["messages", "runs", "contacts", "tickets", "groups", "labels", "broadcasts"]
@@ -75,7 +75,7 @@ def test_a_reader_sees_whole_transactions_only_and_never_an_error(sandbox: Sandb
             continue
         with opened, opened.connection() as connection:
             connection.begin()
-            walk = read_cursor(connection, "messages", "rows").walk
+            walk = read_cursors(connection, "messages").get("rows", Cursor()).walk
             stored = connection.execute("SELECT count(*), count(DISTINCT id) FROM messages").fetchone()
             connection.commit()
             if walk and walk.place:
@@ -110,7 +110,7 @@ def _place(lake: Path) -> datetime | None:
     if not (lake / "catalog.sqlite").exists():
         return None
     with Lake.open(lake) as opened, opened.connection() as connection:
-        walk = read_cursor(connection, "messages", "rows").walk
+        walk = read_cursors(connection, "messages").get("rows", Cursor()).walk
         return walk.place if walk else None
 
 
