@@ -68,13 +68,14 @@ def run_demo(lake: Path, *, messages: int, stop: threading.Event) -> None:
             console.print(f"\n[bold]{title}[/]")
             sys.stdout.flush()
             answer(opened, query)
+    command = "rapidlake" if shutil.which("rapidlake") else sys.argv[0]
     console.print(
         "\nThe lake stays. Ask it yourself:\n"
-        f'  rapidlake sql --lake {lake} "SELECT status, count(*) AS messages FROM messages GROUP BY status"\n'
-        f"  rapidlake status --lake {lake}\n"
+        f'  {command} sql --lake {lake} "SELECT status, count(*) AS messages FROM messages GROUP BY status"\n'
+        f"  {command} status --lake {lake}\n"
         "Your own workspace:\n"
         "  export RAPIDPRO_URL=https://textit.com RAPIDPRO_TOKEN=...\n"
-        "  rapidlake doctor && rapidlake sync"
+        f"  {command} doctor && {command} sync"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -15,6 +16,9 @@ from pipeline.results import SyncResult
 from pipeline.streams import STREAMS
 from warehouse import Lake
 from warehouse.literal import literal
+
+# Where nobody says how wide the output is, as in a file, no column is cut.
+NARROWEST_TABLE = 140
 
 
 def print_sync(result: SyncResult, *, json: bool) -> None:
@@ -71,7 +75,7 @@ def print_status(lake: Lake, *, json: bool) -> None:
             str(row["outcome"] or "never synced"),
             f"{row['quarantined']:,}" if row["quarantined"] else "",
         )
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else NARROWEST_TABLE)
     console.print(table)
     for row in rows:
         if row["message"]:
