@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import signal
 import sys
 import threading
@@ -32,9 +34,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON, for ma
 
 @app.command()
 def sync(
-    streams: Annotated[
-        list[str] | None, typer.Argument(metavar="[STREAM]...", help="Only these; all by default.")
-    ] = None,
+    streams: Annotated[list[str] | None, typer.Argument(metavar="STREAM", help="Only these; all by default.")] = None,
     since: Annotated[str | None, typer.Option(help="Read at least from this date on, e.g. 2026-01-31 (UTC).")] = None,
     full: Annotated[bool, typer.Option("--full", help="Read everything again, not only what changed.")] = False,
     lag: Annotated[float | None, typer.Option(help="Seconds before now where reading ends.", show_default="60")] = None,
@@ -56,7 +56,7 @@ def sync(
     from pipeline.sync import sync as run
 
     chosen = choose(streams or [])
-    earliest = parse_date(since) if since else None
+    earliest = parse_date(since) if since is not None else None
     settings = load_settings(lake=lake, url=url, lag=lag)
     options = Options(earliest, full, timedelta(seconds=settings.overlap))
     with for_output(json=json) as progress:
@@ -149,11 +149,14 @@ def demo(
     """Copy a generated workspace into a lake, and ask it a few questions; needs no server and no token."""
     from pipeline.demo import run_demo
 
-    run_demo(lake, messages=messages, stop=_stop_on_signal())
+    raise typer.Exit(0 if run_demo(lake, messages=messages, stop=_stop_on_signal()) else 1)
 
 
 def main() -> None:
     """Run the command line; errors that a user or the server caused become one sentence and an exit code."""
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper):  # no sign that a terminal does not know ends a command
+            output.reconfigure(errors="replace")
     try:
         app()
     except RapidlakeError as error:
@@ -170,9 +173,8 @@ def _stop_on_signal() -> threading.Event:
     def ask(number: int, frame: FrameType | None) -> None:
         stop.set()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        print(
-            "Stopping after a last commit; Ctrl-C again to stop at once (that loses nothing either).", file=sys.stderr
-        )
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, b"Stopping after a last commit; Ctrl-C again to stop at once (that loses nothing either).\n")
 
     signal.signal(signal.SIGINT, ask)
     signal.signal(signal.SIGTERM, ask)

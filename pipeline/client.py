@@ -173,9 +173,8 @@ class Client:
         try:
             return retrying(lambda: read(path, self._send(path, params, scope, listener)))
         except _Transient as error:
-            minutes = self.patience / 60
             raise ServerUnavailable(
-                f"{path}: {self.url} kept failing for {minutes:.0f} min ({error}); "
+                f"{path}: {self.url} kept failing for {self.patience:.0f} s ({error}); "
                 "nothing committed is lost, sync again later."
             ) from None
 

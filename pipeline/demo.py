@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import threading
+import zlib
 from pathlib import Path
 
 from rich.console import Console
@@ -46,8 +47,8 @@ QUESTIONS = (
 )
 
 
-def run_demo(lake: Path, *, messages: int, stop: threading.Event) -> None:
-    """Generate a workspace, serve it, sync it twice, and ask a few questions.
+def run_demo(lake: Path, *, messages: int, stop: threading.Event) -> bool:
+    """Generate a workspace, serve it, sync it twice, and ask a few questions; False if a sync failed or was stopped.
 
     Raises:
         SettingsError: the lake's folder holds something else than a demo.
@@ -59,10 +60,10 @@ def run_demo(lake: Path, *, messages: int, stop: threading.Event) -> None:
         _clear_demo(settings)
         console.print(f"\n[bold]First sync[/]: everything arrives in {lake}/")
         if not _sync(settings, console, stop):
-            return
-        console.print("\n[bold]Second sync[/]: nothing has changed, so next to nothing is asked for")
+            return False
+        console.print("\n[bold]Second sync[/]: nothing has changed, so one request per endpoint is enough")
         if not _sync(settings, console, stop):
-            return
+            return False
     with Lake.open(lake) as opened:
         for title, query in QUESTIONS:
             console.print(f"\n[bold]{title}[/]")
@@ -77,6 +78,7 @@ def run_demo(lake: Path, *, messages: int, stop: threading.Event) -> None:
         "  export RAPIDPRO_URL=https://textit.com RAPIDPRO_TOKEN=...\n"
         f"  {command} doctor && {command} sync"
     )
+    return True
 
 
 def serve_sandbox(
@@ -91,13 +93,11 @@ def serve_sandbox(
         raise SettingsError(f"--data {data} is no folder: name one with <endpoint>.jsonl.gz files, or leave it out.")
     try:
         chosen = Faults.parse(faults)
-        workspace = (
-            Workspace.load(data)
-            if data
-            else generate(messages=messages, seed=seed, text_bytes=text_bytes, archives=archives)
-        )
     except ValueError as error:
-        raise SettingsError(f"{error}") from None
+        raise SettingsError(f"--faults: {error}.") from None
+    workspace = (
+        _load(data) if data else generate(messages=messages, seed=seed, text_bytes=text_bytes, archives=archives)
+    )
 
     def ready(url: str) -> None:
         print(f"Serving on {url}. In another terminal:", file=sys.stderr)
@@ -109,6 +109,15 @@ def serve_sandbox(
             serve(workspace, port=port, faults=chosen, requests_per_hour=rate, ready=ready)
     except OSError as error:
         raise SettingsError(f"Port {port} cannot be used ({error.strerror}): choose another with --port.") from None
+
+
+def _load(data: Path) -> Workspace:
+    try:
+        return Workspace.load(data)
+    except (OSError, EOFError, zlib.error, AttributeError, ValueError) as error:
+        raise SettingsError(
+            f"--data {data} cannot be read ({error}): it takes <endpoint>.jsonl.gz files of one row as JSON a line."
+        ) from None
 
 
 def _sync(settings: Settings, console: Console, stop: threading.Event) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -106,12 +106,16 @@ def _lake(settings: Settings, workspace: Workspace | None) -> Iterator[Finding]:
     path = settings.lake
     existed = (path / "catalog.sqlite").exists()
     if not existed:
-        parent = next(folder for folder in (path, *path.resolve().parents) if folder.exists())
-        if path.exists() and not path.is_dir():
-            yield Finding("lake", False, f"{path} is a file", "name a folder with --lake or RAPIDLAKE_LAKE")
+        parent = next(folder for folder in (path.resolve(), *path.resolve().parents) if folder.exists())
+        if not parent.is_dir():
+            yield Finding("lake", False, f"{parent} is a file", "name a folder with --lake or RAPIDLAKE_LAKE")
             return
-        with contextlib.suppress(OSError):
-            yield from _disk(shutil.disk_usage(parent).free)
+        try:
+            tempfile.TemporaryDirectory(dir=parent).cleanup()
+        except OSError as error:
+            yield Finding("lake", False, f"{parent} cannot be written ({error.strerror})", "choose another with --lake")
+            return
+        yield from _disk(shutil.disk_usage(parent).free)
         yield Finding("lake", True, f"{path} does not exist yet; the first sync makes it")
         return
     try:

@@ -32,19 +32,20 @@ def print_sync(result: SyncResult, *, json: bool) -> None:
             "failed": result.failed,
             "streams": [stream.facts() for stream in result.streams],
         }
-        print(jsonlib.dumps(facts, indent=2, ensure_ascii=False))
+        print(jsonlib.dumps(facts, indent=2))
         return
     tallies = [stream.tally for stream in result.streams]
+    requests = sum(tally.counters.requests for tally in tallies)
     words = [
         f"{sum(tally.rows_new for tally in tallies):,} new",
         f"{sum(tally.rows_changed for tally in tallies):,} changed",
         f"{sum(tally.rows_deleted for tally in tallies):,} deleted",
-        f"{sum(tally.counters.requests for tally in tallies):,} requests",
+        f"{requests:,} {'request' if requests == 1 else 'requests'}",
         f"{result.seconds:.1f} s",
     ]
     print(f"{result.workspace} → {result.lake}: {', '.join(words)}.")
     for stream in result.streams:
-        if stream.outcome in ("failed", "stopped", "suspicious"):
+        if stream.outcome in ("failed", "suspicious"):
             print(f"{stream.stream} {stream.outcome}: {stream.message}")
 
 
@@ -72,7 +73,7 @@ def print_status(lake: Lake, *, json: bool) -> None:
             f"{row['deleted']:,}" if row["deleted"] else "",
             f"{_short(row['read_up_to'])}{' (reading)' if row['walk_open'] else ''}",
             _ago(row["last_sync"]),
-            str(row["outcome"] or "never synced"),
+            str(row["outcome"] or ("interrupted" if row["rows"] else "never synced")),
             f"{row['quarantined']:,}" if row["quarantined"] else "",
         )
     console = Console(width=None if sys.stdout.isatty() else NARROWEST_TABLE)
@@ -111,7 +112,7 @@ def _stream_status(lake: Lake, name: str) -> dict[str, object]:
     last = lake.rows(
         f"""
         SELECT epoch(started_on), outcome, message
-        FROM _sync WHERE stream = {literal(name)} ORDER BY started_on DESC LIMIT 1
+        FROM _sync WHERE stream = {literal(name)} ORDER BY outcome = 'skipped', started_on DESC LIMIT 1
         """
     )
     quarantined = lake.rows(f"SELECT count(*) FROM _quarantine WHERE stream = {literal(name)}")[0][0]

@@ -10,7 +10,8 @@ from typing import Literal
 from pipeline.client import Counters
 
 Outcome = Literal["done", "not offered", "skipped", "stopped", "suspicious", "failed"]
-FAILED: tuple[Outcome, ...] = ("failed", "stopped")
+# Outcomes that somebody should look at; the exit code says so.
+FAILED: tuple[Outcome, ...] = ("failed", "stopped", "suspicious")
 
 
 @dataclass
@@ -77,5 +78,5 @@ class SyncResult:
 
     @property
     def failed(self) -> bool:
-        """True if any stream failed or was stopped."""
+        """True if any stream failed, was stopped, or looks suspicious."""
         return any(stream.outcome in FAILED for stream in self.streams)

@@ -14,31 +14,37 @@ RAPIDLAKE_PATIENCE             seconds to retry a failing request (default: 300)
 from __future__ import annotations
 
 import ipaddress
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from pipeline.errors import SettingsError
 
 LOOPBACK_NAMES = {"localhost", "localhost."}
+LONGEST_SECONDS = 365 * 86_400.0
+# RapidPro's first year; a date before it is a slip.
+EARLIEST_YEAR = 2011
 
 
 class Settings(BaseSettings):
     """All settings of one workspace; times are in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="RAPIDLAKE_", toml_file="rapidlake.toml", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="RAPIDLAKE_", toml_file="rapidlake.toml", extra="forbid", frozen=True, populate_by_name=True
+    )
 
-    url: str = Field(validation_alias=AliasChoices("url", "RAPIDPRO_URL"))
-    token: SecretStr = Field(validation_alias=AliasChoices("token", "RAPIDPRO_TOKEN"))
+    url: str = Field(validation_alias="RAPIDPRO_URL")
+    token: SecretStr = Field(validation_alias="RAPIDPRO_TOKEN")
     lake: Path = Path("lake")
     requests_per_hour: int = Field(default=2500, ge=0)
     share: float = Field(default=0.8, gt=0, le=1)
-    lag: float = Field(default=60, ge=0)
-    overlap: float = Field(default=900, ge=0)
+    lag: float = Field(default=60, ge=0, le=LONGEST_SECONDS)
+    overlap: float = Field(default=900, ge=0, le=LONGEST_SECONDS)
     batch_pages: int = Field(default=200, ge=1)
     patience: float = Field(default=300, ge=0)
 
@@ -73,13 +79,26 @@ def checked_origin(url: str) -> str:
     Raises:
         ValueError: it is no web address, or plain http to another machine.
     """
-    parts = urlsplit(url.strip() if "://" in url else f"https://{url.strip()}")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise ValueError(f"RAPIDPRO_URL is {url!r}, which is no address of a server: write it like https://textit.com")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ValueError(
-            f"RAPIDPRO_URL is http://{parts.hostname}: the token would travel unencrypted; write https:// instead"
+    try:
+        parts = urlsplit(url.strip() if "://" in url else f"https://{url.strip()}")
+        host = (parts.hostname or "").encode("idna").decode()
+        if host.rpartition(".")[2].isdigit():
+            ipaddress.ip_address(host)
+        wrong = (
+            parts.scheme not in ("http", "https")
+            or not re.fullmatch(r"[\w.:-]+", host, re.ASCII)
+            or "@" in parts.netloc
+            or parts.port == 0
         )
+    except ValueError:  # brackets, port or host cannot be read
+        wrong = True
+    if wrong:
+        shown = re.sub(r"[^/]*@", "...@", url)  # a password may stand before the @
+        raise ValueError(
+            f"RAPIDPRO_URL is {shown!r}, which is no address of a server: write it like https://textit.com"
+        )
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError(f"RAPIDPRO_URL is http://{host}: the token would travel unencrypted; write https:// instead")
     return f"{parts.scheme}://{parts.netloc}"
 
 
@@ -102,7 +121,7 @@ def load_settings(**given: Any) -> Settings:
     except ValidationError as error:
         raise SettingsError(" ".join(sorted({_sentence(dict(problem)) for problem in error.errors()}))) from None
     except (OSError, ValueError) as error:
-        raise SettingsError(f"rapidlake.toml cannot be read: {error}.") from None
+        raise SettingsError(f"rapidlake.toml cannot be read: {error}. Correct it, or remove it.") from None
 
 
 def _sentence(problem: dict[str, Any]) -> str:
@@ -114,6 +133,10 @@ def _sentence(problem: dict[str, Any]) -> str:
         if name in ("url", "token")
         else f"RAPIDLAKE_{name.upper()}"
     )
+    if problem["type"] == "extra_forbidden":
+        return (
+            f"rapidlake.toml has {name!r}, which is no setting: see `rapidlake --help` and the README for their names."
+        )
     if problem["type"] == "missing":
         hint = {
             "RAPIDPRO_URL": "set it to your server, e.g. export RAPIDPRO_URL=https://textit.com",
@@ -122,7 +145,10 @@ def _sentence(problem: dict[str, Any]) -> str:
         return f"{variable} is not set: {hint}; `rapidlake demo` needs neither."
     if problem["type"] == "value_error":
         return f"{problem['ctx']['error']}."
-    return f"{variable}: {problem['msg']}."
+    if name == "token" or variable == "RAPIDPRO_TOKEN":
+        return f"{variable} is no text: write it in quotes."
+    must = problem["msg"].partition(",")[0].replace("Input should be", "it must be")
+    return f"{variable}: {must}, not {problem['input']!r}."
 
 
 def lake_path(given: Path | None) -> Path:
@@ -134,13 +160,15 @@ def parse_date(text: str) -> datetime:
     """A date or time of a user's, as UTC.
 
     Raises:
-        SettingsError: it is none, or lies in the future.
+        SettingsError: it is none, lies in the future, or before there was any server.
     """
     try:
         at = datetime.fromisoformat(text.strip())
     except ValueError:
         raise SettingsError(f"{text!r} is no date: write it like 2026-01-31 or 2026-01-31T08:00:00Z.") from None
-    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    if at.year < EARLIEST_YEAR:
+        raise SettingsError(f"{text!r} lies before there was any RapidPro: leave --since out to read everything.")
+    at = at.replace(tzinfo=at.tzinfo or UTC)
     if at > datetime.now(UTC):
         raise SettingsError(f"{text!r} lies in the future: --since takes a date from which rows exist.")
-    return at
+    return at.astimezone(UTC)

@@ -136,7 +136,8 @@ def _claim(lake: Lake, workspace: Workspace, url: str, *, another_workspace: boo
     owner, name = lake.rows("SELECT workspace_uuid::VARCHAR, workspace_name FROM _lake")[0]
     if owner and owner != workspace.uuid and not another_workspace:
         raise WrongWorkspace(
-            f"The lake {lake.path} holds the workspace {name!r}, the token is of {workspace.name!r}: "
+            f"The lake {lake.path} holds the workspace {name!r} ({owner}), the token is of {workspace.name!r} "
+            f"({workspace.uuid}): "
             "use another --lake, or the other token; --another-workspace mixes them on purpose."
         )
     with lake.connection() as connection:

@@ -4,7 +4,14 @@ Knows nothing of HTTP or Dagster.
 """
 
 from warehouse.cursor import Cursor, OpenWalk, read_cursors, save_cursor
-from warehouse.errors import LakeBusy, LakeError, LakeIsNewer, LakeNotFound, LakeUnwritable, RapidlakeError
+from warehouse.errors import (
+    LakeBusy,
+    LakeError,
+    LakeIsNewer,
+    LakeNotFound,
+    LakeUnwritable,
+    RapidlakeError,
+)
 from warehouse.lake import Lake
 from warehouse.load import (
     Batch,

@@ -28,8 +28,6 @@ from warehouse.load import prepare
 EXTENSIONS = ("ducklake", "sqlite_scanner")
 CATALOG_BUSY_MILLISECONDS = 60_000
 CONFLICT_ATTEMPTS = 20
-# Changes of up to this many rows stay in the catalog until they are flushed, so that small syncs leave no small files.
-INLINED_ROWS = 100
 
 T = TypeVar("T")
 

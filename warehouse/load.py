@@ -76,10 +76,18 @@ def stage(
     `tombstones=True` says that the rows are of the server's list of deleted ones: deleted_on becomes their modified_on.
 
     Raises:
-        LakeError: a file is no JSON lines at all.
+        LakeError: a line is not JSON.
     """
-    known = _prepare(connection, table.name)
-    keys_of_first = _parse(connection, table, files, known, max(longest + 1, ROW_BUFFER))
+    try:
+        return _stage(connection, table, files, longest, tombstones=tombstones)
+    except duckdb.InvalidInputException as error:
+        raise LakeError(f"{table.name}: a row is not JSON ({str(error).splitlines()[0]}): sync again.") from error
+
+
+def _stage(
+    connection: duckdb.DuckDBPyConnection, table: Table, files: list[Path], longest: int, *, tombstones: bool
+) -> Batch:
+    known, keys_of_first = _parse(connection, table, files, longest=longest)
     columns = _columns(connection, "parsed_row")
     keys = ", ".join(f'"{column}"' for column in table.key)
     freshness = f'("{table.never_older}", line)' if table.never_older else "line"
@@ -125,13 +133,17 @@ def _prepare(connection: duckdb.DuckDBPyConnection, stream: str) -> list[str]:
 
 
 def _parse(
-    connection: duckdb.DuckDBPyConnection, table: Table, files: list[Path], known: list[str], row_buffer: int
-) -> list[str]:
+    connection: duckdb.DuckDBPyConnection, table: Table, files: list[Path], *, longest: int
+) -> tuple[list[str], list[str]]:
     """JSON lines → `parsed_row`: the stream's columns, line, extra, and the JSON where it could not be read.
 
-    Returns the keys of the first row.
+    Returns the keys that the record type knows, and the keys of the first row.
+
+    Raises:
+        duckdb.InvalidInputException: some line breaks the reading.
     """
-    reading = f"format = 'newline_delimited', maximum_object_size = {row_buffer}"
+    known = _prepare(connection, table.name)
+    reading = f"format = 'newline_delimited', maximum_object_size = {max(longest + 1, ROW_BUFFER)}"
     lines = f"read_json_objects({text_list(map(str, files))}, {reading})"
     first = connection.execute(f"SELECT json_keys(json) FROM {lines} LIMIT 1").fetchone()
     keys_of_first: list[str] = first[0] if first else []
@@ -181,16 +193,12 @@ def _parse(
             FROM selected
             """
         )
-    except duckdb.InvalidInputException as error:
-        raise LakeError(
-            f"{table.name}: the server's answer is not JSON ({str(error).splitlines()[0]}): sync again."
-        ) from error
     finally:
         connection.execute("RESET disabled_optimizers")
     connection.execute(
         "CREATE OR REPLACE TEMP VIEW parsed_row AS SELECT unnest(row), line, extra, unreadable FROM parsed"
     )
-    return keys_of_first
+    return known, keys_of_first
 
 
 def merge(connection: duckdb.DuckDBPyConnection, batch: Batch, *, tombstones: bool = False) -> Loaded:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Grows when a lake of this version can no longer be read by the one before it.
 FORMAT = 1
+# Changes of up to this many rows stay in the catalog, so that small syncs leave no small files.
+INLINED_ROWS = 100
 
 # What every stream's table has beside the columns of its own file.
 COMMON_COLUMNS = {
@@ -120,6 +122,8 @@ def _bring_up(lake: duckdb.DuckDBPyConnection, declared: duckdb.DuckDBPyConnecti
         for statement in filter(_is_partitioning, _statements(file)):
             if statement.split()[2] not in have:  # ALTER TABLE <name> SET PARTITIONED BY ...
                 lake.execute(statement)
+    if not have:
+        lake.execute(f"CALL lake.set_option('data_inlining_row_limit', {INLINED_ROWS})")
     if have.get("_lake"):
         lake.execute(f"UPDATE _lake SET format = {FORMAT}, schema_fingerprint = {literal(fingerprint)}")
     else:

@@ -59,6 +59,7 @@ class _Author:
         self.span = span
         self.dice = dice = Dice(seed)
         self.text_bytes = text_bytes
+        self.seed = seed
         self.around = Surroundings(span.window - 400 * dates.DAY, span.end, dice)
         self.channels = self.around.channels()
         self.groups = self.around.groups()
@@ -181,7 +182,7 @@ class _Author:
         insert("optins", around.optins())
         insert("fields", around.fields(), None)
         insert("users", around.users(), None)
-        insert("workspace", around.workspace(), None)
+        insert("workspace", around.workspace(self.seed), None)
         insert("boundaries", around.boundaries(), None)
         insert("flows", self.flow_rows)
         records = list(people.records(self.groups, self.span.end, self.dice))

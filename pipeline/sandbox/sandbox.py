@@ -219,8 +219,11 @@ class _Server(uvicorn.Server):
             server.close()
         for listening in sockets or []:
             listening.close()
-        for task in self.server_state.tasks:
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
             task.cancel()
         for connection in self.server_state.connections:
             connection.transport.abort()
         await asyncio.sleep(0)  # lets the connections hear of it
+        if tasks:
+            await asyncio.wait(tasks, timeout=1)  # lets downloads close their files

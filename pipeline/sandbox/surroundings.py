@@ -31,12 +31,12 @@ class Surroundings:
         """Return rows with nothing but a uuid and a name."""
         return [{"uuid": self.dice.uuid(), "name": name} for name in names]
 
-    def workspace(self) -> list[Row]:
-        """The workspace itself."""
+    def workspace(self, seed: int) -> list[Row]:
+        """The workspace itself; the same one for a seed at any time, so that a lake of it stays its lake."""
         unknown = {"used": -1, "remaining": -1}
         return [
             {
-                "uuid": self.dice.uuid(),
+                "uuid": Dice(f"workspace {seed}").uuid(),
                 "name": "Ubuzima & Ubuhinzi «Demo»",
                 "country": "RW",
                 "languages": ["eng", "kin", "swa", "fra"],

@@ -7,6 +7,7 @@ import logging
 import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -333,25 +334,32 @@ class Evidence:
 
 
 @pytest.fixture(scope="module")
-def evidence(small_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
+def evidence(small_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     records: list[logging.LogRecord] = []
-    handler = logging.Handler(logging.DEBUG)
+    folder = tmp_path_factory.mktemp("whole")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        logged(records),
+        Sandbox(small_workspace, requests_per_hour=None, keep=True) as sandbox,
+    ):
+        patch.setenv("RAPIDLAKE_CACHE", str(folder / "cache"))
+        settings = load_settings(url=sandbox.url, token=sandbox.token, lake=folder / "lake")
+        assert not sync(settings, choose([]), Quiet()).failed
+        return Evidence(list(sandbox.requests), records, sandbox.url, sandbox.token, folder)
+
+
+@contextmanager
+def logged(records: list[logging.LogRecord]) -> Iterator[None]:
+    """Note every record that anything logs, httpx included."""
+    handler, root = logging.Handler(logging.DEBUG), logging.getLogger()
     handler.emit = records.append  # type: ignore[method-assign]
-    root, before, folder = logging.getLogger(), logging.getLogger().level, tmp_path_factory.mktemp("whole")
+    level = root.level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     try:
-        with (
-            pytest.MonkeyPatch.context() as patch,
-            Sandbox(small_workspace, requests_per_hour=None, keep=True) as sandbox,
-        ):
-            patch.setenv("RAPIDLAKE_CACHE", str(folder / "cache"))
-            settings = load_settings(url=sandbox.url, token=sandbox.token, lake=folder / "lake")
-            result = sync(settings, choose([]), Quiet())
-            assert not result.failed
-            yield Evidence(list(sandbox.requests), records, sandbox.url, sandbox.token, folder)
+        yield
     finally:
-        root.setLevel(before)
+        root.setLevel(level)
         root.removeHandler(handler)
 
 
