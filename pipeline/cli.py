@@ -13,8 +13,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from warehouse.errors import RapidlakeError
-
 app = typer.Typer(
     name="rapidlake",
     help="Copies a RapidPro or TextIt workspace into a lake that you query with SQL, completely, and keeps it true.",
@@ -159,11 +157,15 @@ def main() -> None:
             output.reconfigure(errors="replace")
     try:
         app()
-    except RapidlakeError as error:
-        print(f"rapidlake: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(0)
+    except Exception as error:
+        from warehouse.errors import RapidlakeError
+
+        if not isinstance(error, RapidlakeError):
+            raise
+        print(f"rapidlake: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 def _stop_on_signal() -> threading.Event:

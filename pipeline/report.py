@@ -52,7 +52,7 @@ def print_sync(result: SyncResult, *, json: bool) -> None:
 def print_status(lake: Lake, *, json: bool) -> None:
     """What the lake holds, stream by stream, on standard output."""
     owner, created = lake.rows("SELECT workspace_name, created_on::VARCHAR FROM _lake")[0]
-    rows = [_stream_status(lake, name) for name in STREAMS]
+    rows = _stream_statuses(lake)
     if json:
         print(
             jsonlib.dumps(
@@ -101,35 +101,36 @@ def print_findings(findings: Sequence[Finding], *, json: bool) -> None:
             console.print(f"  {'':<10} → {escape(one.advice)}", highlight=False, soft_wrap=True)
 
 
-def _stream_status(lake: Lake, name: str) -> dict[str, object]:
-    rows, deleted = lake.rows(f'SELECT count(*) FILTER (deleted_on IS NULL), count(deleted_on) FROM "{name}"')[0]
-    cursor = lake.rows(
+def _stream_statuses(lake: Lake) -> list[dict[str, object]]:
+    """What is known of every stream; one query, for each costs a look into the catalog."""
+    counts = " UNION ALL ".join(
+        f"""SELECT {literal(name)} AS stream, {number} AS number,
+                count(*) FILTER (deleted_on IS NULL) AS live, count(deleted_on) AS deleted FROM "{name}\""""
+        for number, name in enumerate(STREAMS)
+    )
+    found = lake.rows(
         f"""
-        SELECT watermark::VARCHAR, walk_before IS NOT NULL, complete_from::VARCHAR
-        FROM _cursor WHERE stream = {literal(name)} AND feed = 'rows'
+        WITH counted AS ({counts}),
+        cursors AS (SELECT * FROM _cursor WHERE feed = 'rows'),
+        last AS (
+            SELECT DISTINCT ON (stream) stream, started_on, outcome, message
+            FROM _sync ORDER BY stream, outcome = 'skipped', started_on DESC
+        ),
+        refused AS (SELECT stream, count(*) AS quarantined FROM _quarantine GROUP BY stream)
+        SELECT stream, live, deleted, watermark::VARCHAR, complete_from::VARCHAR, walk_before IS NOT NULL,
+            epoch(started_on), outcome, message, coalesce(quarantined, 0)
+        FROM counted
+        LEFT JOIN cursors USING (stream) LEFT JOIN last USING (stream) LEFT JOIN refused USING (stream)
+        ORDER BY number
         """
     )
-    last = lake.rows(
-        f"""
-        SELECT epoch(started_on), outcome, message
-        FROM _sync WHERE stream = {literal(name)} ORDER BY outcome = 'skipped', started_on DESC LIMIT 1
-        """
-    )
-    quarantined = lake.rows(f"SELECT count(*) FROM _quarantine WHERE stream = {literal(name)}")[0][0]
-    watermark, walk_open, complete_from = cursor[0] if cursor else (None, False, None)
-    started, outcome, message = last[0] if last else (None, None, None)
-    return {
-        "stream": name,
-        "rows": rows,
-        "deleted": deleted,
-        "read_up_to": watermark,
-        "complete_from": complete_from,
-        "walk_open": walk_open,
-        "last_sync": datetime.fromtimestamp(float(str(started)), UTC).isoformat() if started is not None else None,
-        "outcome": outcome,
-        "message": message,
-        "quarantined": quarantined,
-    }
+    names = ("stream", "rows", "deleted", "read_up_to", "complete_from", "walk_open",
+             "last_sync", "outcome", "message", "quarantined")  # fmt: skip
+    rows = [dict(zip(names, row, strict=True)) for row in found]
+    for row in rows:
+        if row["last_sync"] is not None:
+            row["last_sync"] = datetime.fromtimestamp(row["last_sync"], UTC).isoformat()
+    return rows
 
 
 def _short(at: object) -> str:

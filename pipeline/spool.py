@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -53,10 +54,7 @@ class Spool:
         try:
             self._file().write(lines + b"\n")
         except OSError as error:
-            raise LakeUnwritable(
-                f"{self._folder} cannot be written ({error.strerror}): "
-                "nothing committed is lost; make room and sync again."
-            ) from None
+            raise self._unwritable(error) from None
         self.longest = max(self.longest, len(lines))
         self.bytes += len(lines)
         self.rows += len(rows)
@@ -68,17 +66,26 @@ class Spool:
 
     def ready(self) -> list[Path]:
         """The files to load, everything in them written; none while the batch is empty."""
-        self._finish_file()
+        try:
+            self._finish_file()
+        except OSError as error:
+            raise self._unwritable(error) from None
         return self._files
 
     def clear(self) -> None:
         """Begin the next batch."""
-        self._finish_file()
+        with suppress(OSError):  # of a full disk, which has been told of already
+            self._finish_file()
         for file in self._files:
             file.unlink(missing_ok=True)
         self._files = []
         self.rows = self.pages = self.bytes = self.longest = 0
         self._since = self._clock()
+
+    def _unwritable(self, error: OSError) -> LakeUnwritable:
+        return LakeUnwritable(
+            f"{self._folder} cannot be written ({error.strerror}): nothing committed is lost; make room and sync again."
+        )
 
     def _file(self) -> BinaryIO:
         if self._open is None or self._open.tell() >= FILE_BYTES:
@@ -90,5 +97,5 @@ class Spool:
 
     def _finish_file(self) -> None:
         if self._open is not None:
-            self._open.close()
-            self._open = None
+            finished, self._open = self._open, None
+            finished.close()

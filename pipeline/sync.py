@@ -205,6 +205,12 @@ class _Run:
             return "stopped", str(error)
         except RapidlakeError as error:
             return "failed", str(error)
+        except OSError as error:
+            place = error.filename or self._lake.path
+            return (
+                "failed",
+                f"{place} cannot be used ({error.strerror}): nothing committed is lost; mend it and sync again",
+            )
         return ("suspicious" if tally.suspicious else "done"), "; ".join(tally.notes) or None
 
     def _read(self, stream: Stream, tally: Tally) -> None:

@@ -157,13 +157,21 @@ class Lake:
 
 def explain(error: duckdb.Error, path: Path) -> LakeError:
     """The error of ours that tells a user what this DuckDB error means for the lake at `path`."""
-    text = str(error).splitlines()[0]
+    text = " ".join(str(error).split("\n\n")[0].split())
     if re.search(r"No space left|disk is full|database or disk is full", str(error), re.IGNORECASE):
         return LakeUnwritable(
             f"The disk with the lake {path} is full: nothing of this batch was written; make room and sync again."
         )
-    if re.search(r"readonly database|Permission denied|Cannot open file|unable to open database", str(error)):
-        return LakeUnwritable(f"The lake {path} cannot be written: check the owner and the permissions of the folder.")
+    if lost := re.search(r'Cannot open file "([^"]*)": No such file', str(error)):
+        return LakeError(
+            f"The lake {path} is damaged, its file {lost[1]} is missing: "
+            "restore it from a backup, or sync into a new lake."
+        )
+    if re.search(r"readonly database|Permission denied|unable to open database", str(error)):
+        return LakeUnwritable(
+            f"The lake {path} cannot be written: check the owner and permissions of the folder; "
+            "readers too must be able to write there, because the catalog keeps its locks in files."
+        )
     if _lost_a_race(error):
         return LakeBusy(f"The lake {path} is busy with other writers: nothing was lost; run the same command again.")
     return LakeError(f"The lake {path} refused: {text}")

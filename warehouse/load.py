@@ -110,7 +110,8 @@ def _stage(
     rows, unreadable, extras = counted or (0, 0, 0)
     unknown = _extra_keys(connection) if extras else []
     reason = _reason(connection, table) if unreadable else None
-    return Batch(table, rows, unreadable, reason, unknown, [key for key in known if key not in keys_of_first])
+    missing = [key for key in known if key not in keys_of_first] if keys_of_first else []
+    return Batch(table, rows, unreadable, reason, unknown, missing)
 
 
 def _extra_keys(connection: duckdb.DuckDBPyConnection) -> list[str]:
@@ -273,7 +274,11 @@ def _update(
         for column in columns
         if column not in ("source", "synced_on")
     )
-    newer = f' AND stored."{table.never_older}" <= incoming."{table.never_older}"' if table.never_older else ""
+    newer = (
+        f' AND coalesce(stored."{table.never_older}" <= incoming."{table.never_older}", true)'
+        if table.never_older
+        else ""
+    )
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE changed AS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import tempfile
@@ -59,7 +60,7 @@ def _one_query(query: str) -> str:
         raise QueryError(
             "Give one SQL query: there is " + ("none." if not statements else f"more than one ({len(statements)}).")
         )
-    return statements[0].query.strip().rstrip(";")
+    return re.sub(r";\s*(--[^\n]*\s*)*$", "", statements[0].query.strip())
 
 
 def _show(lake: Lake, statement: str, output: Path | None) -> None:
@@ -81,7 +82,8 @@ def _copy(lake: Lake, statement: str, kind: str, file: Path) -> None:
     target = str(file).replace("'", "''")
     with lake.raw_connection() as connection:
         try:
-            connection.execute(f"COPY (FROM ({statement})) TO '{target}' ({COPY_OPTIONS[kind]})")
+            connection.sql(statement)  # what is wrong with it is told of the query as it was typed
+            connection.execute(f"COPY (FROM (\n{statement}\n)) TO '{target}' ({COPY_OPTIONS[kind]})")
         except duckdb.Error as error:
             raise QueryError(_sentence(error)) from None
 

@@ -19,20 +19,18 @@ from warehouse import (
     Batch,
     Cursor,
     Lake,
+    LakeError,
     Loaded,
-    UnreadableLines,
     forget_batch,
     mark_deleted,
     merge,
     missing_keys,
     note_drift,
-    quarantine_lines,
     read_cursors,
     remember_keys,
     save_cursor,
     stage,
 )
-from warehouse.isolate import isolate
 
 Row = dict[str, Any]
 
@@ -399,30 +397,10 @@ def test_values_of_another_type_that_can_be_read_are(loader: Loader) -> None:
     assert loader.lake.rows("SELECT text, broadcast, archived FROM messages") == [("5", 7, True)]
 
 
-BREAKING = [
-    '{"uuid":"x","name":"half a surrogate pair: \\ud83d"}',
-    '{"uuid":"x","fields":{"twice":"1","twice":"2"}}',
-    '{"uuid":"x","name":"cut',
-    "<html>",
-]
-
-
-def test_lines_that_break_the_reading_are_found_and_put_aside_and_those_around_them_load(loader: Loader) -> None:
-    good = [json.dumps(GOOD["contacts"](number)) for number in range(20)]
-    lines = [*good[:5], BREAKING[0], *good[5:6], *BREAKING[1:3], *good[6:], BREAKING[3]]
-    with pytest.raises(UnreadableLines):
-        loader.load("contacts", *lines)
+def test_a_line_that_is_not_json_fails_the_batch_and_nothing_of_it_is_loaded(loader: Loader) -> None:
+    with pytest.raises(LakeError, match="contacts: a row is not JSON"):
+        loader.load("contacts", json.dumps(GOOD["contacts"](1)), '{"uuid":"x","name":"cut')
     assert loader.lake.rows("SELECT count(*) FROM contacts") == [(0,)]
-    table, file = STREAMS["contacts"].table, loader.folder / "0.jsonl"
-    refused = isolate(table, [file])
-    assert [line.record for line in refused] == BREAKING
-    assert all(line.reason for line in refused)
-    assert file.read_text(encoding="utf-8").splitlines() == good
-    aside = [(line.record, line.reason) for line in refused]
-    for new in (len(BREAKING), 0):
-        assert loader.lake.commit(lambda connection: quarantine_lines(connection, table, aside)) == new
-    stored = loader.lake.rows("SELECT record, reason FROM _quarantine WHERE stream = 'contacts'")
-    assert sorted(stored) == sorted(aside)
 
 
 # -- deletions --

@@ -364,16 +364,6 @@ def test_texts_inside_lists_and_dictionaries_survive_too(load: Loading) -> None:
     assert [urn["display"] for urn in row["urns"]] == list(texts.values())
 
 
-def test_a_nul_inside_a_dictionary_does_not_stop_the_stream(lake: Lake, tmp_path: Path) -> None:
-    (tmp_path / "nul.jsonl").write_text(json.dumps({"uuid": CONTACT, "fields": {"note": "a\x00b"}}) + "\n")
-    with lake.raw_connection() as connection:  # as `Lake.commit` does, without its patience
-        connection.begin()
-        merge(connection, stage(connection, STREAMS["contacts"].table, [tmp_path / "nul.jsonl"]))
-        connection.commit()
-    assert lake.rows("SELECT fields['note'] FROM contacts") == [("a\x00b",)]
-    lake.commit(lambda connection: connection.execute("DELETE FROM contacts"))
-
-
 def test_a_row_of_some_megabytes_is_read(lake: Lake, tmp_path: Path) -> None:
     line = json.dumps({"uuid": CONTACT, "fields": {f"field_{number}": "x" * 1000 for number in range(5000)}})
     (tmp_path / "big.jsonl").write_text(line + "\n", encoding="utf-8")
