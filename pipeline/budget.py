@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
 import time
 from pathlib import Path
 
 from platformdirs import user_cache_path
 from pyrate_limiter import Duration, Rate, RateItem, SQLiteBucket
+
+from pipeline.errors import SettingsError
 
 
 class Budget:
@@ -54,13 +57,21 @@ class Budget:
     def _bucket(self, scope: str) -> SQLiteBucket:
         if scope not in self._buckets:
             name = hashlib.sha256(f"{self._workspace} {scope}".encode()).hexdigest()[:24]
-            self._buckets[scope] = SQLiteBucket.init_from_file(
-                [Rate(self._limit, Duration.HOUR)],
-                table="requests",
-                db_path=str(_folder() / f"{name}.sqlite"),
-                use_file_lock=True,
-            )
+            self._buckets[scope] = self._open(name)
         return self._buckets[scope]
+
+    def _open(self, name: str) -> SQLiteBucket:
+        file = _folder() / f"{name}.sqlite"
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            return SQLiteBucket.init_from_file(
+                [Rate(self._limit, Duration.HOUR)], table="requests", db_path=str(file), use_file_lock=True
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise SettingsError(
+                f"The count of requests in {file} cannot be kept ({error}): "
+                "remove the file, or name another folder with RAPIDLAKE_CACHE."
+            ) from None
 
 
 def _now() -> int:
@@ -70,6 +81,4 @@ def _now() -> int:
 
 def _folder() -> Path:
     folder = Path(os.environ["RAPIDLAKE_CACHE"]) if "RAPIDLAKE_CACHE" in os.environ else user_cache_path("rapidlake")
-    folder = folder / "budget"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return folder / "budget"

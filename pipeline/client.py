@@ -38,7 +38,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 # A 429 without Retry-After: the server's limit was lowered below what it already counted.
 THROTTLED_PAUSE, LONGEST_THROTTLED_PAUSE = 60.0, 900.0
 
-AGREEING_CLOCKS = timedelta(seconds=2)
+AGREEING_CLOCKS = timedelta(seconds=10)
 
 Params = Mapping[str, str | Sequence[str]]
 T = TypeVar("T")
@@ -210,9 +210,9 @@ class Client:
         self.stop.wait(seconds)
 
     def _note_clock(self, response: httpx.Response) -> None:
-        sent = email.utils.parsedate_to_datetime(response.headers["Date"]) if "Date" in response.headers else None
+        sent = _http_date(response.headers.get("Date", ""))
         if sent is not None:
-            self._server_clock = (sent.astimezone(UTC), time.monotonic())
+            self._server_clock = (sent, time.monotonic())
 
     def _as_page(self, path: str, body: bytes) -> Page:
         try:
@@ -223,7 +223,7 @@ class Client:
                 "is RAPIDPRO_URL a RapidPro or TextIt server?"
             ) from None
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise _Transient(f"the answer is not JSON: {_excerpt(body)}") from None
+            raise _Transient(f"the answer is not JSON but {_kind(body)}") from None
 
     def _as_document(self, path: str, body: bytes) -> bytes:
         try:
@@ -233,7 +233,7 @@ class Client:
                 f"{path}: the answer of {self.url} is JSON but no object: is RAPIDPRO_URL a RapidPro or TextIt server?"
             ) from None
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise _Transient(f"the answer is not JSON: {_excerpt(body)}") from None
+            raise _Transient(f"the answer is not JSON but {_kind(body)}") from None
         return body
 
 
@@ -294,7 +294,7 @@ def _check_status(path: str, response: httpx.Response, url: str) -> None:
             f"{path}: {url} redirects ({status}) to {_host(response.headers.get('Location', ''))}: "
             "the token is not sent there; set RAPIDPRO_URL to the address that answers."
         )
-    raise RequestRefused(f"{path}: {url} refuses the request ({status}): {_excerpt(response.content)}")
+    raise RequestRefused(f"{path}: {url} refuses the request ({status}); asking again would not help.")
 
 
 def _retry_after(response: httpx.Response) -> float | None:
@@ -302,21 +302,29 @@ def _retry_after(response: httpx.Response) -> float | None:
     value = response.headers.get("Retry-After", "").strip()
     if value.isdigit():
         return float(value)
+    at, sent = _http_date(value), _http_date(response.headers.get("Date", ""))
+    return float(max(0, math.ceil((at - sent).total_seconds()))) if at and sent else None
+
+
+def _http_date(text: str) -> datetime | None:
+    """A date of a header as UTC; None if it is none."""
     try:
-        at = email.utils.parsedate_to_datetime(value)
-        sent = email.utils.parsedate_to_datetime(response.headers.get("Date", ""))
+        at = email.utils.parsedate_to_datetime(text)
     except ValueError:
         return None
-    return float(max(0, math.ceil((at - sent).total_seconds())))
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
-def _excerpt(body: bytes) -> str:
-    text = body[:120].decode("utf-8", "replace").strip().replace("\n", " ")
-    if text.lower().startswith(("<!doctype", "<html")):
-        return "an HTML page"
-    return repr(text) if text else "nothing"
+def _kind(body: bytes) -> str:
+    """What an answer is, without a word of it: it may hold contacts, or echo the token."""
+    if not body.strip():
+        return "nothing"
+    return "an HTML page" if body.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")) else f"{len(body):,} bytes"
 
 
 def _host(location: str) -> str:
-    parts = urlsplit(location)
-    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else "another page"
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return "an address that is none"
+    return f"{parts.scheme}://{parts.hostname}" if parts.hostname else "another page"

@@ -72,7 +72,7 @@ def sync(
     with open_client(settings, stop=stop) as client:
         body, workspace = identify(client)
         client.patience = settings.patience
-        client.budget = Budget(f"{settings.url} {workspace.uuid}", int(settings.requests_per_hour * settings.share))
+        client.budget = Budget(f"{settings.url} {workspace.uuid}", _budget(settings))
         with Lake.create(settings.lake) as lake:
             _claim(lake, workspace, settings.url, another_workspace=another_workspace)
             chosen = options or Options(overlap=timedelta(seconds=settings.overlap))
@@ -81,6 +81,11 @@ def sync(
             results = run.all(streams)
             record(lake, run.uuid, results)
     return SyncResult(run.uuid, workspace.name, str(settings.lake), results, time.monotonic() - begun)
+
+
+def _budget(settings: Settings) -> int:
+    """Requests per hour and scope that are ours; 0 for no limit."""
+    return max(1, int(settings.requests_per_hour * settings.share)) if settings.requests_per_hour else 0
 
 
 def open_client(settings: Settings, *, stop: threading.Event | None = None) -> Client:

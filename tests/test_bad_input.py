@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,13 @@ from filelock import FileLock
 
 from pipeline.sandbox import Faults, Sandbox, generate
 from tests.conftest import Answer, Serve
-from tests.test_cli import Ended, access, run
+from tests.test_cli import Ended, access, run, together
 from warehouse import Lake
 
 TOKEN = "0f3c9a6e5b7d4812a9c0ffee0f3c9a6e5b7d4812"
 SERVER = {"RAPIDPRO_URL": "https://textit.invalid", "RAPIDPRO_TOKEN": TOKEN}
 # A server that must not be asked: nothing listens there.
-CLOSED = {"RAPIDPRO_URL": "http://127.0.0.1:9", "RAPIDPRO_TOKEN": TOKEN, "RAPIDLAKE_PATIENCE": "1"}
+CLOSED = {"RAPIDPRO_URL": "http://127.0.0.1:9", "RAPIDPRO_TOKEN": TOKEN, "RAPIDLAKE_PATIENCE": "0"}
 ANOTHER_UUID = "0f3c9a6e-5b7d-4812-a9c0-ffee0f3c9a6e"
 
 # Start a command as an owner who is bound by permissions, as root otherwise is not.
@@ -60,7 +61,8 @@ def sandbox() -> Iterator[Sandbox]:
 def synced(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake with the labels and groups of that workspace; no test writes to it."""
     path = tmp_path_factory.mktemp("synced") / "lake"
-    assert run("sync", "labels", "groups", "--lake", path, **access(sandbox)).code == 0
+    with chdir(path.parent):
+        assert run("sync", "labels", "groups", "--lake", path, **access(sandbox)).code == 0
     return path
 
 
@@ -83,35 +85,28 @@ def rows(lake: Path, query: str) -> list[tuple[object, ...]]:
         return opened.rows(query)
 
 
-def assert_as_synced(lake: Path) -> None:
-    """The lake opens, and holds what `synced` did."""
-    assert rows(lake, "SELECT count(*) FROM labels WHERE deleted_on IS NULL") == [(5,)]
-    assert rows(lake, "SELECT count(*) FROM groups WHERE deleted_on IS NULL") == [(9,)]
+def assert_as_synced(lake: Path, *queries: str) -> None:
+    """The lake opens, nothing is left on the way, it holds what `synced` did, and each query answers true."""
+    counts = "(SELECT count(*) FROM labels WHERE deleted_on IS NULL), (SELECT count(*) FROM groups)"
+    answers = "".join(f", ({query})" for query in queries)
+    assert rows(lake, f"SELECT {counts}{answers}") == [(5, 9, *(True for _ in queries))]
     assert not list((lake / "spool").glob("*.jsonl"))
 
 
 # -- settings and usage --
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
+def test_a_setting_that_is_missing_or_wrong_is_named_with_what_to_do() -> None:
+    cases: list[tuple[dict[str, str], list[str]]] = [
         ({"RAPIDPRO_URL": "https://textit.invalid"}, ["RAPIDPRO_TOKEN is not set", "export RAPIDPRO_TOKEN="]),
         ({"RAPIDPRO_TOKEN": TOKEN}, ["RAPIDPRO_URL is not set", "export RAPIDPRO_URL=https://"]),
         ({**SERVER, "RAPIDPRO_TOKEN": f"Token {TOKEN}"}, ["RAPIDPRO_TOKEN is empty or has characters"]),
         ({**SERVER, "RAPIDPRO_URL": "http://textit.invalid"}, ["http://textit.invalid", "unencrypted", "https://"]),
-        ({**SERVER, "RAPIDPRO_URL": f"https://admin:{TOKEN}@textit.invalid"}, ["write it like https://textit.com"]),
-        ({**SERVER, "RAPIDPRO_URL": "https://textit.invalid:port"}, ["write it like https://textit.com"]),
-        ({**SERVER, "RAPIDLAKE_SHARE": "80%"}, ["RAPIDLAKE_SHARE: it must be a valid number, not '80%'"]),
-    ],
-    ids=lambda part: "",
-)
-def test_a_setting_that_is_missing_or_wrong_is_named_with_what_to_do(
-    settings: dict[str, str], words: list[str]
-) -> None:
-    ended = run("sync", **settings)
-    assert_told(ended, 2, *words)
-    assert TOKEN not in ended.err
+    ]
+    ended = together(*(partial(run, "sync", **settings) for settings, _ in cases))
+    for one, (_, words) in zip(ended, cases, strict=True):
+        assert_told(one, 2, *words)
+        assert TOKEN not in one.err
     assert not Path("lake").exists()
 
 
@@ -120,35 +115,26 @@ def test_a_setting_that_is_missing_or_wrong_is_named_with_what_to_do(
     [
         (f'token = "{TOKEN}"\nurl = https://textit.invalid', ["rapidlake.toml cannot be read", "line 2", "Correct it"]),
         (f'token = "{TOKEN}"\nleg = 60', ["rapidlake.toml has 'leg', which is no setting"]),
-        ("token = 123456", ["RAPIDPRO_TOKEN is no text: write it in quotes"]),
     ],
-    ids=["not-toml", "unknown", "number"],
+    ids=["not-toml", "unknown"],
 )
 def test_a_broken_file_of_settings_is_told_without_showing_the_token(toml: str, words: list[str]) -> None:
     Path("rapidlake.toml").write_text(toml, encoding="utf-8")
     ended = run("sync", RAPIDPRO_URL="https://textit.invalid")
     assert_told(ended, 2, *words)
     assert TOKEN not in ended.err
-    assert "123456" not in ended.err
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["mesages"], ["no stream mesages; there are: archives, ", "messages, "]),
-        (["--since", "31.1.2026"], ["'31.1.2026' is no date: write it like 2026-01-31"]),
-        (["--since", ""], ["'' is no date: write it like 2026-01-31"]),
-        (["--since", "2999-01-01"], ["lies in the future"]),
-        (["--since", "0026-01-31"], ["lies before there was any RapidPro"]),
-        (["--lag", "-5"], ["RAPIDLAKE_LAG: it must be greater than or equal to 0, not -5"]),
-        (["--lag", "1e300"], ["RAPIDLAKE_LAG: it must be less than"]),
-    ],
-    ids=lambda part: " ".join(part) if "-" in part[0] else "",
-)
-def test_an_argument_that_cannot_be_used_is_told_before_anything_is_asked(
-    arguments: list[str], words: list[str]
-) -> None:
-    assert_told(run("sync", *arguments, **CLOSED), 2, *words)
+def test_an_argument_that_cannot_be_used_is_told_before_anything_is_asked() -> None:
+    cases = {
+        ("mesages",): "no stream mesages; there are: archives, ",
+        ("--since", "31.1.2026"): "'31.1.2026' is no date: write it like 2026-01-31",
+        ("--since", ""): "'' is no date: write it like 2026-01-31",
+        ("--lag", "-5"): "RAPIDLAKE_LAG: it must be greater than or equal to 0, not -5",
+    }
+    ended = together(*(partial(run, "sync", *arguments, **CLOSED) for arguments in cases))
+    for one, words in zip(ended, cases.values(), strict=True):
+        assert_told(one, 2, words)
     assert not Path("lake").exists()
 
 
@@ -162,15 +148,13 @@ def test_an_unknown_option_is_told_with_where_to_look() -> None:
 # -- server --
 
 
-def test_a_wrong_token_is_told_and_nothing_is_made(sandbox: Sandbox) -> None:
-    ended = run("sync", **{**access(sandbox), "RAPIDPRO_TOKEN": TOKEN})
-    assert_told(ended, 1, f"{sandbox.url} refuses the token (403)", "Check RAPIDPRO_TOKEN")
+def test_a_token_that_is_wrong_or_of_a_lesser_role_is_told_and_nothing_is_made(sandbox: Sandbox) -> None:
+    tokens = (TOKEN, sandbox.surveyor_token)
+    for one in together(*(partial(run, "sync", **{**access(sandbox), "RAPIDPRO_TOKEN": token}) for token in tokens)):
+        assert_told(
+            one, 1, f"{sandbox.url} refuses the token (403)", "an Administrator or Editor", "Check RAPIDPRO_TOKEN"
+        )
     assert not Path("lake").exists()
-
-
-def test_the_token_of_a_role_that_may_not_read_is_told(sandbox: Sandbox) -> None:
-    ended = run("sync", **{**access(sandbox), "RAPIDPRO_TOKEN": sandbox.surveyor_token})
-    assert_told(ended, 1, "refuses the token (403)", "its user an Administrator or Editor")
 
 
 def test_a_token_of_another_workspace_is_refused_unless_told(lake: Path) -> None:
@@ -183,36 +167,20 @@ def test_a_token_of_another_workspace_is_refused_unless_told(lake: Path) -> None
             assert_as_synced(lake)
             mixed = run("sync", "users", "--lake", lake, "--another-workspace", **access(other))
     assert mixed.code == 0
-    assert rows(lake, "SELECT workspace_uuid::VARCHAR, workspace_name FROM _lake") == [(ANOTHER_UUID, "Another")]
+    assert_as_synced(lake, "SELECT workspace_name = 'Another' FROM _lake")
 
 
-def test_a_server_that_is_down_is_told_soon(lake: Path) -> None:
-    assert_told(run("sync", "--lake", lake, **CLOSED), 1, "http://127.0.0.1:9", "Connection refused", "again later")
-    assert_as_synced(lake)
-
-
-def test_a_server_that_answers_html_to_everything_is_told(serve: Serve, lake: Path) -> None:
+def test_a_server_that_is_down_or_none_of_rapidpro_is_told(serve: Serve) -> None:
     page = Answer(b"<!DOCTYPE html>\n<title>Welcome</title>", headers={"Content-Type": "text/html"})
-    settings = {**CLOSED, "RAPIDPRO_URL": serve(lambda asked: page).url}
-    assert_told(run("sync", "--lake", lake, **settings), 1, settings["RAPIDPRO_URL"], "not JSON: an HTML page")
-    assert_as_synced(lake)
-
-
-@pytest.mark.parametrize(
-    ("answer", "code", "words"),
-    [
-        (Answer(b"[]"), 1, ["JSON but no object", "is RAPIDPRO_URL a RapidPro or TextIt server?"]),
-        (Answer(b'{"status": "ok"}'), 2, ["not as a RapidPro workspace does", "is RAPIDPRO_URL right?"]),
-        (Answer(b"<html>", status=404), 2, ["has no RapidPro API (404)", "is RAPIDPRO_URL right?"]),
-        (Answer(b'{"detail": "no"}', status=400), 1, ["refuses the request (400)", "no"]),
-    ],
-    ids=["list", "other-object", "404", "400"],
-)
-def test_a_server_that_is_none_of_rapidpro_is_told(serve: Serve, answer: Answer, code: int, words: list[str]) -> None:
-    origin = serve(lambda asked: answer)
-    ended = run("sync", **{**CLOSED, "RAPIDPRO_URL": origin.url})
-    assert_told(ended, code, origin.url, *words)
-    assert len(origin.asked) == 1
+    cases: list[tuple[str, int, list[str]]] = [
+        ("http://127.0.0.1:9", 1, ["Connection refused", "sync again later"]),
+        (serve(lambda asked: page).url, 1, ["the answer is not JSON: an HTML page"]),
+        (serve(lambda asked: Answer(b"[]")).url, 1, ["JSON but no object", "a RapidPro or TextIt server?"]),
+        (serve(lambda asked: Answer(status=404)).url, 2, ["has no RapidPro API (404)", "is RAPIDPRO_URL right?"]),
+    ]
+    ended = together(*(partial(run, "sync", **{**CLOSED, "RAPIDPRO_URL": url}) for url, _, _ in cases))
+    for one, (url, code, words) in zip(ended, cases, strict=True):
+        assert_told(one, code, url, *words)
     assert not Path("lake").exists()
 
 
@@ -227,7 +195,8 @@ def test_a_redirect_is_told_and_the_token_does_not_follow_it(serve: Serve) -> No
 def test_an_endpoint_that_keeps_failing_fails_alone_and_is_told(sandbox: Sandbox, lake: Path) -> None:
     sandbox.faults = Faults(script={"labels": ["html"] * 20})
     try:
-        ended = run("sync", "labels", "groups", "users", "--lake", lake, "--json", **access(sandbox))
+        settings = {**access(sandbox), "RAPIDLAKE_PATIENCE": "0"}
+        ended = run("sync", "labels", "groups", "users", "--lake", lake, "--json", **settings)
     finally:
         sandbox.faults = Faults()
     assert ended.code == 1
@@ -240,9 +209,10 @@ def test_an_endpoint_that_keeps_failing_fails_alone_and_is_told(sandbox: Sandbox
 # -- lake --
 
 
-@pytest.mark.parametrize("command", [["status"], ["sql", "SELECT 1"]], ids=["status", "sql"])
-def test_a_lake_that_is_not_there_is_told_with_what_to_do(command: list[str]) -> None:
-    assert_told(run(*command, "--lake", "nowhere"), 2, "no lake at nowhere", "`rapidlake sync`", "--lake")
+def test_a_lake_that_is_not_there_is_told_with_what_to_do() -> None:
+    for command in (["status"], ["sql", "SELECT 1"]):
+        ended = run(*command, "--lake", "nowhere")
+        assert_told(ended, 2, "no lake at nowhere", "run `rapidlake sync` first", "--lake")
     assert not Path("nowhere").exists()
 
 
@@ -270,15 +240,18 @@ def test_a_lake_in_somebody_elses_folder_is_told_to_writers_and_to_readers(sandb
 def test_a_lake_of_a_newer_version_is_left_alone(sandbox: Sandbox, lake: Path) -> None:
     with Lake.create(lake) as newer:
         newer.commit(lambda connection: connection.execute("UPDATE _lake SET format = 99"))
-    for command in (["sync", "labels"], ["status"]):
-        ended = run(*command, "--lake", lake, **access(sandbox))
-        assert_told(ended, 2, f"{lake} has format 99", "upgrade rapidlake (pip install -U rapidlake)")
+    for one in together(
+        partial(run, "sync", "labels", "--lake", lake, **access(sandbox)), partial(run, "status", "--lake", lake)
+    ):
+        assert_told(one, 2, f"{lake} has format 99", "upgrade rapidlake (pip install -U rapidlake)")
 
 
 def test_a_catalog_that_is_none_is_told_and_kept(sandbox: Sandbox, lake: Path) -> None:
     (lake / "catalog.sqlite").write_bytes(b"not a database " * 500)
-    for command in (["sync", "labels"], ["status"]):
-        assert_told(run(*command, "--lake", lake, **access(sandbox)), 1, str(lake), "file is not a database")
+    for one in together(
+        partial(run, "sync", "labels", "--lake", lake, **access(sandbox)), partial(run, "status", "--lake", lake)
+    ):
+        assert_told(one, 1, str(lake), "file is not a database")
     assert (lake / "catalog.sqlite").read_bytes().startswith(b"not a database")
 
 
@@ -300,23 +273,22 @@ def small_disk(at: Path, megabytes: int) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(at)], check=True)
 
 
-@pytest.mark.parametrize("kilobytes_left", [40, 200])
 def test_a_full_disk_is_told_and_after_room_is_made_the_sync_completes(
-    sandbox: Sandbox, synced: Path, tmp_path: Path, kilobytes_left: int
+    sandbox: Sandbox, synced: Path, tmp_path: Path
 ) -> None:
     disk = tmp_path / "disk"
+    streams = ("messages", "runs", "contacts", "flows", "definitions", "labels")
+    complete = ("SELECT count(*) = 300 FROM messages", "SELECT count(*) = 8 FROM definitions")
     with small_disk(disk, 4):
         lake = Path(shutil.copytree(synced, disk / "lake"))
-        filler = shutil.disk_usage(disk).free - kilobytes_left * 1024
-        (disk / "filler").write_bytes(bytes(filler))
-        ended = run("sync", "--lake", lake, **access(sandbox))
+        (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free - 100 * 1024))
+        ended = run("sync", *streams, "--lake", lake, **access(sandbox))
         assert ended.code == 1
-        assert "make room" in ended.said
+        assert "make room and sync again" in ended.said
         (disk / "filler").unlink()
         assert_as_synced(lake)
-        again = run("sync", "--json", "--lake", lake, **access(sandbox))
-        assert (again.code, again.facts["failed"]) == (0, False)
-        assert rows(lake, "SELECT count(*), count(DISTINCT id) FROM messages") == [(300, 300)]
+        assert run("sync", *streams, "--lake", lake, **access(sandbox)).code == 0
+        assert_as_synced(lake, *complete)
 
 
 def test_a_file_that_cannot_grow_is_told_and_the_next_sync_completes(sandbox: Sandbox, lake: Path) -> None:
@@ -326,10 +298,9 @@ def test_a_file_that_cannot_grow_is_told_and_the_next_sync_completes(sandbox: Sa
     assert (messages["outcome"], labels["outcome"]) == ("failed", "done")
     assert "cannot be written (File too large)" in messages["message"]
     assert "make room and sync again" in messages["message"]
-    assert_as_synced(lake)
-    assert rows(lake, "SELECT count(*) FROM messages") == [(0,)]
+    assert_as_synced(lake, "SELECT count(*) = 0 FROM messages")
     assert run("sync", "messages", "--lake", lake, **access(sandbox)).code == 0
-    assert rows(lake, "SELECT count(*), count(DISTINCT id) FROM messages") == [(300, 300)]
+    assert_as_synced(lake, "SELECT count(*) = 300 FROM messages")
 
 
 def test_a_stream_that_another_process_syncs_is_left_to_it(sandbox: Sandbox, lake: Path) -> None:
@@ -355,8 +326,6 @@ def test_an_empty_list_where_rows_were_is_told_and_never_taken_for_deletions(san
     assert "labels suspicious: the server lists no rows where the lake has 5: nothing was marked deleted" in ended.out
     assert "look at the workspace, then sync again" in ended.out
     assert_as_synced(lake)
-    assert run("sync", "labels", "--lake", lake, **access(sandbox)).code == 0
-    assert_as_synced(lake)
 
 
 def test_keys_that_no_column_takes_are_kept_and_told(sandbox: Sandbox, lake: Path) -> None:
@@ -370,11 +339,10 @@ def test_keys_that_no_column_takes_are_kept_and_told(sandbox: Sandbox, lake: Pat
     assert "the server sends keys this version does not know, kept in `extra`: colour, icon" in ended.err
     [(extra,)] = rows(lake, "SELECT extra::VARCHAR FROM labels WHERE extra IS NOT NULL")
     assert json.loads(str(extra)) == {"colour": {"r": 255}, "icon": None}
-    assert set(rows(lake, "SELECT stream, key FROM _drift WHERE kind = 'unknown'")) == {
-        ("labels", "colour"),
-        ("labels", "icon"),
-    }
-    assert_as_synced(lake)
+    assert_as_synced(
+        lake,
+        "SELECT list(key ORDER BY key) = ['colour', 'icon'] FROM _drift WHERE stream = 'labels' AND kind = 'unknown'",
+    )
 
 
 def test_rows_of_wrong_types_are_put_aside_and_told_and_the_others_arrive(sandbox: Sandbox, lake: Path) -> None:
@@ -388,15 +356,11 @@ def test_rows_of_wrong_types_are_put_aside_and_told_and_the_others_arrive(sandbo
     keys = {stream: workspace.put(stream, row) for stream, row in wrong.items()}
     try:
         ended = run("sync", *wrong, "--lake", lake, **access(sandbox))
-        again = run("sync", *wrong, "--lake", lake, "--json", **access(sandbox))
     finally:
         for stream, key in keys.items():
             workspace.delete(stream, [key])
-    assert (ended.code, again.code) == (0, 0)
-    for stream in wrong:
-        assert f"{stream}: " in ended.err
-        assert rows(lake, f"SELECT count(*) FROM {stream}") == [(right[stream],)]
+    assert ended.code == 0
     assert ended.err.count("unreadable rows are kept in _quarantine (") == 3
     aside = {str(stream): json.loads(str(row)) for stream, row in rows(lake, "SELECT stream, record FROM _quarantine")}
     assert aside == wrong
-    assert all(stream["rows_quarantined"] == 0 for stream in again.facts["streams"])
+    assert_as_synced(lake, *(f"SELECT count(*) = {count} FROM {stream}" for stream, count in right.items()))

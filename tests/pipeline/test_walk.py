@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from pipeline.client import Client
@@ -57,7 +58,7 @@ def middle(workspace: Workspace, stream: str) -> Row:
     return rows[len(rows) // 2]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def closed_clients() -> Iterator[None]:
     yield
     while CLIENTS:
@@ -94,7 +95,7 @@ def walk(
 
 
 def rows_of(pieces: Iterable[Piece]) -> list[Row]:
-    return [json.loads(bytes(row)) for piece in pieces for row in piece.rows]
+    return [msgspec.json.decode(row) for piece in pieces for row in piece.rows]
 
 
 def by_key(stream: str, rows: Iterable[Row]) -> dict[object, Row]:
@@ -244,7 +245,7 @@ def test_following_next_does_lose_rows_so_these_tests_are_real(busy: Sandbox) ->
     def read(after: datetime | None, before: datetime) -> list[Row]:
         window = {"reverse": "true", "before": timestamp(before)} | ({"after": timestamp(after)} if after else {})
         pages = follow(fetching(busy, "contacts"), "contacts", window)
-        return [json.loads(bytes(row)) for page in pages for row in page.results]
+        return [msgspec.json.decode(row) for page in pages for row in page.results]
 
     assert lost_rows(busy, read)
 
@@ -375,7 +376,7 @@ def test_a_next_page_on_another_host_is_asked_of_the_configured_one(serve: Serve
     pages = {None: listing(days(1), f"{evil.url}/steal/tickets.json?cursor=a%2Bb%3D&x="), "a+b=": listing(days(2))}
     origin = serve(lambda asked: pages[asked.params.get("cursor")])
     rows = [
-        json.loads(bytes(row)) for page in follow(fetching(origin, "tickets"), "tickets", {}) for row in page.results
+        msgspec.json.decode(row) for page in follow(fetching(origin, "tickets"), "tickets", {}) for row in page.results
     ]
     assert rows == days(1, 2)
     assert evil.asked == []
