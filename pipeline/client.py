@@ -223,7 +223,7 @@ class Client:
                 "is RAPIDPRO_URL a RapidPro or TextIt server?"
             ) from None
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise _Transient(f"the answer is not JSON but {_kind(body)}") from None
+            raise _Transient(f"the answer is not JSON: {_kind(body)}") from None
 
     def _as_document(self, path: str, body: bytes) -> bytes:
         try:
@@ -233,7 +233,7 @@ class Client:
                 f"{path}: the answer of {self.url} is JSON but no object: is RAPIDPRO_URL a RapidPro or TextIt server?"
             ) from None
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise _Transient(f"the answer is not JSON but {_kind(body)}") from None
+            raise _Transient(f"the answer is not JSON: {_kind(body)}") from None
         return body
 
 
@@ -327,4 +327,4 @@ def _host(location: str) -> str:
         parts = urlsplit(location)
     except ValueError:
         return "an address that is none"
-    return f"{parts.scheme}://{parts.hostname}" if parts.hostname else "another page"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.hostname else "another page"

@@ -174,7 +174,7 @@ def test_a_server_that_is_down_or_none_of_rapidpro_is_told(serve: Serve) -> None
     page = Answer(b"<!DOCTYPE html>\n<title>Welcome</title>", headers={"Content-Type": "text/html"})
     cases: list[tuple[str, int, list[str]]] = [
         ("http://127.0.0.1:9", 1, ["Connection refused", "sync again later"]),
-        (serve(lambda asked: page).url, 1, ["the answer is not JSON: an HTML page"]),
+        (serve(lambda asked: page).url, 1, ["the answer is not JSON", "an HTML page"]),
         (serve(lambda asked: Answer(b"[]")).url, 1, ["JSON but no object", "a RapidPro or TextIt server?"]),
         (serve(lambda asked: Answer(status=404)).url, 2, ["has no RapidPro API (404)", "is RAPIDPRO_URL right?"]),
     ]
@@ -188,7 +188,7 @@ def test_a_redirect_is_told_and_the_token_does_not_follow_it(serve: Serve) -> No
     elsewhere = serve(lambda asked: Answer(b"{}"))
     moved = serve(lambda asked: Answer(status=302, headers={"Location": f"{elsewhere.url}/api/v2/workspace.json"}))
     ended = run("sync", **{**CLOSED, "RAPIDPRO_URL": moved.url})
-    assert_told(ended, 1, f"{moved.url} redirects (302) to {elsewhere.url}", "set RAPIDPRO_URL")
+    assert_told(ended, 1, f"{moved.url} redirects (302) to http://127.0.0.1", "set RAPIDPRO_URL")
     assert elsewhere.asked == []
 
 
@@ -277,8 +277,8 @@ def test_a_full_disk_is_told_and_after_room_is_made_the_sync_completes(
     sandbox: Sandbox, synced: Path, tmp_path: Path
 ) -> None:
     disk = tmp_path / "disk"
-    streams = ("messages", "runs", "contacts", "flows", "definitions", "labels")
-    complete = ("SELECT count(*) = 300 FROM messages", "SELECT count(*) = 8 FROM definitions")
+    streams = ("messages", "runs", "labels")
+    complete = ("SELECT count(*) = 300 FROM messages", "SELECT count(*) = 67 FROM runs")
     with small_disk(disk, 4):
         lake = Path(shutil.copytree(synced, disk / "lake"))
         (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free - 100 * 1024))

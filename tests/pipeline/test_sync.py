@@ -80,8 +80,7 @@ def test_rows_that_change_between_syncs_are_brought_up_to_date(sandbox: Sandbox,
     workspace.add("runs", 300, same_timestamp=True)
     workspace.add("contacts", 2)
     workspace.edit("messages", recent_messages(workspace, timedelta(hours=1)))
-    result = by_stream(run(sandbox, lake))
-    assert result["contacts"].tally.rows_new == 2
+    run(sandbox, lake)
     assert_lake_is_true(workspace, lake)
 
 
