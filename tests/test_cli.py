@@ -326,33 +326,32 @@ def test_a_sandbox_that_cannot_be_served_is_told_with_what_to_do() -> None:
         assert one.code == 2
 
 
-def test_the_demo_replaces_an_older_demo_and_answers_its_questions() -> None:
+def test_the_demo_replaces_an_older_demo_and_refuses_a_folder_that_holds_something_else(lake: Path) -> None:
     with generate(messages=0, seed=1, archives=False) as workspace:
-        owner = workspace.rows("workspace")[0]["uuid"]
-    with Lake.create(Path("demo-lake")) as old:
-        old.commit(lambda connection: connection.execute(f"UPDATE _lake SET workspace_uuid = '{owner}'"))
-    Path("demo-lake/old").touch()
-    ended = run("demo", "--messages", "100")
+        demo = workspace.rows("workspace")[0]["uuid"]
+    for folder, owner in (("demo-lake", demo), ("mine", "0f3c9a6e-5b7d-4812-a9c0-ffee0f3c9a6e")):
+        shutil.copytree(lake, folder)
+        with Lake.create(Path(folder)) as stored:
+            own = f"UPDATE _lake SET workspace_uuid = '{owner}'"
+            stored.commit(lambda connection, own=own: connection.execute(own))
+    Path("thesis").mkdir()
+    for file in ("demo-lake/old", "thesis/chapter"):
+        Path(file).write_text("much work", encoding="utf-8")
+
+    ended, *refused = together(
+        partial(run, "demo", "--messages", 100),
+        *(partial(run, "demo", "--messages", 100, "--lake", folder) for folder in ("mine", "thesis")),
+    )
+
     assert ended.code == 0
     assert not Path("demo-lake/old").exists()
     assert "0 rows new, 0 changed" in ended.out
     assert re.search(r"Weekly Farm Report, North +│ +\d+ │", ended.out)
     assert "sql --lake demo-lake" in ended.out
-    with Lake.open(Path("demo-lake")) as lake:
-        assert lake.rows("SELECT count(*) FROM messages") == [(100,)]
-
-
-def test_the_demo_refuses_a_folder_that_holds_something_else(lake: Path) -> None:
-    Path("thesis").mkdir()
-    Path("thesis/chapter").write_text("much work", encoding="utf-8")
-    shutil.copytree(lake, "mine")
-    with Lake.create(Path("mine")) as mine:
-        another = "UPDATE _lake SET workspace_uuid = '0f3c9a6e-5b7d-4812-a9c0-ffee0f3c9a6e'"
-        mine.commit(lambda connection: connection.execute(another))
-    ended = together(*(partial(run, "demo", "--messages", 100, "--lake", folder) for folder in ("thesis", "mine")))
-    for one, folder in zip(ended, ("thesis", "mine"), strict=True):
+    for one, folder in zip(refused, ("mine", "thesis"), strict=True):
         assert one.code == 2
         assert f"{folder} is there and holds no demo: move it away, or choose another folder with --lake" in one.said
     assert Path("thesis/chapter").read_text(encoding="utf-8") == "much work"
-    with Lake.open(Path("mine")) as mine:
-        assert mine.rows("SELECT count(*) FROM messages") == [(300,)]
+    for folder, messages in (("demo-lake", 100), ("mine", 300)):
+        with Lake.open(Path(folder)) as stored:
+            assert stored.rows("SELECT count(*) FROM messages") == [(messages,)]
