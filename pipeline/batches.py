@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
 
 import duckdb
 import msgspec
 
 from pipeline.results import Tally
 from pipeline.spool import Spool
-from warehouse import Batch, Lake, Loaded, Table, forget_batch, mark_deleted, merge, missing_keys, remember_keys, stage
+from pipeline.streams import DIES_WITH_CONTACT
+from warehouse import (
+    Batch,
+    Lake,
+    Loaded,
+    Sighting,
+    Table,
+    begin_reading,
+    find_unseen,
+    forget_batch,
+    live_rows,
+    mark_rows_of_deleted_contacts,
+    mark_unseen,
+    merge,
+    remember_keys,
+    stage,
+    unseen_keys,
+)
 
 Save = Callable[[duckdb.DuckDBPyConnection], None]
+# More of a table than this is not marked deleted unasked: the fault may lie with the token, or the server.
+MOST_DELETIONS = 0.2
 
 
 class Batches:
-    """Rows of one stream between the server and the lake."""
+    """Rows of one stream between the server and the lake.
 
-    def __init__(self, lake: Lake, table: Table, spool: Spool, tally: Tally) -> None:
+    `sightings` says when the stored rows were last seen, for the history of changes.
+    """
+
+    def __init__(self, lake: Lake, table: Table, spool: Spool, tally: Tally, *, accept_deletions: bool = False) -> None:
+        self.sightings: Sequence[Sighting] = ()
         self._lake = lake
         self._table = table
         self._spool = spool
         self._tally = tally
+        self._accept_deletions = accept_deletions
         self._whole = False
-        self._fresh = True
         self._rows_of_reading = 0
 
     def add(self, rows: list[msgspec.Raw]) -> None:
@@ -45,52 +70,83 @@ class Batches:
     def commit(self, save: Save | None = None, *, tombstones: bool = False) -> None:
         """Load what has gathered and run `save`, in one transaction."""
         files = self._spool.ready()
+        if files or save:
+            self.load(files, save, longest=self._spool.longest, tombstones=tombstones)
+        self._spool.clear()
 
-        def work(connection: duckdb.DuckDBPyConnection) -> tuple[Batch | None, Loaded]:
-            batch, loaded = None, Loaded()
+    def load(
+        self,
+        files: list[Path],
+        save: Save | None = None,
+        *,
+        longest: int = 0,
+        tombstones: bool = False,
+        archived_in: date | None = None,
+    ) -> None:
+        """Load JSON-lines files and run `save`, in one transaction; the arguments are those of `stage`."""
+
+        def work(connection: duckdb.DuckDBPyConnection) -> tuple[Batch | None, Loaded, int]:
+            batch, loaded, dragged = None, Loaded(), 0
             if files:
-                batch = stage(connection, self._table, files, longest=self._spool.longest, tombstones=tombstones)
-                loaded = merge(connection, batch, tombstones=tombstones)
+                batch = stage(
+                    connection, self._table, files, longest=longest, tombstones=tombstones, archived_in=archived_in
+                )
+                loaded = merge(connection, batch, tombstones=tombstones, sightings=self.sightings)
+                if tombstones:
+                    dragged = mark_rows_of_deleted_contacts(connection, DIES_WITH_CONTACT)
                 if self._whole:
-                    remember_keys(connection, self._table, fresh=self._fresh)
-                forget_batch(connection)
+                    remember_keys(connection, self._table)
             if save:
                 save(connection)
-            return batch, loaded
+            forget_batch(connection)
+            return batch, loaded, dragged
 
-        if files or save:
-            batch, loaded = self._lake.commit(work)
-            self._note(batch, loaded)
-        self._spool.clear()
+        batch, loaded, dragged = self._lake.commit(work)
+        self._tally.rows_deleted += dragged
+        self._note(batch, loaded)
 
     def begin_whole_reading(self) -> None:
         """From here on note which keys are seen, to find those that are gone."""
-        self._whole, self._fresh, self._rows_of_reading = True, True, 0
+        self._whole, self._rows_of_reading = True, 0
+        with self._lake.connection() as connection:
+            begin_reading(connection, self._table)
 
-    def gone(self) -> int:
-        """How many rows of the lake the whole reading did not bring.
-
-        0 where absence means nothing: a row was unreadable, or the server listed nothing at all.
-        """
+    def gone(self, within: str = "true") -> int:
+        """How many live rows `within` a condition (SQL) the whole reading did not bring; 0 if a row was unreadable."""
         if self._tally.rows_unreadable:
             return 0
         with self._lake.connection() as connection:
-            if self._rows_of_reading == 0:
-                found = connection.execute(
-                    f'SELECT count(*) FROM "{self._table.name}" WHERE deleted_on IS NULL'
-                ).fetchone()
-                if found and found[0]:
-                    self._tally.suspicious = True
-                    self._tally.notes.append(
-                        f"the server lists no rows where the lake has {found[0]:,}: nothing was marked deleted; "
-                        "look at the workspace, then sync again"
-                    )
-                return 0
-            return missing_keys(connection, self._table)
+            return find_unseen(connection, self._table, within)
 
-    def mark_gone(self) -> None:
-        """Set deleted_on for the rows that the whole reading did not bring."""
-        self._tally.rows_deleted += self._lake.commit(lambda connection: mark_deleted(connection, self._table))
+    def gone_keys(self) -> list[tuple[object, ...]]:
+        """The keys that the last `gone` found."""
+        with self._lake.connection() as connection:
+            return unseen_keys(connection, self._table)
+
+    def lists_nothing(self) -> bool:
+        """True, and said, if the whole reading brought no row where the lake has some."""
+        with self._lake.connection() as connection:
+            stored = 0 if self._rows_of_reading else live_rows(connection, self._table)
+        if stored:
+            self._tally.suspicious = True
+            self._tally.notes.append(
+                f"the server lists no rows where the lake has {stored:,}: nothing was marked deleted; "
+                "look at the workspace, then sync again"
+            )
+        return bool(stored)
+
+    def mark_gone(self, gone: int, *, guarded: bool = True) -> None:
+        """Set deleted_on for the rows that the last `gone` found, unless they are suspiciously many."""
+        with self._lake.connection() as connection:
+            stored = live_rows(connection, self._table)
+        if guarded and not self._accept_deletions and gone > 1 and gone > MOST_DELETIONS * stored:
+            self._tally.suspicious = True
+            self._tally.notes.append(
+                f"{gone:,} of {stored:,} rows are no longer on the server ({gone / stored:.0%}): were they deleted on "
+                f"purpose? Then run `rapidlake sync {self._table.name} --accept-deletions`; nothing was marked yet"
+            )
+            return
+        self._tally.rows_deleted += self._lake.commit(lambda connection: mark_unseen(connection, self._table))
 
     def _note(self, batch: Batch | None, loaded: Loaded) -> None:
         tally = self._tally
@@ -99,10 +155,10 @@ class Batches:
         tally.rows_quarantined += loaded.quarantined
         if batch is None:
             return
-        self._fresh = self._fresh and not self._whole
         tally.rows_unreadable += batch.unreadable
         tally.drift.update((self._table.name, key, "unknown") for key in batch.unknown_keys)
-        tally.drift.update((self._table.name, key, "missing") for key in batch.missing_keys)
+        if batch.source == "api":  # archives of different years have different keys
+            tally.drift.update((self._table.name, key, "missing") for key in batch.missing_keys)
         if batch.unknown_keys:
             self._note_once(
                 f"the server sends keys this version does not know, kept in `extra`: {', '.join(batch.unknown_keys)}"

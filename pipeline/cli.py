@@ -47,7 +47,7 @@ def sync(
     from datetime import timedelta
 
     from pipeline.progress import for_output
-    from pipeline.readers import Options
+    from pipeline.reader import Options
     from pipeline.report import print_sync
     from pipeline.settings import load_settings, parse_date
     from pipeline.sync import choose

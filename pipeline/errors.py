@@ -9,6 +9,9 @@ RapidlakeError              (from warehouse)
     RequestRefused          any other 4xx
     UnexpectedAnswer        an answer that is not a page of rows
     ServerUnavailable       failed for longer than all retries
+    AddressExpired          the address of an archive file is no longer valid
+    Unproven                an archive file is not what the list says
+    ArchivesFailed          some archive files could not be loaded
   Stopped                   the user asked to stop
 """
 
@@ -51,6 +54,18 @@ class UnexpectedAnswer(ServerError):
 
 class ServerUnavailable(ServerError):
     """The server failed for longer than the bound on retries."""
+
+
+class AddressExpired(ServerError):
+    """The signed address of an archive file has expired, or its file was replaced."""
+
+
+class Unproven(ServerError):
+    """An archive file's size, MD5 or number of records is not what the server lists."""
+
+
+class ArchivesFailed(ServerError):
+    """Some archive files could not be loaded; the others are."""
 
 
 class Stopped(RapidlakeError):

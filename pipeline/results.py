@@ -23,6 +23,7 @@ class Tally:
 
     counters: Counters = field(default_factory=Counters)
     pages: int = 0
+    files: int = 0
     rows_read: int = 0
     rows_new: int = 0
     rows_changed: int = 0
@@ -32,6 +33,15 @@ class Tally:
     notes: list[str] = field(default_factory=list)
     drift: set[tuple[str, str, str]] = field(default_factory=set)
     suspicious: bool = False
+
+    def add(self, other: Tally) -> None:
+        """Count what `other` did too; its counters are expected to be these."""
+        for name in ("pages", "files", "rows_read", "rows_new", "rows_changed", "rows_deleted",
+                     "rows_quarantined", "rows_unreadable"):  # fmt: skip
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.notes.extend(note for note in other.notes if note not in self.notes)
+        self.drift |= other.drift
+        self.suspicious = self.suspicious or other.suspicious
 
 
 @dataclass(frozen=True)

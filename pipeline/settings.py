@@ -7,6 +7,8 @@ RAPIDLAKE_REQUESTS_PER_HOUR    what the server allows per scope (default: 2500);
 RAPIDLAKE_SHARE                part of that to use (default: 0.8); the rest is left to other integrations
 RAPIDLAKE_LAG                  seconds before now where a sync ends (default: 60)
 RAPIDLAKE_OVERLAP              seconds read again before the last watermark (default: 900)
+RAPIDLAKE_REVISITS             recent messages to read again (default: 2h, 2d/1h, 8d/1d: the last 2 hours at each
+                               sync, 2 days once an hour, 8 days once a day)
 RAPIDLAKE_BATCH_PAGES          pages to commit at once, at most (default: 200)
 RAPIDLAKE_PATIENCE             seconds to retry a failing request (default: 300)
 """
@@ -24,6 +26,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from pipeline.errors import SettingsError
+from pipeline.streams import parse_revisits
 
 LOOPBACK_NAMES = {"localhost", "localhost."}
 LONGEST_SECONDS = 365 * 86_400.0
@@ -45,6 +48,7 @@ class Settings(BaseSettings):
     share: float = Field(default=0.8, gt=0, le=1)
     lag: float = Field(default=60, ge=0, le=LONGEST_SECONDS)
     overlap: float = Field(default=900, ge=0, le=LONGEST_SECONDS)
+    revisits: str = "2h, 2d/1h, 8d/1d"
     batch_pages: int = Field(default=200, ge=1)
     patience: float = Field(default=300, ge=0)
 
@@ -63,6 +67,15 @@ class Settings(BaseSettings):
     @classmethod
     def _origin(cls, value: str) -> str:
         return checked_origin(value)
+
+    @field_validator("revisits")
+    @classmethod
+    def _schedule(cls, value: str) -> str:
+        try:
+            parse_revisits(value)
+        except ValueError as error:
+            raise ValueError(f"RAPIDLAKE_REVISITS: {error}") from None
+        return value
 
     @field_validator("token")
     @classmethod

@@ -6,10 +6,11 @@ The facts are described in docs/api.md.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from warehouse.load import Table
+from warehouse.table import Table
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -20,6 +21,24 @@ class Revisit:
 
     window: timedelta
     every: timedelta = timedelta(0)
+
+
+def parse_revisits(text: str) -> tuple[Revisit, ...]:
+    """Read `2h, 2d/1h, 8d/1d`: the last 2 hours every time, 2 days once an hour, 8 days once a day.
+
+    Raises:
+        ValueError: it is written differently.
+    """
+    return tuple(_revisit(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _revisit(text: str) -> Revisit:
+    found = re.fullmatch(r"(\d+)([hd])(?:\s*/\s*(\d+)([hd]))?", text)
+    if not found:
+        raise ValueError(f"{text!r} is no revisit: write them like 2h, 2d/1h, 8d/1d")
+    units = {"h": HOUR, "d": DAY}
+    window, unit, every, of = found.groups()
+    return Revisit(int(window) * units[unit], int(every) * units[of] if every else timedelta(0))
 
 
 @dataclass(frozen=True)
@@ -48,6 +67,11 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class Archives:
+    """A list of files, read whole each time; then the files that are new or changed."""
+
+
+@dataclass(frozen=True)
 class Single:
     """One object instead of a listing."""
 
@@ -67,7 +91,7 @@ class Daily:
     again: timedelta = 7 * DAY
 
 
-Strategy = Window | Newest | Snapshot | Single | PerFlow | Daily
+Strategy = Window | Newest | Snapshot | Archives | Single | PerFlow | Daily
 
 
 @dataclass(frozen=True)
@@ -76,7 +100,8 @@ class Stream:
 
     scope: the server's throttle bucket.
     retention: how long the server keeps a row that no archive has; None if for ever, or until it is archived.
-    shows_deletions: a row missing from a complete reading was deleted; False where the server purges old rows.
+    shows_deletions: a row missing from a complete reading, of a window or of everything, was deleted; False where the
+        server purges old rows, moves them to other windows, or lists deleted ones.
     deleted_feed: query of the listing of deleted rows, where there is one.
     always_offered: False for endpoints that only some server versions have.
     """
@@ -110,17 +135,45 @@ _ALL = (
         Table("contacts", BY_UUID, never_older="modified_on"),
         Window("modified_on", oldest_first=True),
         scope="v2.contacts",
+        shows_deletions=False,
         deleted_feed={"deleted": "true"},
     ),
     Stream(
-        Table("messages", ("id",), partitioned_by="created_on", kept=("uuid", "ticket_uuid")),
+        Table(
+            "messages",
+            ("id",),
+            partitioned_by="created_on",
+            kept=("uuid", "broadcast", "flow_uuid", "flow_name", "ticket_uuid", "modified_on"),
+            contact="contact_uuid",
+            archive_type="message",
+            api_first=("uuid", "urn", "urn_scheme", "urn_path", "urn_display", "quick_replies", "archived", "media"),
+            history="message_history",
+        ),
         Window("created_on", revisits=(Revisit(2 * HOUR), Revisit(2 * DAY, HOUR), Revisit(8 * DAY, DAY))),
         scope="v2.messages",
     ),
     Stream(
-        Table("runs", BY_UUID, never_older="modified_on", partitioned_by="created_on", kept=("submitted_by", "events")),
+        Table(
+            "runs",
+            BY_UUID,
+            never_older="modified_on",
+            partitioned_by="created_on",
+            kept=("submitted_by", "events"),
+            contact="contact_uuid",
+            archive_type="run",
+            api_first=(
+                "start_uuid",
+                "contact_urn",
+                "contact_urn_scheme",
+                "contact_urn_path",
+                "contact_urn_display",
+                "contact_anon_display",
+                "contact_ref",
+            ),
+        ),
         Window("modified_on", oldest_first=True),
         scope="v2.runs",
+        shows_deletions=False,
     ),
     Stream(
         Table("broadcasts", ("id",)),
@@ -136,18 +189,21 @@ _ALL = (
         shows_deletions=False,
     ),
     Stream(
-        Table("channel_events", ("id",)),
+        Table("channel_events", ("id",), contact="contact_uuid"),
         Window("created_on", revisits=(Revisit(2 * HOUR),)),
         retention=90 * DAY,
         shows_deletions=False,
         always_offered=False,
     ),
-    Stream(Table("tickets", BY_UUID, never_older="modified_on", kept=("body",)), Newest("modified_on")),
+    Stream(
+        Table("tickets", BY_UUID, never_older="modified_on", kept=("body",), contact="contact_uuid"),
+        Newest("modified_on"),
+    ),
     Stream(
         Table("resthook_events", ("key",)), Newest("created_on"), retention=timedelta(hours=48), shows_deletions=False
     ),
     # Small streams.
-    Stream(Table("archives", ("archive_type", "period", "start_date")), params={"limit": "100000"}),
+    Stream(Table("archives", ("archive_type", "period", "start_date")), Archives(), params={"limit": "100000"}),
     Stream(Table("campaigns", BY_UUID)),
     Stream(Table("campaign_events", BY_UUID)),
     Stream(Table("channels", BY_UUID)),
@@ -168,4 +224,6 @@ _ALL = (
     Stream(Table("statistics", ("date",)), Daily(), shows_deletions=False, always_offered=False),
 )
 
+ARCHIVED: dict[str, Stream] = {stream.table.archive_type: stream for stream in _ALL if stream.table.archive_type}
+DIES_WITH_CONTACT = [stream.table for stream in _ALL if stream.table.contact]
 STREAMS: dict[str, Stream] = {stream.name: stream for stream in _ALL}

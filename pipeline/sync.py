@@ -9,27 +9,54 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import duckdb
 import msgspec
 from filelock import FileLock, Timeout
 
+from pipeline.archives import ArchivesReader
 from pipeline.batches import Batches
 from pipeline.budget import Budget
 from pipeline.client import Client
+from pipeline.documents import DailyReader, PerFlowReader
 from pipeline.errors import NotOffered, SettingsError, Stopped, WrongWorkspace
+from pipeline.listings import ListReader, NewestReader, SingleReader
 from pipeline.progress import Progress
-from pipeline.readers import Options, Reader
+from pipeline.reader import Options, Reader
 from pipeline.results import Outcome, StreamResult, SyncResult, Tally
 from pipeline.settings import Settings
 from pipeline.spool import Spool
-from pipeline.streams import STREAMS, Stream
+from pipeline.streams import (
+    STREAMS,
+    Archives,
+    Daily,
+    Newest,
+    PerFlow,
+    Single,
+    Snapshot,
+    Strategy,
+    Stream,
+    Window,
+    parse_revisits,
+)
+from pipeline.windows import WindowReader
 from warehouse import Lake, RapidlakeError, note_drift
 from warehouse.literal import Value, literal, text_list
 
 # A wrong address should be told in seconds, not after the whole patience.
 FIRST_ANSWER_SECONDS = 15.0
+
+READERS: dict[type[Strategy], type[Reader]] = {
+    Window: WindowReader,
+    Newest: NewestReader,
+    Snapshot: ListReader,
+    Archives: ArchivesReader,
+    Single: SingleReader,
+    PerFlow: PerFlowReader,
+    Daily: DailyReader,
+}
 
 
 class Workspace(msgspec.Struct):
@@ -75,7 +102,11 @@ def sync(
         client.budget = Budget(f"{settings.url} {workspace.uuid}", _budget(settings))
         with Lake.create(settings.lake) as lake:
             _claim(lake, workspace, settings.url, another_workspace=another_workspace)
-            chosen = options or Options(overlap=timedelta(seconds=settings.overlap))
+            chosen = replace(
+                options or Options(),
+                overlap=timedelta(seconds=settings.overlap),
+                revisits=parse_revisits(settings.revisits),
+            )
             run = _Run(client, lake, progress, chosen, body, batch_pages=settings.batch_pages)
             run.before = client.now() - timedelta(seconds=settings.lag)
             results = run.all(streams)
@@ -177,7 +208,7 @@ class _Run:
         lanes: dict[str, list[Stream]] = defaultdict(list)
         for stream in streams:
             if stream.name != "fields":
-                lanes[stream.scope].append(stream)
+                lanes["files" if isinstance(stream.strategy, Archives) else stream.scope].append(stream)
         with ThreadPoolExecutor(max_workers=max(len(lanes), 1), thread_name_prefix="sync") as pool:
             running = [pool.submit(self._lane, lane) for lane in lanes.values()]
             done = [future.result() for future in running]
@@ -221,11 +252,13 @@ class _Run:
     def _read(self, stream: Stream, tally: Tally) -> None:
         spool = Spool(self._lake.spool, stream.name, full_pages=self._batch_pages)
         try:
-            Reader(
+            READERS[type(stream.strategy)](
                 client=self._client,
                 lake=self._lake,
                 stream=stream,
-                batches=Batches(self._lake, stream.table, spool, tally),
+                batches=Batches(
+                    self._lake, stream.table, spool, tally, accept_deletions=self._options.accept_deletions
+                ),
                 tally=tally,
                 progress=self._progress,
                 options=self._options,

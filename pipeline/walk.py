@@ -98,7 +98,7 @@ def drain(fetch: Fetch, stream: str, at: datetime, key: tuple[str, ...]) -> Iter
         keys: set[object] = set()
         pages = 0
         for page in follow(fetch, stream, {"after": timestamp(at), "before": timestamp(at)}):
-            keys.update(_keys(page, key))
+            keys.update(keys_of(row, key) for row in page.results)
             pages += 1
             yield Piece(page.results)
         if keys == previous or pages == 1:  # one page is one look at the table: nothing is skipped in it
@@ -190,13 +190,12 @@ def _check_order(
         raise UnexpectedAnswer(f"{stream}: the server ignores the filter on {on}; nothing is read that way.")
 
 
-def _keys(page: Page, key: tuple[str, ...]) -> Iterator[object]:
-    decoder = _decoder(key)
-    for row in page.results:
-        try:
-            yield msgspec.structs.astuple(decoder.decode(row))
-        except msgspec.ValidationError:
-            yield bytes(row)
+def keys_of(row: msgspec.Raw, key: tuple[str, ...]) -> tuple[object, ...]:
+    """The values of a row's key; the row itself where it has none that can be read."""
+    try:
+        return tuple(msgspec.structs.astuple(_decoder(key).decode(row)))
+    except msgspec.ValidationError:
+        return (bytes(row),)
 
 
 @lru_cache

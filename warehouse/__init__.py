@@ -3,6 +3,16 @@
 Knows nothing of HTTP or Dagster.
 """
 
+from warehouse.absence import (
+    begin_reading,
+    find_unseen,
+    live_rows,
+    mark_rows_of_deleted_contacts,
+    mark_unseen,
+    remember_keys,
+    unseen_keys,
+)
+from warehouse.archives import ArchiveKey, adopt_monthly_files, archives_to_load, note_archive, note_moved_rows
 from warehouse.cursor import Cursor, OpenWalk, read_cursors, save_cursor
 from warehouse.errors import (
     LakeBusy,
@@ -12,21 +22,14 @@ from warehouse.errors import (
     LakeUnwritable,
     RapidlakeError,
 )
+from warehouse.history import Sighting
 from warehouse.lake import Lake
-from warehouse.load import (
-    Batch,
-    Loaded,
-    Table,
-    forget_batch,
-    mark_deleted,
-    merge,
-    missing_keys,
-    note_drift,
-    remember_keys,
-    stage,
-)
+from warehouse.merge import Loaded, forget_batch, merge, note_drift
+from warehouse.stage import Batch, stage
+from warehouse.table import Table
 
 __all__ = [
+    "ArchiveKey",
     "Batch",
     "Cursor",
     "Lake",
@@ -38,14 +41,23 @@ __all__ = [
     "Loaded",
     "OpenWalk",
     "RapidlakeError",
+    "Sighting",
     "Table",
+    "adopt_monthly_files",
+    "archives_to_load",
+    "begin_reading",
+    "find_unseen",
     "forget_batch",
-    "mark_deleted",
+    "live_rows",
+    "mark_rows_of_deleted_contacts",
+    "mark_unseen",
     "merge",
-    "missing_keys",
+    "note_archive",
     "note_drift",
+    "note_moved_rows",
     "read_cursors",
     "remember_keys",
     "save_cursor",
     "stage",
+    "unseen_keys",
 ]

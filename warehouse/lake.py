@@ -23,7 +23,7 @@ import tenacity
 from warehouse import schema
 from warehouse.errors import LakeBusy, LakeError, LakeNotFound, LakeUnwritable
 from warehouse.literal import literal
-from warehouse.load import prepare
+from warehouse.stage import prepare
 
 EXTENSIONS = ("ducklake", "sqlite_scanner")
 CATALOG_BUSY_MILLISECONDS = 60_000

@@ -96,7 +96,7 @@ def _declared() -> duckdb.DuckDBPyConnection:
             if not _is_partitioning(statement):  # plain DuckDB does not know it
                 connection.execute(statement)
     for (table,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
-        if not table.startswith("_"):
+        if (resources.files("warehouse") / "rows" / f"{table}.sql").is_file():
             for column, (kind, comment) in COMMON_COLUMNS.items():
                 connection.execute(f'ALTER TABLE "{table}" ADD COLUMN "{column}" {kind}')
                 connection.execute(f'COMMENT ON COLUMN "{table}"."{column}" IS {literal(comment)}')

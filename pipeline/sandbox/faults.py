@@ -23,6 +23,16 @@ SCRIPTED = {
     "throttle_date": "answer 429 with a date in Retry-After",
     "forbidden": "answer 403, as for a token that has been withdrawn",
 }
+DOWNLOADS = {  # scripted, for archive files only; the range asked for is honoured where nothing else is said
+    "expired": "answer 403, as for an address that is too old",
+    "gone": "answer 404, as for a file that has been replaced",
+    "altered": "flip one byte in the middle of the file",
+    "short": "serve the first half as if it were the whole file",
+    "twice": "serve the file gzipped once more",
+    "empty": "answer 200 without a single byte",
+    "no_range": "answer 200 with the whole file, whatever range is asked for",
+    "unpacked": "announce the same bytes as `Content-Encoding: gzip`",
+}
 AMOUNTS = {
     "edits": "after each page, change that many rows of it, first those that share the timestamp at its edge",
     "late": "after each page, let that many rows appear whose timestamp is late_seconds old",
@@ -64,9 +74,10 @@ class Faults:
 
     def __post_init__(self) -> None:
         for endpoint, steps in self.script.items():
+            known = [*KINDS, *SCRIPTED, *(DOWNLOADS if endpoint == FILES else ())]
             for step in steps:
-                if step not in KINDS and step not in SCRIPTED:
-                    raise ValueError(f"script of {endpoint}: no fault is called {step!r}; there are {_names()}")
+                if step not in known:
+                    raise ValueError(f"script of {endpoint}: no fault is called {step!r}; there are {', '.join(known)}")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -86,10 +97,6 @@ class Faults:
                     f"fault {name}: {number} is not a probability" if name in KINDS else f"fault {name}: below 0"
                 )
         return cls(**values)  # type: ignore[arg-type]
-
-
-def _names() -> str:
-    return ", ".join([*KINDS, *SCRIPTED])
 
 
 class Dice:

@@ -10,6 +10,7 @@ from pipeline.sandbox import dates, vocabulary
 from pipeline.sandbox.fragments import build_flow, stretched
 from pipeline.sandbox.people import Dice, People
 from pipeline.sandbox.rows import Row, encode, in_served_order
+from pipeline.sandbox.statistics import count_statistics
 from pipeline.sandbox.surroundings import Surroundings
 from pipeline.sandbox.traffic import Span, Traffic
 from pipeline.sandbox.workspace import Workspace
@@ -31,12 +32,13 @@ def generate(
     runs: int | None = None,
     archives: bool = True,
     text_bytes: int = 0,
+    statistics: bool = False,
 ) -> Workspace:
     """Invent a workspace with that many messages in the API, which shows the last 90 days.
 
     About three times as many more are in archives, over the rest of a year, unless `archives` is false. Contacts
     default to one for eight messages, 50,000 at most; runs to what the conversations bring. `text_bytes` stretches
-    texts to about that many bytes.
+    texts to about that many bytes. `statistics` offers the endpoint of newer servers that counts messages by day.
     """
     moment = dates.to_micros(now or datetime.now(UTC))
     window = moment - moment % dates.DAY - (RETENTION_DAYS - 1) * dates.DAY
@@ -45,6 +47,8 @@ def generate(
     try:
         author = _Author(workspace, span, seed, text_bytes)
         author.write(messages, min(50_000, max(40, messages // 8)) if contacts is None else contacts, runs)
+        if statistics:
+            count_statistics(workspace, today=dates.from_micros(moment).date())
     except BaseException:
         workspace.close()
         raise

@@ -11,7 +11,7 @@ from typing import Self
 import uvicorn
 from starlette.applications import Starlette
 
-from pipeline.sandbox.archives import FileStore
+from pipeline.sandbox.downloads import FileStore
 from pipeline.sandbox.faults import Dice, Faults
 from pipeline.sandbox.responses import TrackedProtocol
 from pipeline.sandbox.server import Api, SeenRequest
@@ -109,6 +109,15 @@ class Sandbox:
     @after_page.setter
     def after_page(self, hook: Callable[[str], None] | None) -> None:
         self.api.after_page = hook
+
+    @property
+    def before_file(self) -> Callable[[str], None] | None:
+        """Called with the file's name before a download is answered."""
+        return self.api.before_file
+
+    @before_file.setter
+    def before_file(self, hook: Callable[[str], None] | None) -> None:
+        self.api.before_file = hook
 
     def start(self) -> Self:
         """Serve, on the port asked for, until `stop`."""

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline.sandbox import dates, definitions
-from pipeline.sandbox.archives import FileStore
+from pipeline.sandbox.downloads import FileStore, requested_name, spoiled
 from pipeline.sandbox.endpoints import ENDPOINTS, ROOT, UNLISTED, Endpoint
 from pipeline.sandbox.faults import FILES, Dice
 from pipeline.sandbox.paging import PAGE_SIZE, BrokenCursor, Cursor, InvalidCursor, Page, read_page, with_parameter
@@ -57,6 +57,7 @@ class SeenRequest:
     fault: str = "ok"
     host: str = ""
     at: float = field(default_factory=time.time)
+    range: str | None = None  # the part of a file that was asked for
 
 
 @dataclass
@@ -71,6 +72,7 @@ class Api:
     surveyor_token: str
     requests: list[SeenRequest] = field(default_factory=list)
     after_page: Callable[[str], None] | None = None
+    before_file: Callable[[str], None] | None = None
 
     def application(self) -> Starlette:
         """Return the API as an application."""
@@ -100,14 +102,13 @@ class Api:
         return response
 
     async def _serve_file(self, request: Request) -> Response:
+        if self.before_file is not None:
+            self.before_file(requested_name(request))
         fault = self.dice.next(FILES)
         response = self.files.respond(request, self.workspace)
         if fault != "ok":
-            if hasattr(response, "path"):
-                content = await asyncio.to_thread(response.path.read_bytes)
-                kept = {name: response.headers[name] for name in ("content-type", "content-encoding")}
-                response = Response(content, 200, kept)
-            response = await self._spoil(response, fault, None)
+            response = await asyncio.to_thread(spoiled, response, fault, request)
+        response = await self._spoil(response, fault, None)
         self._remember(request, response, None, FILES, fault)
         return response
 
@@ -272,6 +273,7 @@ class Api:
                 name,
                 fault,
                 request.headers.get("host", ""),
+                range=request.headers.get("range"),
             )
         )
 

@@ -24,6 +24,7 @@ class Workspace:
         self.clock = clock
         self.archive_folders = [self.store.directory / "archives"]
         self.archive_folders[0].mkdir()
+        self.deleted_files: set[str] = set()  # archive files that are served no more
         self._random = random.Random(seed)
 
     # -- life --

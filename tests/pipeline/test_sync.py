@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.progress import Quiet
-from pipeline.readers import Options
+from pipeline.reader import Options
 from pipeline.results import StreamResult, SyncResult
 from pipeline.sandbox import Faults, Sandbox, Workspace, generate
 from pipeline.settings import load_settings

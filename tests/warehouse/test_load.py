@@ -21,10 +21,11 @@ from warehouse import (
     Lake,
     LakeError,
     Loaded,
+    begin_reading,
+    find_unseen,
     forget_batch,
-    mark_deleted,
+    mark_unseen,
     merge,
-    missing_keys,
     note_drift,
     read_cursors,
     remember_keys,
@@ -450,25 +451,28 @@ def read_whole(loader: Loader, stream: str, *batches: list[Row]) -> None:
     """Read everything, in batches, noting the keys."""
     table = STREAMS[stream].table
     loader.used.add(stream)
-    for number, rows in enumerate(batches):
+    with loader.lake.connection() as opened:
+        begin_reading(opened, table)
+    for rows in batches:
         file = loader.folder / "whole.jsonl"
         file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
 
-        def work(connection: duckdb.DuckDBPyConnection, file: Path = file, fresh: bool = number == 0) -> None:
+        def work(connection: duckdb.DuckDBPyConnection, file: Path = file) -> None:
             batch = stage(connection, table, [file])
             merge(connection, batch)
-            remember_keys(connection, table, fresh=fresh)
+            remember_keys(connection, table)
 
         loader.lake.commit(work)
 
 
 def missing(loader: Loader, stream: str) -> int:
     with loader.lake.connection() as connection:
-        return missing_keys(connection, STREAMS[stream].table)
+        return find_unseen(connection, STREAMS[stream].table)
 
 
 def mark(loader: Loader, stream: str) -> int:
-    return loader.lake.commit(lambda connection: mark_deleted(connection, STREAMS[stream].table))
+    missing(loader, stream)
+    return loader.lake.commit(lambda connection: mark_unseen(connection, STREAMS[stream].table))
 
 
 def test_rows_that_a_whole_reading_did_not_bring_are_marked_and_kept(loader: Loader) -> None:

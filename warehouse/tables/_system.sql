@@ -101,3 +101,60 @@ COMMENT ON COLUMN _drift.stream IS 'Stream the key belongs to.';
 COMMENT ON COLUMN _drift.key IS 'The key in the JSON of a row.';
 COMMENT ON COLUMN _drift.kind IS 'unknown: sent, has no column, is kept in extra. missing: has a column, was not sent by this server.';
 COMMENT ON COLUMN _drift.first_seen_on IS 'When this was first noticed (UTC).';
+
+CREATE TABLE _archives (
+    archive_type VARCHAR NOT NULL,
+    period VARCHAR NOT NULL,
+    start_date DATE NOT NULL,
+    hash VARCHAR,
+    size BIGINT,
+    record_count BIGINT NOT NULL,
+    rows BIGINT NOT NULL,
+    unreadable BIGINT NOT NULL,
+    origin VARCHAR NOT NULL,
+    loaded_on TIMESTAMPTZ NOT NULL
+);
+
+COMMENT ON TABLE _archives IS
+    'Archive files that are in the lake. Written with their last rows, after size, MD5 and number of records were proven.';
+COMMENT ON COLUMN _archives.archive_type IS 'What the file holds: message or run.';
+COMMENT ON COLUMN _archives.period IS 'How much time it covers: daily or monthly.';
+COMMENT ON COLUMN _archives.start_date IS 'First day (UTC) it covers.';
+COMMENT ON COLUMN _archives.hash IS 'MD5 of the compressed file that was loaded; another one at the server means another file.';
+COMMENT ON COLUMN _archives.size IS 'Size of the compressed file, in bytes.';
+COMMENT ON COLUMN _archives.record_count IS 'Records in the file.';
+COMMENT ON COLUMN _archives.rows IS
+    'Rows whose archived_in names this file: its records less unreadable ones and those that a later file has too.';
+COMMENT ON COLUMN _archives.unreadable IS 'Records of it that are in _quarantine.';
+COMMENT ON COLUMN _archives.origin IS
+    'file: downloaded. daily files: a monthly file with the records of the daily files loaded before, which it replaced.';
+COMMENT ON COLUMN _archives.loaded_on IS 'When it was loaded (UTC).';
+
+CREATE TABLE _verification (
+    run UUID NOT NULL,
+    verified_on TIMESTAMPTZ NOT NULL,
+    stream VARCHAR NOT NULL,
+    month DATE,
+    compared BIGINT NOT NULL,
+    missing BIGINT NOT NULL,
+    stale BIGINT NOT NULL,
+    double BIGINT NOT NULL,
+    alive BIGINT NOT NULL,
+    unarchived BIGINT NOT NULL,
+    pending BIGINT NOT NULL,
+    examples VARCHAR[] NOT NULL
+);
+
+COMMENT ON TABLE _verification IS 'What each `rapidlake verify` found: one row per stream and month.';
+COMMENT ON COLUMN _verification.run IS 'One verification; the rows of one have the same.';
+COMMENT ON COLUMN _verification.verified_on IS 'When (UTC).';
+COMMENT ON COLUMN _verification.stream IS 'Stream, named after its table.';
+COMMENT ON COLUMN _verification.month IS 'First day of the month of the rows, by the date that the stream is read by; null if it has none.';
+COMMENT ON COLUMN _verification.compared IS 'Rows of the server, or records of archive files, held against the lake.';
+COMMENT ON COLUMN _verification.missing IS 'Rows the server has and the lake has not.';
+COMMENT ON COLUMN _verification.stale IS 'Rows that differ in a value.';
+COMMENT ON COLUMN _verification.double IS 'Keys that stand more than once in the lake.';
+COMMENT ON COLUMN _verification.alive IS 'Rows the server no longer has, not marked deleted in the lake.';
+COMMENT ON COLUMN _verification.unarchived IS 'Records of archive files that are not in the lake.';
+COMMENT ON COLUMN _verification.pending IS 'Rows that changed after the last sync; no difference.';
+COMMENT ON COLUMN _verification.examples IS 'Up to ten of the differences: what, and which key.';

@@ -25,7 +25,8 @@ CREATE TABLE messages (
     media VARCHAR,
     created_on TIMESTAMPTZ NOT NULL,
     sent_on TIMESTAMPTZ,
-    modified_on TIMESTAMPTZ
+    modified_on TIMESTAMPTZ,
+    archived_in DATE
 );
 
 ALTER TABLE messages SET PARTITIONED BY (year(created_on), month(created_on));
@@ -58,3 +59,4 @@ COMMENT ON COLUMN messages.media IS 'First attachment as type:url; deprecated by
 COMMENT ON COLUMN messages.created_on IS 'When it was written or received (UTC). Never changes; the table is partitioned by its year and month.';
 COMMENT ON COLUMN messages.sent_on IS 'When it was handed to the channel (UTC); null until then.';
 COMMENT ON COLUMN messages.modified_on IS 'When the server last changed it (UTC). Not moved by every change.';
+COMMENT ON COLUMN messages.archived_in IS 'First day of the archive file that has the message: _archives.start_date; null while none has it.';

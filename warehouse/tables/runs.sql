@@ -20,7 +20,8 @@ CREATE TABLE runs (
     created_on TIMESTAMPTZ NOT NULL,
     modified_on TIMESTAMPTZ,
     exited_on TIMESTAMPTZ,
-    exit_type VARCHAR
+    exit_type VARCHAR,
+    archived_in DATE
 );
 
 ALTER TABLE runs SET PARTITIONED BY (year(created_on), month(created_on));
@@ -55,3 +56,4 @@ COMMENT ON COLUMN runs.created_on IS 'When the run began (UTC). Never changes; t
 COMMENT ON COLUMN runs.modified_on IS 'When the server last changed the run (UTC).';
 COMMENT ON COLUMN runs.exited_on IS 'When the run ended (UTC); null while it goes on.';
 COMMENT ON COLUMN runs.exit_type IS 'How the run ended: completed, interrupted, expired or failed; null while it goes on.';
+COMMENT ON COLUMN runs.archived_in IS 'First day of the archive file that has the run: _archives.start_date; null while none has it.';

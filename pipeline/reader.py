@@ -1,0 +1,122 @@
+"""What every way of reading a stream shares: requests, cursors, commits."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import duckdb
+
+from pipeline.batches import Batches
+from pipeline.client import Client, Listener, Page
+from pipeline.progress import Progress
+from pipeline.results import Tally
+from pipeline.streams import Revisit, Stream
+from pipeline.walk import Fetch
+from warehouse import ArchiveKey, Cursor, Lake, read_cursors, save_cursor
+from warehouse.literal import literal
+
+# Feeds of a stream: each has a cursor of its own.
+ROWS, DELETED, WHOLE, REVISIT, FIELDS = "rows", "deleted", "whole", "revisit", "fields"
+
+
+@dataclass(frozen=True)
+class ArchiveChoice:
+    """Which archive files are wanted: of these types and months (YYYY-MM), all if none is named; `again`: once more."""
+
+    types: frozenset[str] = frozenset()
+    months: frozenset[str] = frozenset()
+    again: bool = False
+
+    def has(self, key: ArchiveKey) -> bool:
+        """True if the file is wanted."""
+        return (not self.types or key.archive_type in self.types) and (
+            not self.months or key.start_date.strftime("%Y-%m") in self.months
+        )
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for.
+
+    since: the earliest date wanted (UTC); full: read everything again.
+    overlap: read again so long before the last watermark; revisits: of messages, instead of the stream's own.
+    accept_deletions: mark rows that are gone, however many; archives: the files wanted.
+    """
+
+    since: datetime | None = None
+    full: bool = False
+    overlap: timedelta = timedelta(minutes=15)
+    revisits: tuple[Revisit, ...] | None = None
+    accept_deletions: bool = False
+    archives: ArchiveChoice = ArchiveChoice()
+
+
+@dataclass
+class Reader(ABC):
+    """One stream being read; `before` is the fixed end of its windows (server time, UTC, less the lag)."""
+
+    client: Client
+    lake: Lake
+    stream: Stream
+    batches: Batches
+    tally: Tally
+    progress: Progress
+    options: Options
+    before: datetime
+    workspace: bytes
+    cursors: dict[str, Cursor] = field(default_factory=dict)
+
+    def read(self) -> None:
+        """Bring the stream up to `before`. The caller holds the stream's lock, so that its cursors are ours."""
+        with self.lake.connection() as connection:
+            self.cursors = read_cursors(connection, self.stream.name)
+        self.read_stream()
+
+    @abstractmethod
+    def read_stream(self) -> None:
+        """Ask for what is needed, and commit it."""
+
+    def take(self, page: Page) -> None:
+        """Add a page to the batch, and commit that when it is full."""
+        self.batches.add(page.results)
+        if self.batches.full:
+            self.batches.commit()
+
+    def fetching(self, fixed: dict[str, str], before_wait: Callable[[float], None] | None = None) -> Fetch:
+        """A function that asks for a page of the stream with `fixed` parameters and its own."""
+
+        def waiting(seconds: float) -> None:
+            if before_wait:
+                before_wait(seconds)
+            self.progress.waiting(self.stream.name, seconds)
+
+        listener = Listener(self.tally.counters, waiting)
+
+        def fetch(params: dict[str, str]) -> Page:
+            page = self.client.page(self.stream.path, {**fixed, **params}, scope=self.stream.scope, listener=listener)
+            self.tally.pages += 1
+            self.progress.page(self.stream.name, self.tally)
+            return page
+
+        return fetch
+
+    def cursor(self, feed: str) -> Cursor:
+        """Where a feed stands."""
+        return self.cursors.get(feed, Cursor())
+
+    def saving(self, feeds: dict[str, Cursor]) -> Callable[[duckdb.DuckDBPyConnection], None]:
+        """What saves cursors inside a commit."""
+
+        def save(connection: duckdb.DuckDBPyConnection) -> None:
+            if any(feed.startswith(FIELDS) for feed in feeds):  # one list of fields is the last one read with
+                connection.execute(
+                    f"DELETE FROM _cursor WHERE stream = {literal(self.stream.name)} AND feed LIKE '{FIELDS} %'"
+                )
+            for feed, cursor in feeds.items():
+                save_cursor(connection, self.stream.name, feed, cursor)
+            self.cursors |= feeds
+
+        return save

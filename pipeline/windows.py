@@ -1,0 +1,196 @@
+"""Reads streams that the server filters by a date: window by window, seeking by timestamp."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from pipeline.errors import ServerError, Stopped
+from pipeline.reader import DELETED, FIELDS, REVISIT, ROWS, Reader
+from pipeline.streams import Window
+from pipeline.vanished import EPOCH, settle_vanished
+from pipeline.walk import seek
+from warehouse import Cursor, OpenWalk, Sighting
+from warehouse.literal import literal
+
+# What has gathered is committed before a wait that is longer than this.
+LONG_WAIT_SECONDS = 5.0
+# Servers archive after 90 days unless they are told otherwise; then the list of archives says so.
+SHOWN_AT_LEAST = timedelta(days=89)
+
+
+class WindowReader(Reader):
+    """A stream whose strategy is `Window`."""
+
+    def read_stream(self) -> None:
+        """Read the rows, then the deleted ones where the server lists them."""
+        assert isinstance(self.stream.strategy, Window)
+        strategy = self.stream.strategy
+        if strategy.revisits and self.stream.name == "messages" and self.options.revisits is not None:
+            strategy = replace(strategy, revisits=self.options.revisits)
+        self._window(strategy, ROWS, {})
+        if self.stream.deleted_feed:
+            self._window(strategy, DELETED, self.stream.deleted_feed)
+
+    def _window(self, strategy: Window, feed: str, params: dict[str, str]) -> None:
+        cursor = self.cursor(feed)
+        if cursor.walk and not self.options.full:
+            cursor = self._walk(strategy, feed, params, cursor, cursor.walk)
+        due = [] if feed == DELETED else self._due_revisits(strategy)
+        digest = self._fields_digest() if feed == ROWS and self.stream.name == "contacts" else None
+        after = self._start(cursor, due, fields_changed=digest is not None and self._fields_changed(cursor, digest))
+        if after is not None and after >= self.before:
+            return
+        whole = (
+            cursor.watermark is None
+            or after is None
+            or (cursor.complete_from is not None and after <= cursor.complete_from)
+        )
+        beside = {f"{FIELDS} {digest}": Cursor(self.before)} if digest and whole else {}
+        self._walk(strategy, feed, params, cursor, OpenWalk(after, self.before), beside)
+
+    def _start(self, cursor: Cursor, due: list[timedelta], *, fields_changed: bool) -> datetime | None:
+        """Where the next window begins; None for the beginning of time."""
+        since = self.options.since
+        if self.options.full:
+            return since
+        if fields_changed:
+            return cursor.complete_from
+        if cursor.watermark is None:
+            return since
+        starts = [cursor.watermark - self.options.overlap, *(self.before - window for window in due)]
+        return min([*starts, since] if since else starts)
+
+    def _walk(
+        self,
+        strategy: Window,
+        feed: str,
+        params: dict[str, str],
+        cursor: Cursor,
+        walk: OpenWalk,
+        beside: dict[str, Cursor] | None = None,
+    ) -> Cursor:
+        """Read one window; every commit saves the walk's place and the cursors `beside` it."""
+        tombstones = feed == DELETED
+        place = walk.place
+        if not tombstones:
+            self.batches.sightings = self._sightings(strategy)
+        # An interrupted walk has forgotten which keys it saw.
+        finds_deletions = self.stream.shows_deletions and place is None and cursor.watermark is not None
+        if finds_deletions:
+            self.batches.begin_whole_reading()
+
+        def commit_place(seconds: float = LONG_WAIT_SECONDS) -> None:
+            if seconds >= LONG_WAIT_SECONDS and place is not None and not self.batches.empty:
+                opened = replace(cursor, walk=replace(walk, place=place))
+                self.batches.commit(self.saving({feed: opened, **(beside or {})}), tombstones=tombstones)
+
+        pieces = seek(
+            self.fetching(params, commit_place),
+            self.stream.name,
+            strategy.on,
+            self.stream.table.key,
+            after=walk.after,
+            before=walk.before,
+            place=place,
+            oldest_first=strategy.oldest_first,
+        )
+        rows = 0
+        try:
+            for piece in pieces:
+                self.batches.add(piece.rows)
+                rows += len(piece.rows)
+                place = piece.place or place
+                if self.batches.full:
+                    commit_place()
+        except (ServerError, Stopped):
+            commit_place()
+            raise
+        if rows == 0 and walk.after is None and self._suspiciously_empty(feed):
+            return cursor
+        ended = self._ended(cursor, walk)
+        feeds = {feed: ended, **self._revisited(strategy, walk), **(beside or {})}
+        self.batches.commit(self.saving(feeds), tombstones=tombstones)
+        oldest = self._oldest_shown(walk) if finds_deletions else walk.before
+        if oldest < walk.before:
+            within = f"{strategy.on} BETWEEN {literal(oldest)} AND {literal(walk.before)}"
+            settle_vanished(self.batches, self.lake, self.stream, self.fetching({}), within)
+        return ended
+
+    def _sightings(self, strategy: Window) -> list[Sighting]:
+        """When the rows of recent windows were last read."""
+        last = self.cursor(ROWS).watermark
+        if last is None:
+            return []
+        always = [revisit.window for revisit in strategy.revisits if not revisit.every]
+        windows = {last: max([self.options.overlap, *always])}
+        for revisit in strategy.revisits:
+            if seen := self.cursor(_revisit_feed(revisit.window)).watermark:
+                windows[seen] = max(revisit.window, windows.get(seen, revisit.window))
+        return [Sighting(seen - window, seen) for seen, window in windows.items()]
+
+    def _oldest_shown(self, walk: OpenWalk) -> datetime:
+        """From where on a row must be listed if it exists: the server purges older ones once they are archived."""
+        archived = self.lake.rows(
+            f"""
+            SELECT epoch_us(max(CASE period WHEN 'monthly' THEN start_date + INTERVAL 1 MONTH
+                                            ELSE start_date + INTERVAL 1 DAY END)::TIMESTAMPTZ)
+            FROM archives WHERE archive_type = {literal(self.stream.table.archive_type)}
+            """
+        )[0][0]
+        starts = [walk.before - SHOWN_AT_LEAST]
+        starts += [walk.after] if walk.after else []
+        starts += [EPOCH + timedelta(microseconds=archived)] if archived else []
+        return max(starts)
+
+    def _ended(self, cursor: Cursor, walk: OpenWalk) -> Cursor:
+        """The cursor after a walk: its end is the watermark, unless a later one stands already."""
+        watermark = max(walk.before, cursor.watermark or walk.before)
+        if walk.after is None or (cursor.watermark and cursor.complete_from is None):
+            complete_from = None
+        else:
+            complete_from = min(walk.after, cursor.complete_from or walk.after)
+        return Cursor(watermark, complete_from)
+
+    def _suspiciously_empty(self, feed: str) -> bool:
+        if feed == DELETED:
+            return False
+        stored = self.lake.rows(f'SELECT count(*) FROM "{self.stream.name}" WHERE deleted_on IS NULL')[0][0]
+        if stored:
+            self.tally.suspicious = True
+            self.tally.notes.append(
+                f"the server lists no rows where the lake has {stored:,}: nothing was changed; "
+                "look at the workspace, then sync again"
+            )
+        return bool(stored)
+
+    def _due_revisits(self, strategy: Window) -> list[timedelta]:
+        due = []
+        for revisit in strategy.revisits:
+            last = self.cursor(_revisit_feed(revisit.window)).watermark
+            if last is None or self.before - last >= revisit.every:
+                due.append(revisit.window)
+        return due
+
+    def _revisited(self, strategy: Window, walk: OpenWalk) -> dict[str, Cursor]:
+        """Cursors of the revisits that this walk has done; those of every sync need none."""
+        return {
+            _revisit_feed(revisit.window): Cursor(watermark=walk.before)
+            for revisit in strategy.revisits
+            if revisit.every and (walk.after is None or walk.after <= walk.before - revisit.window)
+        }
+
+    def _fields_digest(self) -> str:
+        """Digest of the workspace's contact fields: each contact's `fields` changes with them, and no date says so."""
+        rows = self.lake.rows(
+            "SELECT md5(string_agg(key || ' ' || type, ',' ORDER BY key)) FROM fields WHERE deleted_on IS NULL"
+        )
+        return str(rows[0][0])
+
+    def _fields_changed(self, cursor: Cursor, digest: str) -> bool:
+        return cursor.watermark is not None and self.cursor(f"{FIELDS} {digest}").watermark is None
+
+
+def _revisit_feed(window: timedelta) -> str:
+    hours = window.total_seconds() / 3600
+    return f"{REVISIT} {hours:g} h"

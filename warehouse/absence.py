@@ -1,0 +1,85 @@
+"""Finds rows that a whole reading did not bring, and marks rows deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import duckdb
+
+from warehouse.table import Table, count
+
+
+def begin_reading(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """Begin a whole reading: from here on `remember_keys` notes what it brings."""
+    connection.execute(
+        f'CREATE OR REPLACE TEMP TABLE {_seen(table)} AS SELECT {table.keys} FROM "{table.name}" WHERE false'
+    )
+
+
+def remember_keys(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """Note the keys of `batch` as seen by the reading."""
+    connection.execute(f"INSERT INTO {_seen(table)} SELECT {table.keys} FROM batch")
+
+
+def find_unseen(connection: duckdb.DuckDBPyConnection, table: Table, within: str = "true") -> int:
+    """Note which live rows `within` a condition (SQL) the reading did not bring; return how many."""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE {_unseen(table)} AS
+        SELECT {table.keys} FROM "{table.name}" WHERE deleted_on IS NULL AND ({within})
+        EXCEPT SELECT {table.keys} FROM {_seen(table)}
+        """
+    )
+    return count(connection, _unseen(table))
+
+
+def unseen_keys(connection: duckdb.DuckDBPyConnection, table: Table) -> list[tuple[object, ...]]:
+    """The keys that `find_unseen` noted."""
+    return connection.execute(f"SELECT {table.keys} FROM {_unseen(table)} ORDER BY ALL").fetchall()
+
+
+def live_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
+    """How many rows of the table are not marked deleted."""
+    return count(connection, f'"{table.name}" WHERE deleted_on IS NULL')
+
+
+def mark_unseen(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
+    """Set deleted_on for the rows that `find_unseen` noted; return how many. Runs inside the caller's transaction."""
+    gone = count(connection, _unseen(table))
+    if gone:
+        connection.execute(
+            f"""
+            MERGE INTO "{table.name}" AS stored USING {_unseen(table)} AS incoming ON {table.same_key}
+            WHEN MATCHED THEN UPDATE SET deleted_on = now(), synced_on = now()
+            """
+        )
+    return gone
+
+
+def mark_rows_of_deleted_contacts(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table]) -> int:
+    """Mark what the server deletes with the contacts whose tombstones `batch` has; return how many rows.
+
+    Runs in the transaction that writes the tombstones, so that no moment has one without the other.
+    """
+    marked = 0
+    for table in tables:
+        named = f'"{table.name}" WHERE deleted_on IS NULL AND "{table.contact}" IN (SELECT uuid FROM batch)'
+        rows = count(connection, named)
+        if rows:
+            connection.execute(
+                f"""
+                MERGE INTO "{table.name}" AS stored USING batch AS incoming
+                ON stored."{table.contact}" = incoming.uuid AND stored.deleted_on IS NULL
+                WHEN MATCHED THEN UPDATE SET deleted_on = incoming.deleted_on, synced_on = now()
+                """
+            )
+        marked += rows
+    return marked
+
+
+def _seen(table: Table) -> str:
+    return f'"seen {table.name}"'
+
+
+def _unseen(table: Table) -> str:
+    return f'"unseen {table.name}"'

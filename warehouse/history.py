@@ -1,0 +1,53 @@
+"""Notes every change seen of a message's status, visibility or labels, and between which two times it happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+
+from warehouse.literal import literal
+from warehouse.table import Table
+
+# What a value of a column is compared by, and how it is written down.
+_COMPARED = {
+    "status": ("{row}.status", "{row}.status"),
+    "visibility": ("{row}.visibility", "{row}.visibility"),
+    "labels": (
+        "list_sort(list_transform(coalesce({row}.labels, []), lambda label: label.uuid))",
+        "to_json(coalesce({row}.labels, []))::VARCHAR",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A reading of every row created from `created_from` on, finished not before `seen_on` (both UTC)."""
+
+    created_from: datetime
+    seen_on: datetime
+
+
+def note_changes(connection: duckdb.DuckDBPyConnection, table: Table, sightings: Sequence[Sighting]) -> None:
+    """Append what differs between `known` and `changed` to the table's history, where it has one."""
+    if not table.history:
+        return
+    seen = ", ".join(
+        f"CASE WHEN stored.created_on >= {literal(one.created_from)} THEN {literal(one.seen_on)} END"
+        for one in sightings
+    )
+    changes = " UNION ALL ".join(_changes(table, what, seen or "NULL") for what in _COMPARED)
+    connection.execute(f'INSERT INTO "{table.history}" {changes}')
+
+
+def _changes(table: Table, what: str, seen: str) -> str:
+    compared, written = _COMPARED[what]
+    before, after = compared.format(row="stored"), compared.format(row="incoming")
+    return f"""
+        SELECT incoming.id, '{what}', {written.format(row="stored")}, {written.format(row="incoming")},
+            least(greatest(stored.synced_on, {seen}), now()), now()
+        FROM changed AS incoming JOIN known AS stored ON {table.same_key}
+        WHERE {before} IS DISTINCT FROM {after}
+    """

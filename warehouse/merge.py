@@ -1,0 +1,199 @@
+"""Merges a staged batch into its table: the rows that are new or differ, and nothing else.
+
+Where an API row and an archived one meet, each column has the value it would have had in the other order too:
+
+* the later `modified_on` wins; at the same one the archive, which has the final state (`_wins`),
+* columns that archives lack keep what the API said, columns that the API lacks what the archive said (`_final`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from warehouse.history import Sighting, note_changes
+from warehouse.literal import literal
+from warehouse.stage import Batch
+from warehouse.table import Table, columns_of, count, quoted
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a batch did to the table."""
+
+    new: int = 0
+    changed: int = 0
+    quarantined: int = 0
+
+
+def merge(
+    connection: duckdb.DuckDBPyConnection,
+    batch: Batch,
+    *,
+    tombstones: bool = False,
+    sightings: Sequence[Sighting] = (),
+) -> Loaded:
+    """Write what `batch` brings into its table, and its unreadable rows into `_quarantine`.
+
+    Runs inside the caller's transaction. A row equal to the one in the lake is not written.
+    Tombstones only mark: the values last seen of a deleted row stay.
+    `sightings` says when rows were last seen, for the history of changes.
+    """
+    table = batch.table
+    quarantined = _quarantine(connection, batch) if batch.unreadable else 0
+    matched = _matching(connection, table)
+    changed = 0
+    if _remember_stored(connection, table, matched):
+        changed = _find_changed(connection, table, tombstones=tombstones)
+        if changed:
+            note_changes(connection, table, sightings)
+            _update(connection, table, matched)
+    return Loaded(_insert(connection, table), changed, quarantined)
+
+
+def forget_batch(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give back the memory of the last batch."""
+    connection.execute(
+        "DROP TABLE IF EXISTS temp.changed; DROP TABLE IF EXISTS temp.known; DROP TABLE IF EXISTS temp.parsed"
+    )
+
+
+def _matching(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
+    """The join condition of stored and incoming rows; on partitioned tables it reads only the partitions concerned."""
+    matched, column = table.same_key, table.partitioned_by
+    if column:
+        bounds = connection.execute(f'SELECT min("{column}")::VARCHAR, max("{column}")::VARCHAR FROM batch').fetchone()
+        if bounds and bounds[0]:
+            matched += f""" AND stored."{column}" BETWEEN '{bounds[0]}'::TIMESTAMPTZ AND '{bounds[1]}'::TIMESTAMPTZ"""
+    return matched
+
+
+def _remember_stored(connection: duckdb.DuckDBPyConnection, table: Table, matched: str) -> int:
+    """Make `known`: the stored rows whose keys the batch has; return how many."""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE known AS
+        SELECT stored.* FROM "{table.name}" AS stored SEMI JOIN batch AS incoming ON {matched}
+        """
+    )
+    return count(connection, "known")
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
+    """Append the rows of `batch` whose keys are not stored; return how many."""
+    columns = quoted(columns_of(connection, "batch"))
+    found = connection.execute(
+        f'INSERT INTO "{table.name}" ({columns}) SELECT {columns} FROM batch ANTI JOIN known USING ({table.keys})'
+    ).fetchone()
+    return found[0] if found else 0
+
+
+def _find_changed(connection: duckdb.DuckDBPyConnection, table: Table, *, tombstones: bool) -> int:
+    """Make `changed`: the rows of `known` as they are after the batch, where that differs; return how many."""
+    final = {column: _final(table, column, tombstones=tombstones) for column in columns_of(connection, "batch")}
+    differs = " OR ".join(
+        f'stored."{column}" IS DISTINCT FROM {value}'
+        for column, value in final.items()
+        if column not in ("source", "synced_on")
+    )
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE changed AS
+        SELECT {", ".join(f'{value} AS "{column}"' for column, value in final.items())}
+        FROM batch AS incoming JOIN known AS stored ON {table.same_key}
+        WHERE ({differs}){"" if table.archive_type else f" AND {_wins(table)}"}
+        """
+    )
+    return count(connection, "changed")
+
+
+def _wins(table: Table) -> str:
+    """SQL that says whether the incoming state of a row is the later one."""
+    later = (
+        f'coalesce(stored."{table.never_older}" <= incoming."{table.never_older}", true)'
+        if table.never_older
+        else "true"
+    )
+    if not table.archive_type:
+        return later
+    return f"""CASE
+        WHEN incoming.source = 'archive' THEN coalesce(stored.modified_on <= incoming.modified_on, true)
+        WHEN stored.source = 'archive' THEN coalesce(stored.modified_on < incoming.modified_on, false)
+        ELSE {later}
+    END"""
+
+
+def _final(table: Table, column: str, *, tombstones: bool) -> str:
+    """SQL of the value a column has after `incoming` met `stored`."""
+    incoming, stored = f'incoming."{column}"', f'stored."{column}"'
+    if tombstones:
+        return incoming if column in ("deleted_on", "modified_on", "source", "synced_on") else stored
+    if column in ("deleted_on", "synced_on"):
+        return incoming
+    if not table.archive_type:
+        return f"coalesce({incoming}, {stored})" if column in table.kept else incoming
+    if column == "source":
+        return "CASE WHEN 'archive' IN (incoming.source, stored.source) THEN 'archive' ELSE 'api' END"
+    if column == "archived_in":
+        return _LATEST_FILE
+    if column in table.api_first:
+        return f"""CASE
+            WHEN incoming.source = 'archive' THEN coalesce({stored}, {incoming})
+            WHEN stored.source = 'archive' THEN coalesce({incoming}, {stored})
+            ELSE {f"coalesce({incoming}, {stored})" if column in table.kept else incoming}
+        END"""
+    if column in table.kept:
+        return f"CASE WHEN {_wins(table)} THEN coalesce({incoming}, {stored}) ELSE coalesce({stored}, {incoming}) END"
+    return f"CASE WHEN {_wins(table)} THEN {incoming} ELSE {stored} END"
+
+
+# Of two files that have a row the later one; within a month the one just read, for a monthly file replaces daily ones.
+_LATEST_FILE = """CASE
+    WHEN date_trunc('month', stored.archived_in) = date_trunc('month', incoming.archived_in) THEN incoming.archived_in
+    ELSE greatest(stored.archived_in, incoming.archived_in)
+END"""
+
+
+def _update(connection: duckdb.DuckDBPyConnection, table: Table, matched: str) -> None:
+    """Write `changed` over the stored rows."""
+    updates = ", ".join(
+        f'"{column}" = incoming."{column}"' for column in columns_of(connection, "changed") if column not in table.key
+    )
+    connection.execute(
+        f"""
+        MERGE INTO "{table.name}" AS stored USING changed AS incoming ON {matched}
+        WHEN MATCHED THEN UPDATE SET {updates}
+        """
+    )
+
+
+def _quarantine(connection: duckdb.DuckDBPyConnection, batch: Batch) -> int:
+    """Put the unreadable rows aside, each once; return how many are new there."""
+    stream = literal(batch.table.name)
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE refused AS
+        SELECT md5(unreadable) AS digest, any_value(unreadable) AS record
+        FROM parsed_row
+        WHERE unreadable IS NOT NULL
+        GROUP BY digest
+        HAVING digest NOT IN (SELECT digest FROM _quarantine WHERE stream = {stream})
+        """
+    )
+    connection.execute(
+        f"""
+        INSERT INTO _quarantine (stream, digest, reason, record, source, seen_on)
+        SELECT {stream}, digest, {literal(batch.reason)}, record, {literal(batch.source)}, now() FROM refused
+        """
+    )
+    return count(connection, "refused")
+
+
+def note_drift(connection: duckdb.DuckDBPyConnection, drift: Iterable[tuple[str, str, str]]) -> None:
+    """Remember (stream, key, kind) where kind is `unknown` or `missing`, each once; inside the caller's transaction."""
+    noted = set(connection.execute("SELECT stream, key, kind FROM _drift").fetchall())
+    for row in sorted(set(drift) - noted):
+        values = ", ".join(map(literal, row))
+        connection.execute(f"INSERT INTO _drift (stream, key, kind, first_seen_on) VALUES ({values}, now())")

@@ -1,0 +1,64 @@
+"""What loading must know of a stream's table, and the SQL fragments that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import duckdb
+
+
+@dataclass(frozen=True)
+class Table:
+    """What loading must know of a stream's table.
+
+    key: columns that identify a row.
+    never_older: a column that never goes back; a row older by it than the one in the lake is not taken.
+    partitioned_by: the partition column, which never changes for a key.
+    kept: columns whose value stays when a later row has none.
+    contact: the column that names the row's contact, where the row is deleted with it.
+    archive_type: what archives call the stream, where they have it.
+    api_first: columns that archives lack, or know less well: the API's value stays.
+    history: the table that every change of its status, visibility or labels is appended to.
+    """
+
+    name: str
+    key: tuple[str, ...]
+    never_older: str | None = None
+    partitioned_by: str | None = None
+    kept: tuple[str, ...] = ()
+    contact: str | None = None
+    archive_type: str | None = None
+    api_first: tuple[str, ...] = ()
+    history: str | None = None
+
+    @property
+    def keys(self) -> str:
+        """The key columns as SQL."""
+        return quoted(self.key)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Columns without which a row cannot be stored."""
+        return (*self.key, self.partitioned_by) if self.partitioned_by else self.key
+
+    @property
+    def same_key(self) -> str:
+        """The condition that `stored` and `incoming` are the same row."""
+        return " AND ".join(f'stored."{column}" = incoming."{column}"' for column in self.key)
+
+
+def quoted(columns: Iterable[str]) -> str:
+    """Column names as an SQL list."""
+    return ", ".join(f'"{column}"' for column in columns)
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
+    """Names of the columns of a table or view, in order."""
+    return [name for name, *_ in connection.execute(f"DESCRIBE {relation}").fetchall()]
+
+
+def count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
+    """Number of rows of a table, view or parenthesised query."""
+    found = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
+    return found[0] if found else 0
