@@ -36,6 +36,9 @@ def sync(
     since: Annotated[str | None, typer.Option(help="Read at least from this date on, e.g. 2026-01-31 (UTC).")] = None,
     full: Annotated[bool, typer.Option("--full", help="Read everything again, not only what changed.")] = False,
     lag: Annotated[float | None, typer.Option(help="Seconds before now where reading ends.", show_default="60")] = None,
+    accept_deletions: Annotated[
+        bool, typer.Option("--accept-deletions", help="Mark rows that are gone from the server, however many.")
+    ] = False,
     another_workspace: Annotated[
         bool, typer.Option("--another-workspace", help="Accept a token of another workspace than the lake's.")
     ] = False,
@@ -44,8 +47,6 @@ def sync(
     json: JsonOption = False,
 ) -> None:
     """Copy what is new or changed on the server into the lake."""
-    from datetime import timedelta
-
     from pipeline.progress import for_output
     from pipeline.reader import Options
     from pipeline.report import print_sync
@@ -56,7 +57,7 @@ def sync(
     chosen = choose(streams or [])
     earliest = parse_date(since) if since is not None else None
     settings = load_settings(lake=lake, url=url, lag=lag)
-    options = Options(earliest, full, timedelta(seconds=settings.overlap))
+    options = Options(earliest, full, accept_deletions=accept_deletions)
     with for_output(json=json) as progress:
         result = run(
             settings, chosen, progress, options=options, stop=_stop_on_signal(), another_workspace=another_workspace

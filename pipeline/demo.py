@@ -13,9 +13,10 @@ from rich.console import Console
 from pipeline.errors import SettingsError
 from pipeline.progress import for_output
 from pipeline.sandbox import Faults, Sandbox, Workspace, generate, serve
+from pipeline.session import identify, open_client
 from pipeline.settings import Settings, load_settings
 from pipeline.streams import STREAMS
-from pipeline.sync import identify, open_client, sync
+from pipeline.sync import sync
 from warehouse import Lake, LakeError
 from warehouse.query import answer
 

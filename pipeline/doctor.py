@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 from pipeline.client import Client
 from pipeline.errors import NotOffered, ServerError, TokenRefused
+from pipeline.session import Workspace, identify, open_client
 from pipeline.settings import Settings
 from pipeline.streams import STREAMS, Daily, PerFlow, Single, Stream, Window
-from pipeline.sync import Workspace, identify, open_client
 from warehouse import Lake, RapidlakeError
 
 LARGEST_SKEW_SECONDS = 30.0

@@ -299,7 +299,7 @@ def run(
 ) -> SyncResult:
     """Sync without our own limits."""
     settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=lag)
-    options = Options(since, full, timedelta(seconds=settings.overlap))
+    options = Options(since, full)
     return sync(settings, choose(streams), Quiet(), options=options)
 
 

@@ -1,0 +1,128 @@
+"""Runs streams side by side: those of one throttle scope one after another, each ending for itself."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from filelock import FileLock, Timeout
+
+from pipeline.batches import Batches
+from pipeline.errors import NotOffered, Stopped
+from pipeline.progress import Progress
+from pipeline.reader import Options, Reader
+from pipeline.results import Outcome, StreamResult, Tally
+from pipeline.session import Session
+from pipeline.settings import Settings
+from pipeline.spool import Spool
+from pipeline.streams import Archives, Strategy, Stream
+from warehouse import Lake, RapidlakeError
+
+Readers = Mapping[type[Strategy], type[Reader]]
+MakeBatches = Callable[[Stream, Spool, Tally], Batches]
+
+
+class Run:
+    """What is done to all streams: `readers` says by strategy how, `make_batches` where their rows go.
+
+    `before` is the fixed end of all windows: the server's clock, less the lag (UTC).
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        settings: Settings,
+        options: Options,
+        progress: Progress,
+        readers: Readers,
+        make_batches: MakeBatches,
+    ) -> None:
+        self.uuid = uuid.uuid4()
+        self.before = session.client.now() - timedelta(seconds=settings.lag)
+        self._session = session
+        self._settings = settings
+        self._options = options
+        self._progress = progress
+        self._readers = readers
+        self._make_batches = make_batches
+
+    def all(self, streams: Sequence[Stream]) -> list[StreamResult]:
+        """Run each stream; contacts' fields first, because a change of theirs changes every contact."""
+        first = [self.one(stream) for stream in streams if stream.name == "fields"]
+        lanes: dict[str, list[Stream]] = defaultdict(list)
+        for stream in streams:
+            if stream.name != "fields":
+                lanes["files" if isinstance(stream.strategy, Archives) else stream.scope].append(stream)
+        with ThreadPoolExecutor(max_workers=max(len(lanes), 1), thread_name_prefix="sync") as pool:
+            running = [pool.submit(self._lane, lane) for lane in lanes.values()]
+            done = [future.result() for future in running]
+        order = {stream.name: place for place, stream in enumerate(streams)}
+        return sorted((first + [result for lane in done for result in lane]), key=lambda result: order[result.stream])
+
+    def _lane(self, streams: Sequence[Stream]) -> list[StreamResult]:
+        return [self.one(stream) for stream in streams]
+
+    def one(self, stream: Stream) -> StreamResult:
+        """Run one stream and say how it ended; only errors that nobody can cause come out as exceptions."""
+        started_on, begun, tally = datetime.now(UTC), time.monotonic(), Tally()
+        self._progress.begun(stream.name)
+        outcome, message = self._outcome(stream, tally)
+        result = StreamResult(stream.name, outcome, started_on, time.monotonic() - begun, tally, message)
+        self._progress.ended(result)
+        return result
+
+    def _outcome(self, stream: Stream, tally: Tally) -> tuple[Outcome, str | None]:
+        try:
+            with _alone(self._session.lake, stream):
+                self._read(stream, tally)
+        except Timeout:
+            return "skipped", "another process is syncing it now; left to that one"
+        except NotOffered as error:
+            if stream.always_offered:
+                return "failed", str(error)
+            return "not offered", "this server does not have it"
+        except Stopped as error:
+            return "stopped", str(error)
+        except RapidlakeError as error:
+            return "failed", str(error)
+        except OSError as error:
+            place = error.filename or self._session.lake.path
+            return (
+                "failed",
+                f"{place} cannot be used ({error.strerror}): nothing committed is lost; mend it and sync again",
+            )
+        return ("suspicious" if tally.suspicious else "done"), "; ".join(tally.notes) or None
+
+    def _read(self, stream: Stream, tally: Tally) -> None:
+        lake = self._session.lake
+        spool = Spool(lake.spool, stream.name, full_pages=self._settings.batch_pages)
+        try:
+            self._readers[type(stream.strategy)](
+                client=self._session.client,
+                lake=lake,
+                stream=stream,
+                batches=self._make_batches(stream, spool, tally),
+                tally=tally,
+                progress=self._progress,
+                options=self._options,
+                before=self.before,
+                workspace=self._session.body,
+            ).read()
+        finally:
+            spool.clear()
+
+
+@contextmanager
+def _alone(lake: Lake, stream: Stream) -> Iterator[None]:
+    """Hold the stream's lock, which the system takes back if this process dies.
+
+    Raises:
+        filelock.Timeout: another process holds it.
+    """
+    with FileLock(lake.locks / f"{stream.name}.lock", timeout=0):
+        yield
