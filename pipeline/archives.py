@@ -24,7 +24,8 @@ from pipeline.streams import ARCHIVED, Stream, Window
 from pipeline.unpack import Unpacked, unpack
 from pipeline.vanished import settle_vanished
 from pipeline.walk import Fetch, follow
-from warehouse import ArchiveKey, Cursor, adopt_monthly_files, archives_to_load, note_archive, note_moved_rows
+from warehouse import ArchiveKey, Cursor, adopt_monthly_files, archives_to_load, find_unseen, note_archive
+from warehouse.table import count
 
 DOWNLOADS_AT_ONCE = 4
 # A file whose address keeps expiring, or that keeps being replaced, is left for the next sync.
@@ -39,6 +40,39 @@ class Download:
     listed: ListedFile | None
     file: Path
     counters: Counters
+
+
+class Account:
+    """The entry of a file that is being loaded; written with its last rows, unless something must be asked first."""
+
+    def __init__(self, stream: Stream, listed: ListedFile, tally: Tally) -> None:
+        on = stream.strategy.on if isinstance(stream.strategy, Window) else ""
+        self.within = f"{on} >= DATE '{listed.key.start_date}' AND {on} < DATE '{listed.key.end_date}'"
+        self.closed = False
+        self._stream = stream
+        self._listed = listed
+        self._tally = tally
+
+    def close(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Write it if the lake has no row of the file's time that the file lacks. Inside the caller's transaction."""
+        table = self._stream.table
+        self.closed = not (self._stream.shows_deletions and find_unseen(connection, table, self.within))
+        if self.closed:
+            self.write(
+                connection, self._tally.rows_unreadable + count(connection, "parsed_row WHERE unreadable IS NOT NULL")
+            )
+
+    def write(self, connection: duckdb.DuckDBPyConnection, unreadable: int | None = None) -> None:
+        """Write it, inside the caller's transaction."""
+        note_archive(
+            connection,
+            self._stream.table,
+            self._listed.key,
+            hash=self._listed.hash,
+            size=self._listed.size or 0,
+            record_count=self._listed.record_count,
+            unreadable=self._tally.rows_unreadable if unreadable is None else unreadable,
+        )
 
 
 class ArchivesReader(ListReader):
@@ -164,24 +198,25 @@ class ArchivesReader(ListReader):
         stream, tally = ARCHIVED[listed.key.archive_type], Tally(counters=self.tally.counters)
         spool = Spool(self.lake.spool, f"archives-{stream.name}")
         batches = Batches(self.lake, stream.table, spool, tally, accept_deletions=self.options.accept_deletions)
-        on = stream.strategy.on if isinstance(stream.strategy, Window) else ""
+        account = Account(stream, listed, tally)
         if stream.shows_deletions:
             batches.begin_whole_reading()
+        groups = list(_batches_of(unpacked.parts))
         try:
-            for parts in _batches_of(unpacked.parts):
+            for number, parts in enumerate(groups):
                 if self.client.stop.is_set():
                     raise Stopped("Stopped: all that was loaded is committed; run the same command again to go on.")
+                last = number == len(groups) - 1
                 batches.load(
                     parts,
-                    lambda connection: note_moved_rows(connection, stream.table),
+                    account.close if last else None,
                     longest=unpacked.longest,
                     archived_in=listed.key.start_date,
                 )
                 self.progress.page(self.stream.name, self.tally)
-            if stream.shows_deletions:
-                within = f"{on} >= DATE '{listed.key.start_date}' AND {on} < DATE '{listed.key.end_date}'"
-                settle_vanished(batches, self.lake, stream, self._fetching_rows(stream), within)
-            self.lake.commit(lambda connection: _note(connection, stream, listed, tally))
+            if not account.closed:
+                settle_vanished(batches, self.lake, stream, self._fetching_rows(stream), account.within)
+                self.lake.commit(account.write)
         finally:
             spool.clear()
             tally.rows_read += unpacked.lines
@@ -197,18 +232,6 @@ class ArchivesReader(ListReader):
         """Delete unpacked files, also those that a killed sync left; downloads stay, to be resumed."""
         for part in self.lake.spool.glob(f"{of}.*.jsonl"):
             part.unlink(missing_ok=True)
-
-
-def _note(connection: duckdb.DuckDBPyConnection, stream: Stream, listed: ListedFile, tally: Tally) -> None:
-    note_archive(
-        connection,
-        stream.table,
-        listed.key,
-        hash=listed.hash,
-        size=listed.size or 0,
-        record_count=listed.record_count,
-        unreadable=tally.rows_unreadable,
-    )
 
 
 def _ahead(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from warehouse import (
     mark_rows_of_deleted_contacts,
     mark_unseen,
     merge,
+    note_moved_rows,
+    remember_deleted_contacts,
     remember_keys,
     stage,
     unseen_keys,
@@ -85,25 +88,35 @@ class Batches:
     ) -> None:
         """Load JSON-lines files and run `save`, in one transaction; the arguments are those of `stage`."""
 
-        def work(connection: duckdb.DuckDBPyConnection) -> tuple[Batch | None, Loaded, int]:
-            batch, loaded, dragged = None, Loaded(), 0
-            if files:
-                batch = stage(
-                    connection, self._table, files, longest=longest, tombstones=tombstones, archived_in=archived_in
-                )
-                loaded = merge(connection, batch, tombstones=tombstones, sightings=self.sightings)
-                if tombstones:
-                    dragged = mark_rows_of_deleted_contacts(connection, DIES_WITH_CONTACT)
-                if self._whole:
-                    remember_keys(connection, self._table)
-            if save:
-                save(connection)
+        with self._lake.connection() as connection:
+            batch = (
+                stage(connection, self._table, files, longest=longest, tombstones=tombstones, archived_in=archived_in)
+                if files
+                else None
+            )
+            # Staged outside the transaction: one that loses a race is run again without parsing again.
+            loaded = self._lake.commit(lambda connection: self._write(connection, batch, save, tombstones=tombstones))
+            if tombstones:
+                remember_deleted_contacts(connection)
             forget_batch(connection)
-            return batch, loaded, dragged
+        if batch:
+            self._note(batch, loaded)
 
-        batch, loaded, dragged = self._lake.commit(work)
-        self._tally.rows_deleted += dragged
-        self._note(batch, loaded)
+    def _write(
+        self, connection: duckdb.DuckDBPyConnection, batch: Batch | None, save: Save | None, *, tombstones: bool
+    ) -> Loaded:
+        loaded, dragged = Loaded(), 0
+        if batch:
+            loaded = merge(connection, batch, tombstones=tombstones, sightings=self.sightings)
+            if tombstones:
+                dragged = mark_rows_of_deleted_contacts(connection, DIES_WITH_CONTACT)
+            if batch.source == "archive" and loaded.changed:
+                note_moved_rows(connection, self._table)
+            if self._whole:
+                remember_keys(connection, self._table)
+        if save:
+            save(connection)
+        return replace(loaded, dragged=dragged)
 
     def begin_whole_reading(self) -> None:
         """From here on note which keys are seen, to find those that are gone."""
@@ -148,13 +161,12 @@ class Batches:
             return
         self._tally.rows_deleted += self._lake.commit(lambda connection: mark_unseen(connection, self._table))
 
-    def _note(self, batch: Batch | None, loaded: Loaded) -> None:
+    def _note(self, batch: Batch, loaded: Loaded) -> None:
         tally = self._tally
         tally.rows_new += loaded.new
         tally.rows_changed += loaded.changed
+        tally.rows_deleted += loaded.dragged
         tally.rows_quarantined += loaded.quarantined
-        if batch is None:
-            return
         tally.rows_unreadable += batch.unreadable
         tally.drift.update((self._table.name, key, "unknown") for key in batch.unknown_keys)
         if batch.source == "api":  # archives of different years have different keys

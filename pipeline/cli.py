@@ -78,6 +78,80 @@ def status(lake: LakeOption = None, url: UrlOption = None, json: JsonOption = Fa
 
 
 @app.command()
+def archives(
+    months: Annotated[
+        list[str] | None, typer.Argument(metavar="MONTH", help="Only these, e.g. 2026-07; all by default.")
+    ] = None,
+    type: Annotated[Literal["message", "run"] | None, typer.Option(help="Only these; both by default.")] = None,
+    load: Annotated[bool, typer.Option("--load", help="Load the files that are new or changed.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="With --load: load also files that are in the lake.")] = False,
+    lake: LakeOption = None,
+    url: UrlOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show which archive files the server had at the last sync, and which are in the lake; load them."""
+    from pipeline.progress import for_output
+    from pipeline.reader import ArchiveChoice, Options
+    from pipeline.report import print_sync
+    from pipeline.report_proof import print_archives
+    from pipeline.settings import lake_path, load_settings, parse_month
+    from pipeline.sync import choose
+    from pipeline.sync import sync as run
+    from warehouse import Lake
+
+    chosen = ArchiveChoice(frozenset([type] if type else []), frozenset(map(parse_month, months or [])), again)
+    if not load:
+        with Lake.open(lake_path(lake)) as opened:
+            print_archives(opened, chosen, json=json)
+        return
+    settings = load_settings(lake=lake, url=url)
+    with for_output(json=json) as progress:
+        result = run(settings, choose(["archives"]), progress, options=Options(archives=chosen), stop=_stop_on_signal())
+    print_sync(result, json=json)
+    raise typer.Exit(1 if result.failed else 0)
+
+
+@app.command()
+def verify(
+    streams: Annotated[list[str] | None, typer.Argument(metavar="STREAM", help="Only these; all by default.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only rows from this date on, e.g. 2026-01-31 (UTC).")] = None,
+    sample: Annotated[
+        float, typer.Option(min=0.1, max=100, help="Percent of the days to read of messages, runs and contacts.")
+    ] = 100.0,
+    repair: Annotated[bool, typer.Option("--repair", help="Fetch, mark or remove what differs.")] = False,
+    accept_deletions: Annotated[
+        bool, typer.Option("--accept-deletions", help="With --repair: mark rows that are gone, however many.")
+    ] = False,
+    lake: LakeOption = None,
+    url: UrlOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Read the server again and tell every row that the lake does not have as the server has it."""
+    from pipeline.progress import for_output
+    from pipeline.report_proof import print_verification
+    from pipeline.settings import load_settings, parse_date
+    from pipeline.verifiers import Verification
+    from pipeline.verify import choose_verifiable
+    from pipeline.verify import verify as run
+
+    chosen = choose_verifiable(streams or [])
+    earliest = parse_date(since) if since is not None else None
+    settings = load_settings(lake=lake, url=url)
+    with for_output(json=json, verifying=True) as progress:
+        result = run(
+            settings,
+            chosen,
+            progress,
+            since=earliest,
+            asked=Verification(sample, repair),
+            accept_deletions=accept_deletions,
+            stop=_stop_on_signal(),
+        )
+    print_verification(result, json=json)
+    raise typer.Exit(1 if result.failed else 0)
+
+
+@app.command()
 def sql(
     query: Annotated[
         str, typer.Argument(metavar="SQL", help='For example "SELECT status, count(*) FROM messages GROUP BY ALL".')

@@ -32,19 +32,20 @@ class ListReader(Reader):
     def read_stream(self) -> None:
         """Read the list."""
         self.batches.begin_whole_reading()
-        self._list_whole()
+        self.list_whole()
         self.settle_absences()
 
     def settle_absences(self) -> None:
         """Mark the rows that a whole reading did not bring, where absence means deletion."""
         if not self.stream.shows_deletions or self.batches.lists_nothing() or not self.batches.gone():
             return
-        self._list_whole()
+        self.list_whole()
         gone = self.batches.gone()
         if gone:
             self.batches.mark_gone(gone, guarded=self.guarded)
 
-    def _list_whole(self) -> None:
+    def list_whole(self) -> None:
+        """Read the list from end to end."""
         for page in follow(self.fetching({}), self.stream.name, dict(self.stream.params)):
             self.take(page)
         self.batches.commit()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
@@ -18,6 +20,8 @@ from pipeline.results import StreamResult, Tally
 MARKS = {"done": "✓", "not offered": "-", "skipped": "-", "stopped": "■", "suspicious": "!", "failed": "✗"}
 COLOURS = {"done": "green", "failed": "red", "suspicious": "yellow", "stopped": "yellow"}
 LINE_EVERY_SECONDS = 10.0
+NOT_DONE = ("not offered", "skipped", "failed", "stopped")
+Tell = Callable[[StreamResult], str]
 
 
 class Progress(Protocol):
@@ -55,7 +59,8 @@ class Quiet(AbstractContextManager["Quiet"]):
 class Lines(Quiet):
     """Plain lines on standard error: one when a stream ends, and now and then while a long one runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Tell) -> None:
+        self._tell_end = tell
         self._turn = threading.Lock()
         self._told: dict[str, float] = {}
         self._since: dict[str, float] = {}
@@ -78,7 +83,7 @@ class Lines(Quiet):
             self._say(f"{stream}: waiting {_duration(seconds)} for the rate limit")
 
     def ended(self, result: StreamResult) -> None:
-        self._say(f"{MARKS[result.outcome]} {result.stream}: {summary(result)}")
+        self._say(f"{MARKS[result.outcome]} {result.stream}: {self._tell_end(result)}")
 
     def _say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
@@ -87,7 +92,8 @@ class Lines(Quiet):
 class Terminal(Quiet):
     """A bar per running stream; a line stays for each finished one."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, tell: Tell) -> None:
+        self._tell_end = tell
         self._console = console
         self._bars = Bars(
             SpinnerColumn(),
@@ -130,7 +136,8 @@ class Terminal(Quiet):
             self._bars.remove_task(task)
         colour = COLOURS.get(result.outcome, "dim")
         self._console.print(
-            f"[{colour}]{MARKS[result.outcome]}[/] {result.stream:<21} {summary(result)}", highlight=False, markup=True
+            f"[{colour}]{MARKS[result.outcome]}[/] {result.stream:<21} {escape(self._tell_end(result))}",
+            highlight=False,
         )
 
     def _tell(self, stream: str, said: str) -> None:
@@ -138,24 +145,37 @@ class Terminal(Quiet):
             self._bars.update(self._tasks[stream], said=said)
 
 
-def for_output(*, json: bool) -> Quiet:
-    """The progress that suits where standard error goes."""
+def for_output(*, json: bool, verifying: bool = False) -> Quiet:
+    """The progress that suits where standard error goes, and what is being done."""
     if json:
         return Quiet()
+    tell = compared if verifying else summary
     console = Console(stderr=True)
-    return Terminal(console) if console.is_terminal else Lines()
+    return Terminal(console, tell) if console.is_terminal else Lines(tell)
 
 
 def summary(result: StreamResult) -> str:
     """One line on how a stream ended: counts if it is done, the reason if not."""
     tally = result.tally
-    if result.outcome in ("not offered", "skipped", "failed", "stopped"):
+    if result.outcome in NOT_DONE:
         return result.message or result.outcome
     counts = [f"{tally.rows_new:,} new", f"{tally.rows_changed:,} changed"]
     counts += [f"{tally.rows_deleted:,} deleted"] if tally.rows_deleted else []
     counts += [f"{tally.files:,} {'file' if tally.files == 1 else 'files'}"] if tally.files else []
-    counts += [f"{tally.counters.requests:,} {'request' if tally.counters.requests == 1 else 'requests'}"]
+    counts += [_requests(tally)]
     return ", ".join(counts) + (f"; {result.message}" if result.message else "")
+
+
+def compared(result: StreamResult) -> str:
+    """One line on how the verification of a stream ended."""
+    if result.outcome in NOT_DONE:
+        return result.message or result.outcome
+    note = f"; {result.message}" if result.message else ""
+    return f"{result.tally.rows_read:,} rows compared, {_requests(result.tally)}{note}"
+
+
+def _requests(tally: Tally) -> str:
+    return f"{tally.counters.requests:,} {'request' if tally.counters.requests == 1 else 'requests'}"
 
 
 def _duration(seconds: float) -> str:

@@ -13,9 +13,9 @@ from pipeline.batches import Batches
 from pipeline.client import Client, Listener, Page
 from pipeline.progress import Progress
 from pipeline.results import Tally
-from pipeline.streams import Revisit, Stream
+from pipeline.streams import Archives, Revisit, Stream
 from pipeline.walk import Fetch
-from warehouse import ArchiveKey, Cursor, Lake, read_cursors, save_cursor
+from warehouse import ArchiveKey, Cursor, Lake, read_cursors, remember_deleted_contacts, save_cursor
 from warehouse.literal import literal
 
 # Feeds of a stream: each has a cursor of its own.
@@ -73,6 +73,8 @@ class Reader(ABC):
         """Bring the stream up to `before`. The caller holds the stream's lock, so that its cursors are ours."""
         with self.lake.connection() as connection:
             self.cursors = read_cursors(connection, self.stream.name)
+            if self.stream.table.contact or isinstance(self.stream.strategy, Archives):
+                remember_deleted_contacts(connection)
         self.read_stream()
 
     @abstractmethod

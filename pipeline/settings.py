@@ -185,3 +185,14 @@ def parse_date(text: str) -> datetime:
     if at > datetime.now(UTC):
         raise SettingsError(f"{text!r} lies in the future: --since takes a date from which rows exist.")
     return at.astimezone(UTC)
+
+
+def parse_month(text: str) -> str:
+    """A month of a user's, as YYYY-MM.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    if not re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", text.strip()):
+        raise SettingsError(f"{text!r} is no month: write it like 2026-07.")
+    return text.strip()

@@ -206,18 +206,43 @@ _ALL = (
     Stream(Table("archives", ("archive_type", "period", "start_date")), Archives(), params={"limit": "100000"}),
     Stream(Table("campaigns", BY_UUID)),
     Stream(Table("campaign_events", BY_UUID)),
-    Stream(Table("channels", BY_UUID)),
+    Stream(
+        Table(
+            "channels",
+            BY_UUID,
+            counters=(
+                "device_power_level",
+                "device_power_status",
+                "device_power_source",
+                "device_network_type",
+                "last_seen",
+            ),
+        )
+    ),
     Stream(Table("classifiers", BY_UUID), always_offered=False),
-    Stream(Table("fields", ("key",))),
-    Stream(Table("flows", BY_UUID)),
+    Stream(Table("fields", ("key",), counters=("usages_flows", "usages_groups", "usages_campaign_events"))),
+    Stream(
+        Table(
+            "flows",
+            BY_UUID,
+            counters=(
+                "runs_active",
+                "runs_waiting",
+                "runs_completed",
+                "runs_expired",
+                "runs_interrupted",
+                "runs_failed",
+            ),
+        )
+    ),
     Stream(Table("globals", ("key",))),
-    Stream(Table("groups", BY_UUID)),
-    Stream(Table("labels", BY_UUID)),
+    Stream(Table("groups", BY_UUID, counters=("count",))),
+    Stream(Table("labels", BY_UUID, counters=("count",))),
     Stream(Table("optins", BY_UUID), always_offered=False),
     Stream(Table("resthooks", ("resthook",))),
     Stream(Table("resthook_subscribers", ("id",))),
     Stream(Table("templates", BY_UUID), always_offered=False),
-    Stream(Table("topics", BY_UUID)),
+    Stream(Table("topics", BY_UUID, counters=("counts_open", "counts_closed"))),
     Stream(Table("users", ("email",))),
     # Documents; definitions need the flows.
     Stream(Table("definitions", BY_UUID), PerFlow(), always_offered=False),

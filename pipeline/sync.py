@@ -24,6 +24,7 @@ from pipeline.session import open_session
 from pipeline.settings import Settings
 from pipeline.spool import Spool
 from pipeline.streams import (
+    DIES_WITH_CONTACT,
     STREAMS,
     Archives,
     Daily,
@@ -36,7 +37,7 @@ from pipeline.streams import (
     parse_revisits,
 )
 from pipeline.windows import WindowReader
-from warehouse import Lake, note_drift
+from warehouse import Lake, mark_rows_of_deleted_contacts, note_drift
 from warehouse.literal import Value, literal
 
 READERS: Readers = {
@@ -87,9 +88,19 @@ def sync(
 
         run = Run(session, settings, chosen, progress, READERS, make_batches)
         results = run.all(streams)
+        _mark_rows_of_newly_deleted_contacts(session.lake, results)
         record(session.lake, run.uuid, results)
         workspace = session.workspace.name
     return SyncResult(run.uuid, workspace, str(settings.lake), results, time.monotonic() - begun)
+
+
+def _mark_rows_of_newly_deleted_contacts(lake: Lake, results: Sequence[StreamResult]) -> None:
+    """Mark rows that were on their way, in this process or another, when the deletion of their contact arrived."""
+    begun = min(result.started_on for result in results)
+    recent = f"(SELECT uuid, deleted_on FROM contacts WHERE deleted_on IS NOT NULL AND synced_on >= {literal(begun)})"
+    if lake.rows(f"SELECT count(*) FROM {recent}")[0][0]:
+        marked = lake.commit(lambda connection: mark_rows_of_deleted_contacts(connection, DIES_WITH_CONTACT, recent))
+        results[0].tally.rows_deleted += marked
 
 
 def with_settings(options: Options, settings: Settings) -> Options:

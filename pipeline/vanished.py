@@ -11,9 +11,12 @@ from pipeline.batches import Batches
 from pipeline.streams import Stream, Window
 from pipeline.walk import Fetch, keys_of, seek
 from warehouse import Lake
+from warehouse.literal import literal, text_list
 
 # Vanished rows of up to this number are asked for by their key, a request each.
 ASKED_ONE_BY_ONE = 20
+# Servers archive after 90 days unless they are told otherwise; then the list of archives says so.
+SHOWN_AT_LEAST = timedelta(days=89)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -21,7 +24,7 @@ def settle_vanished(batches: Batches, lake: Lake, stream: Stream, fetch: Fetch, 
     """Mark the rows `within` a condition (SQL) that the whole reading did not bring and the server does not either."""
     if not batches.gone(within):
         return
-    for rows in _second_look(batches.gone_keys(), lake, stream, fetch):
+    for rows in second_look(batches.gone_keys(), lake, stream, fetch):
         batches.add(rows)
         if batches.full:
             batches.commit()
@@ -30,27 +33,50 @@ def settle_vanished(batches: Batches, lake: Lake, stream: Stream, fetch: Fetch, 
         batches.mark_gone(gone)
 
 
-def _second_look(
+def second_look(
     keys: list[tuple[object, ...]], lake: Lake, stream: Stream, fetch: Fetch
 ) -> Iterator[list[msgspec.Raw]]:
-    """Ask for rows again: for a few one by one, for many by reading the time that they are of."""
+    """Ask for stored rows again: for a few one by one, for many by reading the time that they are of."""
     table, strategy = stream.table, stream.strategy
     assert isinstance(strategy, Window)
-    if len(keys) <= ASKED_ONE_BY_ONE:
-        (name,) = table.key
-        for (key,) in keys:
+    (name,) = table.key
+    wanted = [str(key) for (key,) in keys]
+    if len(wanted) <= ASKED_ONE_BY_ONE:
+        for key in wanted:
             # A server that ignores the filter answers with its first page.
-            yield [row for row in fetch({name: str(key)}).results if keys_of(row, table.key) == (key,)]
+            yield [row for row in fetch({name: key}).results if str(keys_of(row, table.key)[0]) == key]
         return
-    bounds = lake.rows(
+    first, last = lake.rows(
         f"""
         SELECT epoch_us(min("{strategy.on}")), epoch_us(max("{strategy.on}"))
-        FROM "{table.name}" SEMI JOIN "unseen {table.name}" USING ({table.keys})
+        FROM "{table.name}" WHERE "{name}"::VARCHAR IN (SELECT unnest({text_list(wanted)}))
         """
     )[0]
-    first, last = (EPOCH + timedelta(microseconds=bound) for bound in bounds)
-    window = {"after": first, "before": last}
+    after, before = EPOCH + timedelta(microseconds=first), EPOCH + timedelta(microseconds=last)
     for piece in seek(
-        fetch, table.name, strategy.on, table.key, place=None, oldest_first=strategy.oldest_first, **window
+        fetch,
+        table.name,
+        strategy.on,
+        table.key,
+        after=after,
+        before=before,
+        place=None,
+        oldest_first=strategy.oldest_first,
     ):
         yield piece.rows
+
+
+def oldest_shown(lake: Lake, stream: Stream, now: datetime) -> datetime | None:
+    """From where on a row must be listed if it exists (UTC), as the server purges archived ones; None: always."""
+    kind = stream.table.archive_type
+    if kind is None:
+        return None
+    archived = lake.rows(
+        f"""
+        SELECT epoch_us(max(CASE period WHEN 'monthly' THEN start_date + INTERVAL 1 MONTH
+                                        ELSE start_date + INTERVAL 1 DAY END)::TIMESTAMPTZ)
+        FROM archives WHERE archive_type = {literal(kind)}
+        """
+    )[0][0]
+    by_default = now - SHOWN_AT_LEAST
+    return max(by_default, EPOCH + timedelta(microseconds=archived)) if archived else by_default

@@ -8,15 +8,13 @@ from datetime import datetime, timedelta
 from pipeline.errors import ServerError, Stopped
 from pipeline.reader import DELETED, FIELDS, REVISIT, ROWS, Reader
 from pipeline.streams import Window
-from pipeline.vanished import EPOCH, settle_vanished
+from pipeline.vanished import oldest_shown, settle_vanished
 from pipeline.walk import seek
 from warehouse import Cursor, OpenWalk, Sighting
 from warehouse.literal import literal
 
 # What has gathered is committed before a wait that is longer than this.
 LONG_WAIT_SECONDS = 5.0
-# Servers archive after 90 days unless they are told otherwise; then the list of archives says so.
-SHOWN_AT_LEAST = timedelta(days=89)
 
 
 class WindowReader(Reader):
@@ -111,8 +109,9 @@ class WindowReader(Reader):
         ended = self._ended(cursor, walk)
         feeds = {feed: ended, **self._revisited(strategy, walk), **(beside or {})}
         self.batches.commit(self.saving(feeds), tombstones=tombstones)
-        oldest = self._oldest_shown(walk) if finds_deletions else walk.before
-        if oldest < walk.before:
+        if finds_deletions:
+            starts = (walk.after, oldest_shown(self.lake, self.stream, walk.before))
+            oldest = max(start for start in starts if start)
             within = f"{strategy.on} BETWEEN {literal(oldest)} AND {literal(walk.before)}"
             settle_vanished(self.batches, self.lake, self.stream, self.fetching({}), within)
         return ended
@@ -128,20 +127,6 @@ class WindowReader(Reader):
             if seen := self.cursor(_revisit_feed(revisit.window)).watermark:
                 windows[seen] = max(revisit.window, windows.get(seen, revisit.window))
         return [Sighting(seen - window, seen) for seen, window in windows.items()]
-
-    def _oldest_shown(self, walk: OpenWalk) -> datetime:
-        """From where on a row must be listed if it exists: the server purges older ones once they are archived."""
-        archived = self.lake.rows(
-            f"""
-            SELECT epoch_us(max(CASE period WHEN 'monthly' THEN start_date + INTERVAL 1 MONTH
-                                            ELSE start_date + INTERVAL 1 DAY END)::TIMESTAMPTZ)
-            FROM archives WHERE archive_type = {literal(self.stream.table.archive_type)}
-            """
-        )[0][0]
-        starts = [walk.before - SHOWN_AT_LEAST]
-        starts += [walk.after] if walk.after else []
-        starts += [EPOCH + timedelta(microseconds=archived)] if archived else []
-        return max(starts)
 
     def _ended(self, cursor: Cursor, walk: OpenWalk) -> Cursor:
         """The cursor after a walk: its end is the watermark, unless a later one stands already."""

@@ -1,4 +1,7 @@
-"""An independent reading of API rows in plain Python, to hold against the lake's tables; no code of the product's."""
+"""An independent reading of API rows and archive records in plain Python, to hold against the lake's tables.
+
+No code of the product's.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,20 @@ def expected_rows(stream: str, rows: Iterable[Row], languages: list[str]) -> dic
     """Key → the row as the lake should hold it."""
     flattened = [_flatten(stream, row, languages) for row in rows]
     return {_key(stream, row): row for row in flattened}
+
+
+def expected_union(stream: str, rows: Iterable[Row], records: Iterable[Row], languages: list[str]) -> dict[Any, Row]:
+    """Key → the row as the lake should hold it, of the API's rows and of the records of archive files."""
+    united = expected_rows(stream, rows, languages)
+    archived: dict[Any, Row] = {}
+    for record in records:
+        flat = _flatten(stream, _modern(stream, record), languages)
+        known = archived.setdefault(_key(stream, record), flat)
+        if _later(flat, known):
+            archived[_key(stream, record)] = flat
+    for key, flat in archived.items():
+        united[key] = _unite(stream, united[key], flat) if key in united else flat
+    return united
 
 
 def stored_rows(connection: duckdb.DuckDBPyConnection, stream: str, *, live: bool = True) -> dict[Any, Row]:
@@ -82,6 +99,8 @@ def _column(stream: str, name: str, value: Any, row: Row, languages: list[str]) 
     if stream == "runs" and name == "values":
         return {"results": {key: _timed(result) for key, result in value.items()}}
     if stream == "runs" and name == "contact":
+        if "urn" not in value:  # of an archive
+            return {"contact_uuid": value["uuid"], "contact_name": value["name"]}
         split = _split(value["urn"])
         return {
             "contact_uuid": value["uuid"], "contact_name": value["name"], "contact_urn": value["urn"],
@@ -108,6 +127,37 @@ def _column(stream: str, name: str, value: Any, row: Row, languages: list[str]) 
     return {name: value}
 
 
+def _modern(stream: str, record: Row) -> Row:
+    """An archive's record in the form that newer archives have."""
+    if stream == "messages" and record["type"] in _OLD_TYPES:
+        return {**record, "type": _OLD_TYPES[record["type"]]}
+    if stream == "runs" and isinstance(record["values"], list):
+        return {**record, "values": {key: result for part in record["values"] for key, result in part.items()}}
+    return record
+
+
+def _unite(stream: str, api: Row, archived: Row) -> Row:
+    """A row that API and archive have: the archive has its last state, unless the API's is of a later date."""
+    first, second = (api, archived) if _later(api, archived) else (archived, api)
+    united = {**second, **first}
+    for name in _NEVER_LOST & united.keys():
+        united[name] = second.get(name) if first.get(name) is None else first[name]
+    for name in _API_KNOWS_BETTER[stream] & united.keys():
+        united[name] = archived.get(name) if api.get(name) is None else api[name]
+    return united
+
+
+def _later(one: Row, other: Row) -> bool:
+    dates = [row.get("modified_on") for row in (one, other)]
+    return all(dates) and datetime.fromisoformat(str(dates[0])) > datetime.fromisoformat(str(dates[1]))
+
+
+_OLD_TYPES = {"inbox": "text", "flow": "text", "ivr": "voice"}
+_NEVER_LOST = {"broadcast", "flow_uuid", "flow_name", "ticket_uuid", "modified_on", "submitted_by", "events"}
+_API_KNOWS_BETTER = {
+    "messages": {"uuid", "urn", "urn_scheme", "urn_path", "urn_display", "quick_replies", "archived", "media"},
+    "runs": {"start_uuid", "contact_urn", "contact_urn_scheme", "contact_urn_path", "contact_urn_display"},
+}
 _WITHOUT_COLUMN = {
     "archives": ("download_url", "type"),
     "fields": ("label", "value_type"),

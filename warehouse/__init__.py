@@ -9,6 +9,7 @@ from warehouse.absence import (
     live_rows,
     mark_rows_of_deleted_contacts,
     mark_unseen,
+    remember_deleted_contacts,
     remember_keys,
     unseen_keys,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "note_drift",
     "note_moved_rows",
     "read_cursors",
+    "remember_deleted_contacts",
     "remember_keys",
     "save_cursor",
     "stage",

@@ -56,19 +56,30 @@ def mark_unseen(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
     return gone
 
 
-def mark_rows_of_deleted_contacts(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table]) -> int:
-    """Mark what the server deletes with the contacts whose tombstones `batch` has; return how many rows.
+def remember_deleted_contacts(connection: duckdb.DuckDBPyConnection) -> None:
+    """Note which contacts are deleted, in `dead`: rows staged from now on are deleted with them."""
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE dead AS
+        SELECT uuid AS dead_uuid, deleted_on AS died_on FROM contacts WHERE deleted_on IS NOT NULL
+        """
+    )
 
-    Runs in the transaction that writes the tombstones, so that no moment has one without the other.
-    """
+
+def mark_rows_of_deleted_contacts(
+    connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], contacts: str = "batch"
+) -> int:
+    """Mark what the server deletes with `contacts`, a relation of tombstones (SQL); return how many rows."""
     marked = 0
     for table in tables:
-        named = f'"{table.name}" WHERE deleted_on IS NULL AND "{table.contact}" IN (SELECT uuid FROM batch)'
-        rows = count(connection, named)
+        rows = count(
+            connection,
+            f'"{table.name}" WHERE deleted_on IS NULL AND "{table.contact}" IN (SELECT uuid FROM {contacts})',
+        )
         if rows:
             connection.execute(
                 f"""
-                MERGE INTO "{table.name}" AS stored USING batch AS incoming
+                MERGE INTO "{table.name}" AS stored USING {contacts} AS incoming
                 ON stored."{table.contact}" = incoming.uuid AND stored.deleted_on IS NULL
                 WHEN MATCHED THEN UPDATE SET deleted_on = incoming.deleted_on, synced_on = now()
                 """

@@ -102,8 +102,6 @@ def adopt_monthly_files(connection: duckdb.DuckDBPyConnection) -> int:
 
 def note_moved_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     """Take the rows that `changed` has moved to another file off the account of the one they came from."""
-    if not count(connection, "duckdb_tables() WHERE temporary AND table_name = 'changed'"):
-        return
     moved = connection.execute(
         f"""
         SELECT stored.archived_in, count(*)
@@ -134,14 +132,13 @@ def note_archive(
     unreadable: int,
 ) -> None:
     """Note that a file is in the lake, in the transaction that writes its last rows."""
-    connection.execute(f"DELETE FROM _archives WHERE {key.where}")
-    if key.period == "monthly":
-        connection.execute(
-            f"""
-            DELETE FROM _archives WHERE archive_type = {literal(key.archive_type)} AND period = 'daily'
-                AND start_date >= DATE '{key.start_date}' AND start_date < DATE '{key.end_date}'
-            """
-        )
+    daily = (
+        f"archive_type = {literal(key.archive_type)} AND period = 'daily' AND {literal(key.period)} = 'monthly' "
+        f"AND start_date >= DATE '{key.start_date}' AND start_date < DATE '{key.end_date}'"
+    )
+    replaced = f"_archives WHERE ({key.where}) OR ({daily})"
+    if count(connection, replaced):
+        connection.execute(f"DELETE FROM {replaced}")
     rows = count(connection, f'"{table.name}" WHERE {key.within}')
     connection.execute(
         f"""

@@ -8,7 +8,7 @@ Where an API row and an archived one meet, each column has the value it would ha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -21,11 +21,12 @@ from warehouse.table import Table, columns_of, count, quoted
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a batch did to the table."""
+    """What a batch did: to its table, to `_quarantine`, and to the rows that went with deleted contacts (`dragged`)."""
 
     new: int = 0
     changed: int = 0
     quarantined: int = 0
+    dragged: int = 0
 
 
 def merge(
@@ -43,10 +44,10 @@ def merge(
     """
     table = batch.table
     quarantined = _quarantine(connection, batch) if batch.unreadable else 0
-    matched = _matching(connection, table)
+    matched = matching(connection, table)
     changed = 0
-    if _remember_stored(connection, table, matched):
-        changed = _find_changed(connection, table, tombstones=tombstones)
+    if find_known(connection, table, matched):
+        changed = find_changed(connection, table, tombstones=tombstones)
         if changed:
             note_changes(connection, table, sightings)
             _update(connection, table, matched)
@@ -55,12 +56,11 @@ def merge(
 
 def forget_batch(connection: duckdb.DuckDBPyConnection) -> None:
     """Give back the memory of the last batch."""
-    connection.execute(
-        "DROP TABLE IF EXISTS temp.changed; DROP TABLE IF EXISTS temp.known; DROP TABLE IF EXISTS temp.parsed"
-    )
+    for table in ("changed", "known", "parsed"):
+        connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
 
 
-def _matching(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
+def matching(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
     """The join condition of stored and incoming rows; on partitioned tables it reads only the partitions concerned."""
     matched, column = table.same_key, table.partitioned_by
     if column:
@@ -70,7 +70,7 @@ def _matching(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
     return matched
 
 
-def _remember_stored(connection: duckdb.DuckDBPyConnection, table: Table, matched: str) -> int:
+def find_known(connection: duckdb.DuckDBPyConnection, table: Table, matched: str) -> int:
     """Make `known`: the stored rows whose keys the batch has; return how many."""
     connection.execute(
         f"""
@@ -90,13 +90,18 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
     return found[0] if found else 0
 
 
-def _find_changed(connection: duckdb.DuckDBPyConnection, table: Table, *, tombstones: bool) -> int:
-    """Make `changed`: the rows of `known` as they are after the batch, where that differs; return how many."""
+def find_changed(
+    connection: duckdb.DuckDBPyConnection, table: Table, *, tombstones: bool, besides: Collection[str] = ()
+) -> int:
+    """Make `changed`: the rows of `known` as they are after the batch, where that differs; return how many.
+
+    `besides` names columns that do not count as a difference.
+    """
     final = {column: _final(table, column, tombstones=tombstones) for column in columns_of(connection, "batch")}
     differs = " OR ".join(
         f'stored."{column}" IS DISTINCT FROM {value}'
         for column, value in final.items()
-        if column not in ("source", "synced_on")
+        if column not in ("source", "synced_on", *besides)
     )
     connection.execute(
         f"""
@@ -175,7 +180,7 @@ def _quarantine(connection: duckdb.DuckDBPyConnection, batch: Batch) -> int:
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE refused AS
-        SELECT md5(unreadable) AS digest, any_value(unreadable) AS record
+        SELECT md5(unreadable) AS digest, any_value(unreadable) AS record, any_value(reason) AS reason
         FROM parsed_row
         WHERE unreadable IS NOT NULL
         GROUP BY digest
@@ -185,7 +190,8 @@ def _quarantine(connection: duckdb.DuckDBPyConnection, batch: Batch) -> int:
     connection.execute(
         f"""
         INSERT INTO _quarantine (stream, digest, reason, record, source, seen_on)
-        SELECT {stream}, digest, {literal(batch.reason)}, record, {literal(batch.source)}, now() FROM refused
+        SELECT {stream}, digest, coalesce(reason, {literal(batch.reason)}), record, {literal(batch.source)}, now()
+        FROM refused
         """
     )
     return count(connection, "refused")

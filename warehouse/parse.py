@@ -42,7 +42,8 @@ class Keys:
 def parse(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[Path], *, longest: int) -> Keys:
     """JSON lines → `parsed_row`: the stream's columns, line, extra, unreadable, and reason, which is NULL.
 
-    `unreadable` is the JSON of a row that could not be read, '' for a line that is not JSON, else NULL.
+    `unreadable` is the JSON of a row that could not be read, else NULL; '' where only the file has the text, that is
+    for a line that is not JSON, and for an object with a key twice that would become a map.
     Lines are numbered from 1 through all files; a blank line is none.
     """
     reading = f"format = 'newline_delimited', maximum_object_size = {max(longest + 1, ROW_BUFFER)}"
@@ -80,7 +81,27 @@ def parse(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[P
     finally:
         connection.execute("RESET disabled_optimizers")
     connection.execute("CREATE OR REPLACE TEMP VIEW parsed_row AS SELECT * FROM parsed")
+    for column, kind, *_ in connection.execute("DESCRIBE parsed").fetchall():
+        if kind.startswith("MAP("):
+            _refuse_doubled(connection, column)
     return keys
+
+
+def _refuse_doubled(connection: duckdb.DuckDBPyConnection, column: str) -> None:
+    """Make rows unreadable that have a key twice in a map: DuckDB stores such a map, and then cannot hand it out."""
+    keys = f'map_keys("{column}")'
+    doubled = f"len({keys}) > list_unique({keys})"
+    # Most rows have the keys of the first, which is ten times as fast to see as that no key stands twice.
+    found = connection.execute(
+        f"""
+        SELECT line
+        FROM parsed, (SELECT any_value({keys}) AS usual FROM parsed WHERE line <= {KEY_SAMPLE} AND NOT {doubled})
+        WHERE CASE WHEN {keys} IS NOT DISTINCT FROM usual THEN false ELSE {doubled} END
+        """
+    ).fetchall()
+    if found:
+        lines = ", ".join(str(line) for (line,) in found)
+        connection.execute(f"UPDATE parsed SET unreadable = '' WHERE line IN ({lines})")
 
 
 def _keys(connection: duckdb.DuckDBPyConnection, table: Table, lines: str) -> Keys:
@@ -117,8 +138,9 @@ def _extra(keys: Keys) -> str:
 
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the macros that the streams' SELECTs use; once per connection that loads rows."""
+    """Make what the streams' SELECTs and `stage` use; once per connection that loads rows."""
     connection.execute(_sql("macros.sql"))
+    connection.execute("CREATE TEMP TABLE dead (dead_uuid UUID, died_on TIMESTAMPTZ)")
 
 
 def statements(stream: str) -> list[str]:

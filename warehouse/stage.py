@@ -84,7 +84,7 @@ def _key(table: Table) -> str:
 
 
 def _choose(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
-    """Of several rows of one key the freshest wins: `winners` has its line. Returns the condition that a row has won."""
+    """Of several rows of one key the freshest wins: `winners` has its line. Returns the condition of having won."""
     freshness = f'("{table.never_older}", line)' if table.never_older else "line"
     connection.execute(
         f"""
@@ -98,18 +98,14 @@ def _choose(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
 def _present(
     connection: duckdb.DuckDBPyConnection, table: Table, won: str, *, tombstones: bool, archived_in: date | None
 ) -> None:
-    """Make the view `batch`: the rows that `won`, and the columns that every table has. Rows of a deleted contact are too."""
+    """Make the view `batch`: the rows that `won`, with the columns that every table has.
+
+    Rows of a deleted contact, as `remember_deleted_contacts` knows them, are deleted too.
+    """
     columns = [column for column in columns_of(connection, "parsed_row") if column not in MARKS]
     deleted_on, dead = ('"modified_on"' if tombstones else "NULL::TIMESTAMPTZ"), ""
-    if table.contact:
-        connection.execute(
-            """
-            CREATE OR REPLACE TEMP TABLE dead AS
-            SELECT uuid AS dead_uuid, deleted_on AS died_on FROM contacts WHERE deleted_on IS NOT NULL
-            """
-        )
-        if count(connection, "dead"):
-            deleted_on, dead = "died_on", f'LEFT JOIN dead ON "{table.contact}" = dead_uuid'
+    if table.contact and count(connection, "dead"):
+        deleted_on, dead = "died_on", f'LEFT JOIN dead ON "{table.contact}" = dead_uuid'
     archived = f"{literal(archived_in.isoformat() if archived_in else None)}::DATE AS archived_in, "
     connection.execute(
         f"""

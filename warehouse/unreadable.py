@@ -1,7 +1,8 @@
-"""Says of each row that could not be read what is wrong with it, and finds the text of lines that are not JSON again."""
+"""Says of each row that could not be read what is wrong with it, and finds its text again where DuckDB has none."""
 
 from __future__ import annotations
 
+import codecs
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,10 @@ def explain_unreadable(connection: duckdb.DuckDBPyConnection, table: Table, file
     if broken:
         _insert_text(connection, files, {line for (line,) in broken})
     rows = connection.execute(
-        f"SELECT line, unreadable FROM parsed WHERE unreadable IS NOT NULL AND reason IS NULL ORDER BY line LIMIT {REASONS}"
+        f"""
+        SELECT line, unreadable FROM parsed WHERE unreadable IS NOT NULL AND reason IS NULL
+        ORDER BY line LIMIT {REASONS}
+        """
     ).fetchall()
     reasons = _reasons(table, rows)
     whens = "".join(f" WHEN {line} THEN {literal(reason)}" for line, reason in reasons.items())
@@ -39,7 +43,7 @@ def explain_unreadable(connection: duckdb.DuckDBPyConnection, table: Table, file
 
 
 def _insert_text(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], wanted: set[int]) -> None:
-    """Put the text of the lines `wanted`, which are not JSON, in their place."""
+    """Put the text of the lines `wanted`, and what is wrong with them, in their place."""
     with tempfile.TemporaryDirectory() as folder:
         texts = Path(folder) / "texts.jsonl"
         longest = 0
@@ -47,7 +51,7 @@ def _insert_text(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], w
             for line, raw in _raw_lines(files):
                 if line in wanted:
                     text = raw.decode("utf-8", errors="replace")
-                    row = json.dumps({"line": line, "text": text, "reason": _not_json(raw)}) + "\n"
+                    row = json.dumps({"line": line, "text": text, "reason": _fault(raw)}) + "\n"
                     longest = max(longest, len(row))
                     file.write(row)
         columns = "{'line': 'BIGINT', 'text': 'VARCHAR', 'reason': 'VARCHAR'}"
@@ -68,22 +72,35 @@ def _raw_lines(files: Sequence[Path]) -> Iterator[tuple[int, bytes]]:
     number = 0
     for path in files:
         with path.open("rb") as file:
+            start = codecs.BOM_UTF8  # skipped where the file starts with it
             for raw in file:
-                if stripped := raw.strip():
+                if stripped := raw.removeprefix(start).strip():
                     number += 1
                     yield number, stripped
+                start = b""
 
 
-def _not_json(raw: bytes) -> str:
+def _fault(raw: bytes) -> str:
+    """What is wrong with a line that DuckDB refuses, or with an object in it that has a key twice."""
     try:
-        json.loads(raw.decode("utf-8"))
+        json.loads(raw.decode("utf-8"), object_pairs_hook=_refuse_doubled)
     except UnicodeDecodeError as error:
         return f"not JSON: byte {error.start} is not UTF-8"
     except json.JSONDecodeError as error:
         return f"not JSON: {error.msg} at character {error.pos}"
     except RecursionError:
         return "not JSON: nested too deeply"
-    return "not JSON: a character stands alone that is half of one"
+    except KeyError as error:
+        return f"a key stands twice in one object: {error.args[0]}"
+    return "not JSON: an escaped surrogate has no other half"
+
+
+def _refuse_doubled(pairs: list[tuple[str, object]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise KeyError(key)
+        seen.add(key)
 
 
 def _reasons(table: Table, rows: Sequence[tuple[int, str]]) -> dict[int, str]:

@@ -19,7 +19,6 @@ from warehouse import (
     Batch,
     Cursor,
     Lake,
-    LakeError,
     Loaded,
     begin_reading,
     find_unseen,
@@ -398,10 +397,13 @@ def test_values_of_another_type_that_can_be_read_are(loader: Loader) -> None:
     assert loader.lake.rows("SELECT text, broadcast, archived FROM messages") == [("5", 7, True)]
 
 
-def test_a_line_that_is_not_json_fails_the_batch_and_nothing_of_it_is_loaded(loader: Loader) -> None:
-    with pytest.raises(LakeError, match="contacts: a row is not JSON"):
-        loader.load("contacts", json.dumps(GOOD["contacts"](1)), '{"uuid":"x","name":"cut')
-    assert loader.lake.rows("SELECT count(*) FROM contacts") == [(0,)]
+def test_a_line_that_is_not_json_is_quarantined_and_the_others_load(loader: Loader) -> None:
+    loader.used.add("_quarantine")
+    broken = '{"uuid":"x","name":"cut'
+    loader.load("contacts", json.dumps(GOOD["contacts"](1)), broken)
+    assert loader.lake.rows("SELECT count(*) FROM contacts") == [(1,)]
+    [(record, reason)] = loader.lake.rows("SELECT record, reason FROM _quarantine")
+    assert (record, reason.partition(":")[0]) == (broken, "not JSON")
 
 
 # -- deletions --
