@@ -20,6 +20,7 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/api_to_lake.py
+	$(BIN)/python bench/archives_to_lake.py
 
 clean:
 	rm -rf $(VENV) demo-lake

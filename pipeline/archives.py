@@ -19,7 +19,7 @@ from pipeline.errors import AddressExpired, ArchivesFailed, Stopped, Unproven
 from pipeline.listings import ListReader
 from pipeline.reader import ROWS
 from pipeline.results import Tally
-from pipeline.spool import FULL_BYTES, Spool
+from pipeline.spool import Spool
 from pipeline.streams import ARCHIVED, Stream, Window
 from pipeline.unpack import Unpacked, unpack
 from pipeline.vanished import settle_vanished
@@ -31,6 +31,8 @@ DOWNLOADS_AT_ONCE = 4
 # A file whose address keeps expiring, or that keeps being replaced, is left for the next sync.
 MOST_LISTINGS = 5
 SHOWN_FAILURES = 5
+# Bytes of JSON to load at once: more would need more than the half gigabyte of memory that a small server has.
+BATCH_BYTES = 48 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -255,7 +257,7 @@ def _batches_of(parts: list[Path]) -> Iterator[list[Path]]:
     for part in parts:
         group.append(part)
         size += part.stat().st_size
-        if size >= FULL_BYTES:
+        if size >= BATCH_BYTES:
             yield group
             group, size = [], 0
     if group:

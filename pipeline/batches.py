@@ -90,7 +90,15 @@ class Batches:
 
         with self._lake.connection() as connection:
             batch = (
-                stage(connection, self._table, files, longest=longest, tombstones=tombstones, archived_in=archived_in)
+                stage(
+                    connection,
+                    self._table,
+                    files,
+                    longest=longest,
+                    tombstones=tombstones,
+                    archived_in=archived_in,
+                    strictly_first=True,
+                )
                 if files
                 else None
             )

@@ -87,7 +87,7 @@ class Downloads:
     def _patiently(self, attempt: Callable[[], None]) -> None:
         tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_BrokenOff),
-            wait=tenacity.wait_exponential_jitter(initial=FIRST_PAUSE, max=LONGEST_PAUSE, jitter=FIRST_PAUSE),
+            wait=tenacity.wait_exponential_jitter(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE, jitter=FIRST_PAUSE),
             stop=tenacity.stop_before_delay(self._patience),
             sleep=self._sleep,
             reraise=True,

@@ -6,7 +6,7 @@ import json as jsonlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,12 +14,14 @@ from rich.table import Table
 
 from pipeline.doctor import Finding
 from pipeline.results import SyncResult
-from pipeline.streams import STREAMS
+from pipeline.streams import STREAMS, Stream
 from warehouse import Lake
 from warehouse.literal import literal
 
 # Where nobody says how wide the output is, as in a file, no column is cut.
 NARROWEST_TABLE = 140
+# A stream is shown in red when so little time, or half of what the server gives, is left.
+LONGEST_WARNING = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -82,14 +84,19 @@ def print_status(lake: Lake, *, json: bool) -> None:
             )
         )
         return
-    table = Table(
-        title=escape(f"{owner or 'no workspace yet'} in {lake.path}"), title_justify="left", box=None, pad_edge=False
+    shown = table(
+        f"{owner or 'no workspace yet'} in {lake.path}",
+        Column("stream"),
+        Column("rows", right=True),
+        Column("deleted", right=True),
+        Column("read up to"),
+        Column("last sync"),
+        Column("outcome"),
+        Column("quarantined", right=True),
+        Column("lost in", right=True),
     )
-    for heading, justify in (("stream", "left"), ("rows", "right"), ("deleted", "right"), ("read up to", "left"),
-                             ("last sync", "left"), ("outcome", "left"), ("quarantined", "right")):  # fmt: skip
-        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for row in rows:
-        table.add_row(
+        shown.add_row(
             str(row["stream"]),
             f"{row['rows']:,}",
             f"{row['deleted']:,}" if row["deleted"] else "",
@@ -97,12 +104,42 @@ def print_status(lake: Lake, *, json: bool) -> None:
             _ago(row["last_sync"]),
             str(row["outcome"] or ("interrupted" if row["rows"] else "never synced")),
             f"{row['quarantined']:,}" if row["quarantined"] else "",
+            _lost_in(STREAMS[str(row["stream"])], row["lost_in_hours"]),
         )
-    console = Console(width=None if sys.stdout.isatty() else NARROWEST_TABLE)
-    console.print(table)
+    out = console()
+    out.print(shown)
     for row in rows:
         if row["message"]:
-            console.print(f"{row['stream']}: {escape(str(row['message']))}", highlight=False)
+            out.print(f"{row['stream']}: {escape(str(row['message']))}", highlight=False)
+    _warn_of_losses(out, rows)
+
+
+def _lost_in(stream: Stream, hours: object) -> str:
+    """How long until the server deletes rows that the lake does not have; red when somebody should act."""
+    if not isinstance(hours, float):
+        return ""
+    shown = f"{hours / 24:.0f} d" if hours >= 48 else f"{max(hours, 0):.0f} h"
+    return f"[red]{shown}[/]" if _at_risk(stream, hours) else shown
+
+
+def _at_risk(stream: Stream, hours: float) -> bool:
+    assert stream.retention
+    return timedelta(hours=hours) < min(stream.retention / 2, LONGEST_WARNING)
+
+
+def _warn_of_losses(out: Console, rows: Sequence[dict[str, object]]) -> None:
+    """Say which rows the server is about to delete, or has deleted, unread."""
+    for row in rows:
+        name, hours = str(row["stream"]), row["lost_in_hours"]
+        stream = STREAMS[name]
+        if isinstance(hours, float) and _at_risk(stream, hours) and stream.retention:
+            keeps = f"the server keeps them for {stream.retention / timedelta(hours=1):.0f} hours only"
+            what = (
+                f"rows after {_short(row['read_up_to'])} are being lost unread"
+                if hours <= 0
+                else f"rows will be lost unread in {hours:.0f} hours"
+            )
+            out.print(f"[red]{name}: {what}: {keeps}; run `rapidlake sync {name}` now.[/]", highlight=False)
 
 
 def print_findings(findings: Sequence[Finding], *, json: bool) -> None:
@@ -140,19 +177,28 @@ def _stream_statuses(lake: Lake) -> list[dict[str, object]]:
         ),
         refused AS (SELECT stream, count(*) AS quarantined FROM _quarantine GROUP BY stream)
         SELECT stream, live, deleted, watermark::VARCHAR, complete_from::VARCHAR, walk_before IS NOT NULL,
-            epoch(started_on), outcome, message, coalesce(quarantined, 0)
+            epoch(started_on), outcome, message, coalesce(quarantined, 0), epoch(watermark)
         FROM counted
         LEFT JOIN cursors USING (stream) LEFT JOIN last USING (stream) LEFT JOIN refused USING (stream)
         ORDER BY number
         """
     )
     names = ("stream", "rows", "deleted", "read_up_to", "complete_from", "walk_open",
-             "last_sync", "outcome", "message", "quarantined")  # fmt: skip
+             "last_sync", "outcome", "message", "quarantined", "watermark")  # fmt: skip
     rows = [dict(zip(names, row, strict=True)) for row in found]
     for row in rows:
         if row["last_sync"] is not None:
             row["last_sync"] = datetime.fromtimestamp(row["last_sync"], UTC).isoformat()
+        row["lost_in_hours"] = _hours_until_lost(STREAMS[str(row["stream"])], row.pop("watermark"))
     return rows
+
+
+def _hours_until_lost(stream: Stream, watermark: object) -> float | None:
+    """Hours until the server deletes the first row that may not be read yet; None if it keeps or archives all."""
+    if stream.retention is None or not isinstance(watermark, float):
+        return None
+    lost = datetime.fromtimestamp(watermark, UTC) + stream.retention
+    return round((lost - datetime.now(UTC)) / timedelta(hours=1), 1)
 
 
 def _short(at: object) -> str:

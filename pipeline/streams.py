@@ -148,6 +148,7 @@ _ALL = (
             archive_type="message",
             api_first=("uuid", "urn", "urn_scheme", "urn_path", "urn_display", "quick_replies", "archived", "media"),
             history="message_history",
+            uniform=True,
         ),
         Window("created_on", revisits=(Revisit(2 * HOUR), Revisit(2 * DAY, HOUR), Revisit(8 * DAY, DAY))),
         scope="v2.messages",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import io
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
+
+from isal import igzip, isal_zlib
 
 from pipeline.errors import Unproven
 from pipeline.spool import FILE_BYTES
@@ -15,6 +17,7 @@ CHUNK_BYTES = 1024 * 1024
 GZIP = b"\x1f\x8b"
 # A store or proxy may have packed a file once more.
 MOST_LAYERS = 3
+UNREADABLE = (EOFError, gzip.BadGzipFile, cast(type[Exception], isal_zlib.IsalError))  # isal's annotation is wrong
 Content = io.BufferedReader | gzip.GzipFile
 
 
@@ -37,7 +40,7 @@ def unpack(packed: Path) -> Unpacked:
     try:
         with packed.open("rb") as raw:
             _write_parts(_content(raw), packed, unpacked)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except UNREADABLE as error:
         raise Unproven(f"it cannot be unpacked ({error})") from None
     return unpacked
 
@@ -48,7 +51,7 @@ def _content(raw: io.BufferedReader) -> Content:
     for _ in range(MOST_LAYERS):
         if content.peek(2)[:2] != GZIP:
             break
-        content = gzip.GzipFile(fileobj=content)
+        content = igzip.IGzipFile(fileobj=content)  # type: ignore[no-untyped-call]  # isal does not annotate it
     return content
 
 

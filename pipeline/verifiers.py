@@ -76,7 +76,7 @@ class Comparison(Batches):
         if not files:
             return
         with self._lake.connection() as connection:
-            batch = stage(connection, self._table, files, longest=longest, tombstones=tombstones)
+            batch = stage(connection, self._table, files, longest=longest, tombstones=tombstones, strictly_first=True)
             verify_batch(connection, batch, self._on, self._read_up_to, tombstones=tombstones)
             loaded = Loaded()
             if self.asked.repair:

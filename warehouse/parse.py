@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 
 from warehouse.literal import text_list
+from warehouse.strict import parse_strictly
 from warehouse.table import Table
 
 # DuckDB's reader takes twice this much memory, in bytes, for its buffer; a longer row needs a larger one.
@@ -39,18 +40,29 @@ class Keys:
     usual: list[list[str]]
 
 
-def parse(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[Path], *, longest: int) -> Keys:
+def parse(
+    connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[Path], *, longest: int, strictly_first: bool
+) -> Keys:
     """JSON lines → `parsed_row`: the stream's columns, line, extra, unreadable, and reason, which is NULL.
 
     `unreadable` is the JSON of a row that could not be read, else NULL; '' where only the file has the text, that is
     for a line that is not JSON, and for an object with a key twice that would become a map.
     Lines are numbered from 1 through all files; a blank line is none.
+    `strictly_first` tries the fast way first; not for use inside a transaction.
     """
-    reading = f"format = 'newline_delimited', maximum_object_size = {max(longest + 1, ROW_BUFFER)}"
+    maximum_size = max(longest + 1, ROW_BUFFER)
+    reading = f"format = 'newline_delimited', maximum_object_size = {maximum_size}"
     # ignore_errors makes a line that is not JSON a NULL.
     lines = f"read_json_objects({text_list(map(str, files))}, {reading}, ignore_errors = true)"
     record_type, select = statements(table.name)
     connection.execute(record_type)
+    if strictly_first and table.uniform:
+        try:
+            known = parse_strictly(connection, table, files, select.replace("TRY(", "(", 1), maximum_size=maximum_size)
+            connection.execute("CREATE OR REPLACE TEMP VIEW parsed_row AS SELECT * FROM parsed")
+            return Keys(known, _keys_of_first(connection, lines), [])
+        except duckdb.Error:
+            pass  # what is unusual in which line, the lenient way finds out
     keys = _keys(connection, table, lines)
     key_missing = " OR ".join(f'row."{column}" IS NULL' for column in table.required)
     # Without this setting DuckDB 1.5 moves casts out of the SELECT's TRY, and one bad value fails the whole batch.
@@ -102,6 +114,11 @@ def _refuse_doubled(connection: duckdb.DuckDBPyConnection, column: str) -> None:
     if found:
         lines = ", ".join(str(line) for (line,) in found)
         connection.execute(f"UPDATE parsed SET unreadable = '' WHERE line IN ({lines})")
+
+
+def _keys_of_first(connection: duckdb.DuckDBPyConnection, lines: str) -> list[str]:
+    first = connection.execute(f"SELECT json_keys(json) FROM {lines} LIMIT 1").fetchone()
+    return first[0] or [] if first else []
 
 
 def _keys(connection: duckdb.DuckDBPyConnection, table: Table, lines: str) -> Keys:

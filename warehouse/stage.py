@@ -46,6 +46,7 @@ def stage(
     longest: int = 0,
     tombstones: bool = False,
     archived_in: date | None = None,
+    strictly_first: bool = False,
 ) -> Batch:
     """Read JSON-lines files with the stream's SELECT into the temporary view `batch`.
 
@@ -53,13 +54,15 @@ def stage(
     `tombstones=True` says that the rows are of the server's list of deleted ones: deleted_on becomes their modified_on.
     `archived_in` is the first day of the archive file that the rows are of; None for rows of the API.
 
+    `strictly_first` tries a faster way first; not for use inside a transaction.
+
     A line that is not JSON, and a row that does not fit, are unreadable: their text is in `parsed_row`, with a reason.
 
     Raises:
         LakeError: a line is longer than DuckDB's reader allows; `longest` was too small.
     """
     try:
-        keys = parse(connection, table, files, longest=longest)
+        keys = parse(connection, table, files, longest=longest, strictly_first=strictly_first)
     except duckdb.InvalidInputException as error:
         raise LakeError(f"{table.name}: a row cannot be read ({str(error).splitlines()[0]}): sync again.") from error
     counted = connection.execute(

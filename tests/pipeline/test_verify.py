@@ -1,0 +1,534 @@
+"""Verifying a lake: true where it is true; every damage found under its name, told by its key, and mended on demand."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from pipeline.progress import Quiet
+from pipeline.reader import Options
+from pipeline.report_proof import print_verification
+from pipeline.sandbox import Faults, Sandbox, Workspace, archive_old_rows, count_statistics, generate, read_archive
+from pipeline.sandbox import roll_up as roll_up_month
+from pipeline.settings import load_settings
+from pipeline.streams import ARCHIVED, STREAMS
+from pipeline.sync import choose, sync
+from pipeline.verifiers import Verification
+from pipeline.verify import VerifyResult, choose_verifiable, verify
+from tests.truth import assert_same, expected_union, stored_rows
+from warehouse import Lake
+from warehouse.verification import KINDS
+
+LANGUAGES = ["eng", "fra", "kin"]
+ARCHIVED_DAYS = 8
+LARGE = ["contacts", "messages", "runs"]
+PURGED = ["channel_events", "broadcasts", "flow_starts", "resthook_events"]
+GHOST = "0f3c9a6e-5b7d-4812-a9c0-ffee0f3c9a6e"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Sandbox]:
+    """Rows of 90 days, eight of them in archives, a month of which is one file; no test changes them."""
+    with Sandbox(make_workspace(), requests_per_hour=0) as served:
+        roll_up(served.workspace)
+        yield served
+
+
+@pytest.fixture(scope="module")
+def synced(server: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("synced") / "lake"
+    bring(server, path)
+    return path
+
+
+@pytest.fixture
+def lake(synced: Path, tmp_path: Path) -> Path:
+    """A lake with all of `server`, a test's own."""
+    return Path(shutil.copytree(synced, tmp_path / "lake"))
+
+
+@pytest.fixture
+def changing() -> Iterator[Sandbox]:
+    """A workspace of a test's own; its archives are of single days."""
+    with Sandbox(make_workspace(), requests_per_hour=0) as served:
+        yield served
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
+    """Where the lake of `changing` will be."""
+    return tmp_path / "new"
+
+
+# -- true --
+
+
+def test_nothing_is_found_in_a_lake_that_followed_every_change(changing: Sandbox, new: Path) -> None:
+    workspace = changing.workspace
+    bring(changing, new)
+    workspace.delete_contacts([row["contact"]["uuid"] for row in workspace.rows("messages")[::200]])
+    for stream in ("contacts", "runs", "tickets", "flow_starts", "labels", "groups"):
+        workspace.edit(stream, 3)
+    for stream in LARGE:
+        workspace.add(stream, 3)
+    workspace.edit("messages", [row["id"] for row in workspace.rows("messages")[:3]])
+    field = workspace.rows("fields")[0]
+    workspace.put("fields", {**field, "key": "shoe_size", "name": "Shoe size", "label": "Shoe size"})
+    for contact in workspace.rows("contacts"):
+        workspace.put("contacts", {**contact, "fields": {**contact["fields"], "shoe_size": "42"}})
+    bring(changing, new)
+    result = look(changing, new)
+    assert (differences(result), result.failed, result.uncounted) == ({}, False, [])
+    assert sum(one.pending for one in result.findings) == 0
+    assert {one.stream for one in result.findings} >= {*LARGE, "tickets", "labels", "groups", "fields", "broadcasts"}
+
+
+def test_nothing_is_found_after_the_servers_archiver_was_at_work(changing: Sandbox, new: Path) -> None:
+    workspace, streams = changing.workspace, ["archives", *LARGE]
+    bring(changing, new, *streams)
+    for last, purge in ((3, False), (6, True)):
+        archive_old_rows(workspace, first_day(workspace) + timedelta(days=ARCHIVED_DAYS + last), purge=purge)
+        roll_up(workspace)
+        assert not look(changing, new, *LARGE).failed, "archived since the last sync"
+        bring(changing, new, *streams)
+        assert differences(look(changing, new, *LARGE)) == {}
+    stored = rows(new, "SELECT DISTINCT period FROM _archives ORDER BY 1")
+    assert ("monthly",) in stored
+
+
+def test_what_lies_before_the_date_of_the_sync_is_not_missing(changing: Sandbox, new: Path) -> None:
+    days = [first_day(changing.workspace) + timedelta(days=number) for number in range(2, ARCHIVED_DAYS)]
+    within = next(day for day in days if day.day > 2)  # a day before it has a file of the same month
+    bring(changing, new, "archives", *LARGE, since=noon(within))
+    assert rows(new, "SELECT count(*) > 0 FROM messages WHERE archived_in IS NOT NULL") == [(True,)]
+    assert differences(look(changing, new, *LARGE)) == {}
+
+
+def test_rows_that_the_server_has_purged_are_no_difference(changing: Sandbox, new: Path) -> None:
+    bring(changing, new, *PURGED)
+    for stream in PURGED:
+        assert changing.workspace.count(stream)
+        changing.workspace.store.execute(f"DELETE FROM {stream} WHERE rowid % 2 = 0")
+    assert differences(look(changing, new, *PURGED)) == {}
+
+
+# -- found and mended --
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What is done to one row of the lake; `where` chooses it, `new_key` is the key of a row that is made up."""
+
+    stream: str
+    kind: str
+    sql: str
+    where: str = "deleted_on IS NULL"
+    new_key: str | None = None
+
+
+SHOWN, ARCHIVED_ROW = "deleted_on IS NULL AND archived_in IS NULL", "deleted_on IS NULL AND archived_in IS NOT NULL"
+REMOVED = 'DELETE FROM "{stream}" WHERE {key} = \'{value}\''
+DOUBLED = 'INSERT INTO "{stream}" FROM "{stream}" WHERE {key} = \'{value}\''
+COPIED = "INSERT INTO \"{stream}\" SELECT * REPLACE ('{new}' AS {key}) FROM \"{stream}\" WHERE {key} = '{value}'"
+CHANGED = 'UPDATE "{stream}" SET {{}} WHERE {{{{key}}}} = \'{{{{value}}}}\''
+
+
+def changed(what: str) -> str:
+    return f'UPDATE "{{stream}}" SET {what} WHERE {{key}} = \'{{value}}\''
+
+
+DAMAGES = {
+    "a message removed": Damage("messages", "missing", REMOVED, SHOWN),
+    "a contact removed": Damage("contacts", "missing", REMOVED),
+    "a deleted contact removed": Damage("contacts", "missing", REMOVED, "deleted_on IS NOT NULL"),
+    "a ticket removed": Damage("tickets", "missing", REMOVED),
+    "a label removed": Damage("labels", "missing", REMOVED),
+    "an archived message removed": Damage("messages", "unarchived", REMOVED, ARCHIVED_ROW),
+    "an archived run removed": Damage("runs", "unarchived", REMOVED, ARCHIVED_ROW),
+    "a message's status": Damage("messages", "stale", changed("status = 'other'"), SHOWN),
+    "a contact's name": Damage("contacts", "stale", changed("name = 'Another'")),
+    "a contact's group": Damage("contacts", "stale", changed("groups = groups[2:]"), "len(groups) > 0"),
+    "a message twice": Damage("messages", "double", DOUBLED, SHOWN),
+    "an archived message twice": Damage("messages", "double", DOUBLED, ARCHIVED_ROW),
+    "a run twice": Damage("runs", "double", DOUBLED, SHOWN),
+    "a label twice": Damage("labels", "double", DOUBLED),
+    "a message made up": Damage("messages", "alive", COPIED, SHOWN, "9000000001"),
+    "a run made up": Damage("runs", "alive", COPIED, SHOWN, GHOST),
+    "a contact made up": Damage("contacts", "alive", COPIED, new_key=GHOST),
+    "a label made up": Damage("labels", "alive", COPIED, new_key=GHOST),
+    "a deleted contact alive": Damage("contacts", "alive", changed("deleted_on = NULL"), "deleted_on IS NOT NULL"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damage_is_found_and_mended(server: Sandbox, lake: Path, damage: Damage) -> None:
+    found, example = do(lake, damage)
+    result = look(server, lake, damage.stream, repair=True)
+    assert (differences(result), result.failed) == ({found: 1}, True)
+    assert examples(result) == {example or "1 of "} or (not example and len(examples(result)) == 1)
+    assert_true(server.workspace, lake, damage.stream)
+    again = look(server, lake, damage.stream)
+    assert (differences(again), again.failed) == ({}, False)
+
+
+def test_every_damage_at_once_is_found_and_nothing_is_written_but_what_was_found(server: Sandbox, lake: Path) -> None:
+    done = [do(lake, damage, number) for number, damage in enumerate(DAMAGES.values())]
+    expected: dict[object, int] = {}
+    for found, _ in done:
+        expected[found] = expected.get(found, 0) + 1
+    before = digests(lake)
+    result = look(server, lake)
+    assert differences(result) == expected
+    assert {example for _, example in done if example} <= examples(result)
+    assert digests(lake) == before
+    names = ("compared", *KINDS, "pending")
+    noted = rows(lake, f"SELECT stream, month, {', '.join(names)}, examples FROM _verification ORDER BY ALL")
+    told = [
+        (one.stream, one.month, *(getattr(one, name) for name in names), list(one.examples)) for one in result.findings
+    ]
+    assert sorted(map(str, noted)) == sorted(map(str, told))
+    look(server, lake, "labels")
+    assert rows(lake, "SELECT count(DISTINCT run) FROM _verification WHERE stream = 'labels'") == [(2,)]
+
+
+@pytest.mark.parametrize("stream", ["messages", "runs"])
+@pytest.mark.parametrize("lost", ["rows", "account", "both"])
+def test_a_month_of_archives_that_is_lost_is_found_and_mended(
+    server: Sandbox, lake: Path, stream: str, lost: str
+) -> None:
+    kind = STREAMS[stream].table.archive_type
+    [(month, listed)] = rows(
+        lake,
+        f"""
+        SELECT date_trunc('month', start_date)::DATE, sum(record_count)::INT FROM archives
+        WHERE archive_type = '{kind}' GROUP BY ALL ORDER BY 1 LIMIT 1
+        """,
+    )
+    of_month = f"BETWEEN '{month}' AND last_day(DATE '{month}')"
+    [(stored,)] = rows(lake, f"SELECT count(*) FROM {stream} WHERE archived_in {of_month}")
+    if lost in ("rows", "both"):
+        write(lake, f"DELETE FROM {stream} WHERE archived_in {of_month}")
+    if lost in ("account", "both"):
+        write(lake, f"DELETE FROM _archives WHERE archive_type = '{kind}' AND start_date {of_month}")
+    result = look(server, lake, stream, repair=True)
+    assert differences(result) == {(stream, month, "unarchived"): stored if lost == "rows" else listed}
+    assert examples(result)
+    assert_true(server.workspace, lake, stream)
+    assert differences(look(server, lake, stream)) == {}
+
+
+def test_a_row_that_stands_twice_and_is_wrong_twice_is_mended(server: Sandbox, lake: Path) -> None:
+    for stream, column in (("labels", "name"), ("messages", "status")):
+        do(lake, Damage(stream, "double", DOUBLED, "archived_in IS NULL" if stream == "messages" else "true"))
+        key = rows(lake, f"SELECT {key_of(stream)} FROM {stream} GROUP BY ALL HAVING count(*) > 1")[0][0]
+        write(lake, f"UPDATE {stream} SET {column} = 'other' WHERE {key_of(stream)} = '{key}'")
+        result = look(server, lake, stream, repair=True)
+        assert [kind for _, _, kind in differences(result)] == ["stale", "double"]
+        assert_true(server.workspace, lake, stream)
+        assert differences(look(server, lake, stream)) == {}
+
+
+def test_archived_rows_of_a_deleted_contact_that_is_alive_again_are_mended_with_it(
+    changing: Sandbox, new: Path
+) -> None:
+    workspace, streams = changing.workspace, ["contacts", "messages"]
+    victim = next(row["contact"]["uuid"] for row in archived(workspace, "messages"))
+    bring(changing, new, "archives", *streams)
+    workspace.delete_contacts([victim])
+    bring(changing, new, "archives", *streams)
+    assert_true(workspace, new, *streams)
+    write(new, f"UPDATE contacts SET deleted_on = NULL WHERE uuid = '{victim}'")
+    write(new, f"UPDATE messages SET deleted_on = NULL WHERE contact_uuid = '{victim}'")
+    assert "alive contacts" in {f"{kind} {stream}" for stream, _, kind in differences(look(changing, new, *streams))}
+    look(changing, new, *streams, repair=True)
+    assert_true(workspace, new, *streams)
+    assert differences(look(changing, new, *streams)) == {}
+
+
+@pytest.mark.parametrize("stream", ["labels", "contacts"])
+def test_many_rows_that_the_server_lacks_are_marked_only_when_that_is_accepted(
+    server: Sandbox, lake: Path, stream: str
+) -> None:
+    [(live,)] = rows(lake, f"SELECT count(*) FROM {stream} WHERE deleted_on IS NULL")
+    write(lake, f"INSERT INTO {stream} SELECT * REPLACE (uuid() AS uuid) FROM {stream} WHERE deleted_on IS NULL")
+    result = look(server, lake, stream, repair=True)
+    assert sum(differences(result).values()) == live
+    assert (result.results[0].outcome, result.failed) == ("suspicious", True)
+    assert rows(lake, f"SELECT count(*) FROM {stream} WHERE deleted_on IS NULL") == [(2 * live,)]
+    message = result.results[0].message or ""
+    assert "nothing was marked" in message
+    if "rapidlake sync" in message:  # whoever does what it says should be helped
+        bring(server, lake, stream, accept=True)
+    else:
+        look(server, lake, stream, repair=True, accept=True)
+    assert_true(server.workspace, lake, stream)
+
+
+# -- while the server changes --
+
+
+def test_rows_that_changed_after_the_last_sync_are_pending(changing: Sandbox, new: Path) -> None:
+    workspace = changing.workspace
+    bring(changing, new, *LARGE)
+    for stream in LARGE:
+        workspace.edit(stream, 4)
+        workspace.add(stream, 3)
+    gone = workspace.add("contacts", 1)
+    workspace.delete_contacts(gone)
+    result = look(changing, new, *LARGE)
+    assert (differences(result), result.failed) == ({}, False)
+    pending = {stream: sum(one.pending for one in result.findings if one.stream == stream) for stream in LARGE}
+    assert pending == {"contacts": 8, "messages": 7, "runs": 7}
+
+
+def test_a_contact_deleted_after_the_last_sync_is_no_difference(changing: Sandbox, new: Path) -> None:
+    bring(changing, new, *LARGE)
+    changing.workspace.delete_contacts([changing.workspace.rows("contacts")[-1]["uuid"]])
+    assert differences(look(changing, new, "contacts")) == {}
+
+
+@pytest.mark.parametrize(("stream", "number"), [(one, number) for one in LARGE for number in (5, 60)])
+def test_rows_that_change_while_they_are_read_are_no_differences(new: Path, stream: str, number: int) -> None:
+    with (
+        generate(messages=600, contacts=600, runs=600, seed=8, archives=False) as workspace,
+        Sandbox(workspace, requests_per_hour=0) as sandbox,
+    ):
+        bring(sandbox, new, stream)
+        # Pages begin with the oldest contacts and runs, and with the newest messages.
+        last = [row.get("uuid") if stream != "messages" else row["id"] for row in workspace.rows(stream)]
+        waiting = [last[-number:] if stream == "messages" else last[:number]]
+        sandbox.after_page = lambda endpoint: waiting and workspace.edit(endpoint, waiting.pop()) and None
+        result = look(sandbox, new, stream, repair=True)
+        assert (waiting, differences(result), result.failed) == ([], {}, False)
+        assert rows(new, f"SELECT count(*) FROM {stream} WHERE deleted_on IS NULL") == [(workspace.count(stream),)]
+
+
+def test_a_server_that_changes_with_every_page_makes_no_differences(changing: Sandbox, new: Path) -> None:
+    bring(changing, new, *LARGE, "tickets")
+    changing.faults = Faults(edits=18, seed=3)
+    assert differences(look(changing, new, *LARGE, "tickets")) == {}
+
+
+# -- part of it --
+
+
+def test_since_reads_less_and_finds_what_lies_within(server: Sandbox, lake: Path) -> None:
+    since = datetime.now(UTC) - timedelta(days=20)
+    for where in ("<", ">="):
+        write(lake, f"DELETE FROM messages WHERE id = (SELECT max(id) FROM messages WHERE created_on {where} '{since}')")
+    asked, found = [], []
+    for start in (None, since):
+        server.requests.clear()
+        found.append(sum(differences(look(server, lake, "messages", since=start)).values()))
+        asked.append(sum(seen.endpoint == "messages" for seen in server.requests))
+    assert found == [2, 1]
+    assert asked[1] < asked[0]
+
+
+@pytest.mark.parametrize("stream", LARGE)
+def test_a_sample_reads_less_and_finds_what_lies_on_every_day(server: Sandbox, lake: Path, stream: str) -> None:
+    on, key = ("created_on" if stream == "messages" else "modified_on"), key_of(stream)
+    shown = f"FROM {stream} WHERE deleted_on IS NULL" + (" AND archived_in IS NULL" if stream != "contacts" else "")
+    victims = rows(lake, f"SELECT any_value({key})::VARCHAR {shown} GROUP BY {on}::DATE HAVING count(*) > 1")
+    days = {at for (at,) in rows(lake, f"SELECT {on}::DATE {shown}")}
+    write(lake, f"DELETE FROM {stream} WHERE {key}::VARCHAR IN {tuple(key for (key,) in victims)}")
+    whole, part = look(server, lake, stream), look(server, lake, stream, sample=50)
+    assert sum(differences(whole).values()) == len(victims)
+    assert 0 < sum(differences(part).values()) < len(victims)
+    assert part.results[0].tally.rows_read < whole.results[0].tally.rows_read
+    assert len(days) > 10
+
+
+# -- what cannot be read --
+
+
+def test_a_stream_that_fails_is_said_and_the_others_are_verified(server: Sandbox, lake: Path) -> None:
+    do(lake, DAMAGES["a label removed"])
+    server.faults = Faults(script={"contacts": ["forbidden"] * 9})
+    try:
+        result = look(server, lake, "contacts", "labels", "groups")
+    finally:
+        server.faults = Faults()
+    assert {one.stream: one.outcome for one in result.results} == {
+        "contacts": "failed", "labels": "done", "groups": "done"
+    }  # fmt: skip
+    assert result.failed
+    assert list(differences(result)) == [("labels", None, "missing")]
+
+
+def test_a_stream_that_is_being_synced_is_left_out_and_said(
+    server: Sandbox, lake: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FileLock(lake / "locks" / "labels.lock"):
+        result = look(server, lake, "labels", "groups")
+    assert [(one.stream, one.outcome) for one in result.results] == [("labels", "skipped"), ("groups", "done")]
+    assert {one.stream for one in result.findings} == {"groups"}
+    print_verification(result, json=False)
+    said = capsys.readouterr().out
+    assert "labels skipped: another process" in said
+    assert "The lake is true" not in said, "nobody looked at the labels"
+
+
+def test_rows_of_the_server_that_cannot_be_read_are_no_differences_and_hide_what_is_gone(
+    changing: Sandbox, new: Path
+) -> None:
+    bring(changing, new, "labels")
+    label = changing.workspace.rows("labels")[0]
+    changing.workspace.put("labels", {**label, "uuid": "rubbish"})
+    bring(changing, new, "labels")
+    assert rows(new, "SELECT count(*) FROM _quarantine") == [(1,)]
+    assert differences(look(changing, new, "labels")) == {}
+    do(new, DAMAGES["a label made up"])
+    assert differences(look(changing, new, "labels", repair=True)) == {}
+    assert rows(new, "SELECT deleted_on FROM labels WHERE uuid = '" + GHOST + "'") == [(None,)]
+
+
+def test_a_row_that_cannot_be_read_the_second_time_hides_what_is_gone(changing: Sandbox, new: Path) -> None:
+    workspace = changing.workspace
+    bring(changing, new, "labels")
+    label = workspace.rows("labels")[0]
+    do(new, DAMAGES["a label made up"])
+    changing.after_page = lambda endpoint: workspace.put(endpoint, {**label, "uuid": "rubbish"}) and None
+    assert differences(look(changing, new, "labels", repair=True)) == {}
+    assert rows(new, f"SELECT deleted_on FROM labels WHERE uuid = '{GHOST}'") == [(None,)]
+
+
+# -- counted by the server --
+
+
+def test_messages_counted_and_never_seen_are_told_and_no_failure(changing: Sandbox, new: Path) -> None:
+    workspace = changing.workspace
+    by_day = {row["created_on"][:10]: row for row in workspace.rows("messages") if row["channel"]}
+    unseen, seen = [by_day[day] for day in sorted(by_day)[10:12]]
+    count_statistics(workspace)
+    workspace.delete("messages", [unseen["id"]])
+    bring(changing, new, "archives", "messages", "channels", "statistics")
+    workspace.delete("messages", [seen["id"]])
+    bring(changing, new, "messages", full=True)
+    assert rows(new, "SELECT id FROM messages WHERE deleted_on IS NOT NULL") == [(seen["id"],)]
+    result = look(changing, new, "messages")
+    assert (differences(result), result.failed) == ({}, False)
+    [one] = result.uncounted
+    assert (str(one.day), one.channel, one.direction) == (
+        unseen["created_on"][:10], unseen["channel"]["name"], unseen["direction"]
+    )  # fmt: skip
+    assert one.counted == one.stored + 1
+
+
+# -- helpers --
+
+
+def make_workspace() -> Workspace:
+    workspace = generate(messages=600, seed=7, archives=False, statistics=True)
+    workspace.offer("archives")
+    archive_old_rows(workspace, first_day(workspace) + timedelta(days=ARCHIVED_DAYS))
+    return workspace
+
+
+def roll_up(workspace: Workspace) -> None:
+    """Make one file of the oldest month's daily ones of each type."""
+    for kind in ARCHIVED:
+        days = [row["start_date"] for row in workspace.rows("archives")
+                if (row["archive_type"], row["period"]) == (kind, "daily")]  # fmt: skip
+        roll_up_month(workspace, kind, min(days)[:7])
+
+
+def first_day(workspace: Workspace) -> date:
+    listed = [row["start_date"] for row in workspace.rows("archives")]
+    return date.fromisoformat(min(listed or [row["created_on"][:10] for row in workspace.rows("messages")]))
+
+
+def noon(day: date) -> datetime:
+    return datetime.combine(day, datetime.min.time(), UTC) + timedelta(hours=12)
+
+
+def bring(sandbox: Sandbox, lake: Path, *streams: str, accept: bool = False, **options: Any) -> None:
+    settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0)
+    sync(settings, choose(streams), Quiet(), options=Options(accept_deletions=accept, **options))
+
+
+def look(
+    sandbox: Sandbox, lake: Path, *streams: str, since: datetime | None = None, sample: float = 100.0,
+    repair: bool = False, accept: bool = False,
+) -> VerifyResult:  # fmt: skip
+    settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0, patience=1)
+    asked = Verification(sample, repair)
+    return verify(settings, choose_verifiable(streams), Quiet(), since=since, asked=asked, accept_deletions=accept)
+
+
+def differences(result: VerifyResult) -> dict[tuple[str, date | None, str], int]:
+    """Stream, month, kind → how many."""
+    return {
+        (one.stream, one.month, kind): getattr(one, kind)
+        for one in result.findings
+        for kind in KINDS
+        if getattr(one, kind)
+    }
+
+
+def examples(result: VerifyResult) -> set[str]:
+    return {example for one in result.findings for example in one.examples}
+
+
+def key_of(stream: str) -> str:
+    [key] = STREAMS[stream].table.key
+    return key
+
+
+def do(lake: Path, damage: Damage, number: int = 0) -> tuple[tuple[str, date | None, str], str | None]:
+    """Do it to the `number`th row that it can be done to; return where it is to be found, and the example told."""
+    on = getattr(STREAMS[damage.stream].strategy, "on", None)
+    month = f"date_trunc('month', {on})::DATE" if on else "NULL::DATE"
+    key = key_of(damage.stream)
+    choice = f"SELECT {key}::VARCHAR, {month} FROM {damage.stream} WHERE {damage.where} ORDER BY {key}"
+    found = rows(lake, choice)
+    value, day = found[number % len(found)]
+    write(lake, damage.sql.format(stream=damage.stream, key=key, value=value, new=damage.new_key))
+    example = None if damage.kind == "unarchived" else f"{damage.kind} {damage.new_key or value}"
+    return (damage.stream, day, damage.kind), example
+
+
+def digests(lake: Path) -> list[tuple[Any, ...]]:
+    """What is in every table but `_verification`."""
+    tables = rows(lake, "SELECT table_name FROM information_schema.tables WHERE table_catalog = 'lake' ORDER BY 1")
+    names = [name for (name,) in tables if name != "_verification"]
+    assert {"messages", "_sync", "_cursor", "_quarantine", "message_history"} <= set(names)
+    return [(name, *rows(lake, f'SELECT count(*), sum(hash(t)) FROM "{name}" AS t')[0]) for name in names]
+
+
+def archived(workspace: Workspace, stream: str) -> list[dict[str, Any]]:
+    kind = STREAMS[stream].table.archive_type
+    listed = [row for row in workspace.rows("archives") if row["archive_type"] == kind]
+    return [json.loads(line) for row in listed for line in read_archive(workspace, row)]
+
+
+def rows(lake: Path, query: str) -> list[tuple[Any, ...]]:
+    with Lake.open(lake) as opened:
+        return opened.rows(query)
+
+
+def write(lake: Path, statement: str) -> None:
+    """What no part of Rapidlake does: change the lake by hand."""
+    with Lake.create(lake) as opened:
+        opened.commit(lambda connection: connection.execute(statement) and None)
+
+
+def assert_true(workspace: Workspace, lake: Path, *streams: str) -> None:
+    """The live rows of the lake are those of the API and of the archives, less those of deleted contacts."""
+    dead = {row["uuid"] for row in workspace.rows("contacts_deleted")}
+    with Lake.open(lake) as opened, opened.connection() as connection:
+        for stream in streams:
+            records = [row for row in archived(workspace, stream) if row["contact"]["uuid"] not in dead]
+            expected = expected_union(stream, workspace.rows(stream), records, LANGUAGES)
+            assert_same(stream, stored_rows(connection, stream), expected)
+
+
+_: Callable[..., object] = bring

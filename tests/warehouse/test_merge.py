@@ -1,0 +1,194 @@
+"""A row of which API and archives tell different states: each column has the value it would have in any other order."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipeline.streams import STREAMS
+from tests.truth import assert_same, expected_union, stored_rows
+from warehouse import Lake, forget_batch, merge, stage
+
+Row = dict[str, Any]
+
+OLD, NEW, ARCHIVE = "old API row", "new API row", "archive row"
+FIRST, SECOND = "2025-03-01T10:00:00Z", "2025-03-01T12:00:00Z"  # when the API's rows were modified
+# When the archive's row was.
+ARCHIVED = {
+    "later": "2025-03-01T13:00:00+00:00",
+    "at the same time": "2025-03-01T12:00:00+00:00",
+    "earlier": "2025-03-01T11:00:00+00:00",
+    "first of all": "2025-03-01T09:00:00+00:00",
+    "nobody knows when": None,
+}
+DAY = date(2025, 3, 1)
+CREATED = "2025-03-01T08:00:00Z"
+
+
+@dataclass(frozen=True)
+class Case:
+    """The order in which three rows of one key come, and when the archive's was modified."""
+
+    stream: str
+    order: tuple[str, ...]
+    archived: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.stream}, {', '.join(self.order)}; archived {self.archived}"
+
+    def row(self, which: str) -> Row:
+        build = _message if self.stream == "messages" else _run
+        modified = {OLD: FIRST, NEW: SECOND, ARCHIVE: ARCHIVED[self.archived]}[which]
+        return build(self.number, which, modified)
+
+
+def _orders(stream: str) -> Iterator[tuple[str, ...]]:
+    """Every order in which the API's rows can come; runs of its also in the wrong one, which their dates tell."""
+    for order in permutations((OLD, NEW, ARCHIVE)):
+        if order.index(OLD) < order.index(NEW) or (stream == "runs" and order[2] == ARCHIVE):
+            yield order
+
+
+def _cases() -> Iterator[Case]:
+    number = 0
+    for stream in ("messages", "runs"):
+        for order in _orders(stream):
+            for archived in ARCHIVED:
+                if stream == "messages" or ARCHIVED[archived]:
+                    number += 1
+                    yield Case(stream, order, archived, number)
+
+
+CASES = list(_cases())
+
+
+def _uuid(*words: object) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, " ".join(map(str, words))))
+
+
+def _reference(name: str, which: str) -> Row:
+    return {"uuid": _uuid(name, which), "name": f"{name} of the {which}"}
+
+
+def _message(number: int, which: str, modified: str | None) -> Row:
+    """A message that differs in every column whose value can change."""
+    row: Row = {
+        "id": number, "broadcast": len(which), "contact": _reference("contact", which), "urn": "telegram:77",
+        "channel": _reference("channel", which), "flow": _reference("flow", "API"), "direction": "in", "type": "text",
+        "status": f"status of the {which}", "visibility": f"visibility of the {which}", "text": which,
+        "labels": [_reference("label", which)], "attachments": [{"content_type": "image", "url": which}],
+        "created_on": CREATED, "sent_on": modified, "modified_on": modified, "uuid": _uuid("message", which),
+    }  # fmt: skip
+    if which == ARCHIVE:
+        return {**row, "ticket_uuid": _uuid("ticket"), "broadcast": None, "flow": None}
+    return {**row, "urn": f"telegram:77#{which[:3]}", "archived": which == NEW, "media": f"image:{which}",
+            "quick_replies": [{"text": which}]}  # fmt: skip
+
+
+def _run(number: int, which: str, modified: str | None) -> Row:
+    """A run that differs in every column whose value can change."""
+    step = {"node": _uuid("node", which), "time": CREATED}
+    row: Row = {
+        "id": number, "uuid": _uuid("run", number), "flow": _reference("flow", which),
+        "contact": _reference("contact", which), "responded": which == NEW, "path": [step],
+        "values": {which: {**step, "name": which, "value": which, "category": which, "input": which}},
+        "created_on": CREATED, "modified_on": modified, "exited_on": modified, "exit_type": which,
+    }  # fmt: skip
+    if which == ARCHIVE:
+        return {**row, "submitted_by": "ana@example.com"}
+    contact = {**row["contact"], "urn": f"tel:+2507880000{len(which)}{which[0]}", "urn_display": which}
+    return {**row, "contact": contact, "start": {"uuid": _uuid("start", which)}}
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    """All cases, each in its order."""
+    folder = tmp_path_factory.mktemp("merge")
+    with Lake.create(folder / "lake") as lake:
+        for place in range(3):
+            for stream in ("messages", "runs"):
+                due = [case for case in CASES if case.stream == stream]
+                for archived in (False, True):
+                    rows = [case.row(case.order[place]) for case in due if (case.order[place] == ARCHIVE) == archived]
+                    load(lake, folder, stream, rows, DAY if archived else None)
+        yield lake
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_three_states_of_a_row_become_one_whatever_their_order(lake: Lake, case: Case) -> None:
+    key = str(case.number) if case.stream == "messages" else _uuid("run", case.number)
+    expected = expected_union(case.stream, [case.row(NEW)], [case.row(ARCHIVE)], [])
+    with lake.connection() as connection:
+        stored = stored_rows(connection, case.stream)
+        assert_same(case.stream, {key: stored[key]}, expected)
+        assert str(stored[key]["archived_in"]) == str(DAY)
+        name = "id" if case.stream == "messages" else "uuid"
+        source = connection.execute(f"SELECT source, extra FROM {case.stream} WHERE {name}::VARCHAR = '{key}'")
+        assert source.fetchall() == [("archive", None)]
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Iterator[Callable[..., dict[Any, Row]]]:
+    """Load rows, of an archive if its day is named, and return what the table holds then."""
+    with Lake.create(tmp_path / "lake") as lake:
+
+        def loading(stream: str, *rows: Row, day: date | None = None) -> dict[Any, Row]:
+            load(lake, tmp_path, stream, list(rows), day)
+            with lake.connection() as connection:
+                return stored_rows(connection, stream)
+
+        yield loading
+
+
+def test_of_two_files_the_later_state_stays_in_either_order(loaded: Callable[..., dict[Any, Row]]) -> None:
+    early, late = (_run(1, word, at) for word, at in (("early", FIRST), ("late", SECOND)))
+    for row, other in ((early, late), (late, early)):
+        row, other = ({**one, "uuid": _uuid(row is early)} for one in (row, other))
+        days = {"early": date(2025, 2, 1), "late": date(2025, 3, 1)}
+        loaded("runs", row, day=days[row["exit_type"]])
+        stored = loaded("runs", other, day=days[other["exit_type"]])[row["uuid"]]
+        assert (stored["exit_type"], stored["archived_in"]) == ("late", date(2025, 3, 1))
+
+
+def test_what_the_api_lacks_comes_from_the_archive_and_what_an_archive_lacks_stays(
+    loaded: Callable[..., dict[Any, Row]],
+) -> None:
+    plain = {**_message(1, NEW, SECOND), "uuid": None, "urn": None, "quick_replies": None, "flow": None}
+    loaded("messages", plain)
+    archived = {**_message(1, ARCHIVE, None), "flow": {"uuid": _uuid("flow"), "name": "Poll"}}
+    stored = loaded("messages", archived, day=DAY)["1"]
+    assert (str(stored["uuid"]), stored["urn"], stored["flow_name"]) == (archived["uuid"], "telegram:77", "Poll")
+    assert (stored["broadcast"], stored["media"], stored["archived"]) == (plain["broadcast"], plain["media"], True)
+
+
+def test_a_row_that_brings_nothing_new_is_not_written(loaded: Callable[..., dict[Any, Row]], tmp_path: Path) -> None:
+    rows = [_message(1, NEW, FIRST), _message(1, ARCHIVE, SECOND)]
+    loaded("messages", rows[0])
+    loaded("messages", rows[1], day=DAY)
+    with Lake.create(tmp_path / "lake") as lake:
+        before = lake.rows("SELECT synced_on FROM messages")
+        for row, day in ((rows[0], None), (rows[1], DAY), (rows[0], None)):
+            load(lake, tmp_path, "messages", [row], day)
+        assert lake.rows("SELECT synced_on FROM messages") == before
+
+
+def load(lake: Lake, folder: Path, stream: str, rows: list[Row], day: date | None) -> None:
+    """Load rows as a sync does: staged and merged in one transaction."""
+    path = folder / "rows.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        merge(connection, stage(connection, STREAMS[stream].table, [path], archived_in=day))
+        forget_batch(connection)
+
+    lake.commit(work)
