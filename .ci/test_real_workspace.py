@@ -1,4 +1,4 @@
-"""Holds a sync of a real workspace against an independent reading of its dump and archives: every value of every row."""
+"""Holds a sync of a real workspace against an independent reading of its dump and archives, value by value."""
 
 from __future__ import annotations
 

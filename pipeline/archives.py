@@ -92,9 +92,9 @@ class ArchivesReader(ListReader):
         with self.lake.connection() as connection:
             keys = archives_to_load(connection, again=self.options.archives.again)
         wanted = [key for key in keys if key.archive_type in ARCHIVED and self.options.archives.has(key)]
-        if cursor.complete_from:
+        if cursor.complete_from and not self.options.archives.months:
             wanted = [key for key in wanted if key.end_date > cursor.complete_from.date()]
-        self._remove_parts()
+        self._remove_leftovers(wanted)
         if wanted:
             self._load_all(wanted)
         self.lake.commit(self.saving({ROWS: cursor}))
@@ -230,8 +230,16 @@ class ArchivesReader(ListReader):
         listener = Listener(self.tally.counters, lambda seconds: self.progress.waiting(self.stream.name, seconds))
         return lambda params: self.client.page(stream.path, params, scope=stream.scope, listener=listener)
 
+    def _remove_leftovers(self, wanted: Sequence[ArchiveKey]) -> None:
+        """Delete what a killed sync left, but for downloads that can be resumed."""
+        self._remove_parts()
+        resumable = {listed.file_name for key in wanted if (listed := self._list.get(key))}
+        for file in self.lake.spool.glob("archives.*.gz"):
+            if file.name not in resumable:
+                file.unlink(missing_ok=True)
+
     def _remove_parts(self, of: str = "archives.*") -> None:
-        """Delete unpacked files, also those that a killed sync left; downloads stay, to be resumed."""
+        """Delete unpacked files."""
         for part in self.lake.spool.glob(f"{of}.*.jsonl"):
             part.unlink(missing_ok=True)
 

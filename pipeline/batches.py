@@ -51,6 +51,7 @@ class Batches:
         self._spool = spool
         self._tally = tally
         self._accept_deletions = accept_deletions
+        self.accept_command = f"rapidlake sync {table.name} --accept-deletions"
         self._whole = False
         self._rows_of_reading = 0
 
@@ -144,17 +145,21 @@ class Batches:
         with self._lake.connection() as connection:
             return unseen_keys(connection, self._table)
 
-    def lists_nothing(self) -> bool:
-        """True, and said, if the whole reading brought no row where the lake has some."""
+    def lists_nothing(self, gone: int | None = None) -> bool:
+        """True, and said, if the whole reading brought no row where the lake has some.
+
+        `gone` is how many it has where only a part of the table was read.
+        """
         with self._lake.connection() as connection:
-            stored = 0 if self._rows_of_reading else live_rows(connection, self._table)
-        if stored:
+            stored = 0 if self._rows_of_reading else live_rows(connection, self._table) if gone is None else gone
+        if stored and not (self._accept_deletions and gone):
             self._tally.suspicious = True
             self._tally.notes.append(
                 f"the server lists no rows where the lake has {stored:,}: nothing was marked deleted; "
                 "look at the workspace, then sync again"
             )
-        return bool(stored)
+            return True
+        return False
 
     def mark_gone(self, gone: int, *, guarded: bool = True) -> None:
         """Set deleted_on for the rows that the last `gone` found, unless they are suspiciously many."""
@@ -164,7 +169,7 @@ class Batches:
             self._tally.suspicious = True
             self._tally.notes.append(
                 f"{gone:,} of {stored:,} rows are no longer on the server ({gone / stored:.0%}): were they deleted on "
-                f"purpose? Then run `rapidlake sync {self._table.name} --accept-deletions`; nothing was marked yet"
+                f"purpose? Then run `{self.accept_command}`; nothing was marked yet"
             )
             return
         self._tally.rows_deleted += self._lake.commit(lambda connection: mark_unseen(connection, self._table))

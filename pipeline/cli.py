@@ -90,6 +90,7 @@ def archives(
     json: JsonOption = False,
 ) -> None:
     """Show which archive files the server had at the last sync, and which are in the lake; load them."""
+    from pipeline.errors import SettingsError
     from pipeline.progress import for_output
     from pipeline.reader import ArchiveChoice, Options
     from pipeline.report import print_sync
@@ -99,6 +100,8 @@ def archives(
     from pipeline.sync import sync as run
     from warehouse import Lake
 
+    if again and not load:
+        raise SettingsError("--again says what to load: give --load too.")
     chosen = ArchiveChoice(frozenset([type] if type else []), frozenset(map(parse_month, months or [])), again)
     if not load:
         with Lake.open(lake_path(lake)) as opened:
@@ -116,7 +119,7 @@ def verify(
     streams: Annotated[list[str] | None, typer.Argument(metavar="STREAM", help="Only these; all by default.")] = None,
     since: Annotated[str | None, typer.Option(help="Only rows from this date on, e.g. 2026-01-31 (UTC).")] = None,
     sample: Annotated[
-        float, typer.Option(min=0.1, max=100, help="Percent of the days to read of messages, runs and contacts.")
+        float, typer.Option(min=0.1, max=100, help="Percent of the days to read, of streams that are read by date.")
     ] = 100.0,
     repair: Annotated[bool, typer.Option("--repair", help="Fetch, mark or remove what differs.")] = False,
     accept_deletions: Annotated[

@@ -28,6 +28,8 @@ def print_archives(lake: Lake, chosen: ArchiveChoice, *, json: bool) -> None:
                 WHEN listed.record_count = 0 THEN 'empty'
                 WHEN loaded.hash = listed.hash THEN 'loaded'
                 WHEN loaded.hash IS NOT NULL THEN 'changed'
+                WHEN start_date < (SELECT date_trunc('month', complete_from) FROM _cursor WHERE stream = 'archives')
+                    THEN 'left out'
                 ELSE 'not loaded'
             END, loaded_on::VARCHAR, loaded.rows, unreadable
         FROM archives AS listed
@@ -54,16 +56,22 @@ def print_archives(lake: Lake, chosen: ArchiveChoice, *, json: bool) -> None:
             sum(file["record_count"] for file in of),
             round(sum(file["size"] or 0 for file in of) / 1e6, 1),
             states.count("loaded"),
-            states.count("not loaded") + states.count("changed"),
+            sum(states.count(state) for state in ("not loaded", "changed", "left out")),
             states.count("empty"),
             sum(file["unreadable"] or 0 for file in of),
         )
         shown.add_row(month, kind, *(f"{cell:,}" if cell else "" for cell in cells))
     console().print(shown)
     waiting = [file for file in files if file["state"] in ("not loaded", "changed")]
+    left_out = [file for file in files if file["state"] == "left out"]
     if waiting:
         print(f"{len(waiting)} files are not loaded: run `rapidlake archives --load`, or the next sync does it.")
-    elif not files:
+    if left_out:
+        print(
+            f"{len(left_out)} files are older than the --since of the first sync: "
+            "`rapidlake archives MONTH --load` loads a month of them, `rapidlake sync` with an earlier --since all."
+        )
+    if not files:
         print("No archive files: the server has none, or no sync has listed them yet (run `rapidlake sync archives`).")
 
 
@@ -126,11 +134,13 @@ def _print_end(result: VerifyResult) -> None:
     differences = sum(finding.differences for finding in result.findings)
     requests = sum(one.tally.counters.requests for one in result.results)
     cost = f"{compared:,} rows compared, {requests:,} requests, {result.seconds:.1f} s"
-    if differences:
-        what = "were repaired; verify again to see that none is left" if result.repaired else "(--repair mends them)"
+    if differences and not result.repaired:
+        print(f"{differences:,} differences (--repair mends them); {cost}.")
+    elif differences:
+        what = "were repaired; verify again to see that none is left" if result.complete else "were not all repaired"
         print(f"{differences:,} differences {what}; {cost}.")
     elif result.failed:
-        print(f"No differences in what could be read, but not everything could; {cost}.")
+        print(f"No differences in what was read, but not everything was; {cost}.")
     else:
         print(f"The lake is true: no differences; {cost}.")
 

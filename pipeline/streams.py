@@ -177,14 +177,15 @@ _ALL = (
         shows_deletions=False,
     ),
     Stream(
-        Table("broadcasts", ("id",)),
+        # The server takes deleted contacts off a broadcast's list, however old it is.
+        Table("broadcasts", ("id",), counters=("contacts", "progress_total", "progress_started")),
         Window("created_on", revisits=(Revisit(2 * HOUR), Revisit(8 * DAY, DAY))),
         scope="v2.broadcasts",
         retention=90 * DAY,
         shows_deletions=False,
     ),
     Stream(
-        Table("flow_starts", BY_UUID, never_older="modified_on"),
+        Table("flow_starts", BY_UUID, never_older="modified_on", counters=("progress_total", "progress_started")),
         Window("modified_on", oldest_first=True),
         retention=90 * DAY,
         shows_deletions=False,

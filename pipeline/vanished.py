@@ -22,7 +22,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def settle_vanished(batches: Batches, lake: Lake, stream: Stream, fetch: Fetch, within: str) -> None:
     """Mark the rows `within` a condition (SQL) that the whole reading did not bring and the server does not either."""
-    if not batches.gone(within):
+    missing = batches.gone(within)
+    if not missing or (missing > 1 and batches.lists_nothing(missing)):
         return
     for rows in second_look(batches.gone_keys(), lake, stream, fetch):
         batches.add(rows)

@@ -17,13 +17,23 @@ from pipeline.spool import Spool
 from pipeline.streams import Newest, Snapshot, Stream, Window
 from pipeline.vanished import EPOCH, oldest_shown, second_look
 from pipeline.walk import seek
-from warehouse import Cursor, Lake, Loaded, forget_batch, merge, read_cursors, stage
+from warehouse import (
+    Cursor,
+    Lake,
+    Loaded,
+    forget_batch,
+    mark_rows_of_deleted_contacts,
+    read_cursors,
+    remember_deleted_contacts,
+    stage,
+)
 from warehouse.literal import literal
 from warehouse.verification import (
     Finding,
     begin_verification,
     find_alive,
     find_doubles,
+    find_rows_of_deleted_contacts,
     mark_alive,
     remove_doubles,
     summarise,
@@ -51,6 +61,7 @@ class Comparison(Batches):
     ) -> None:
         super().__init__(lake, stream.table, spool, tally, accept_deletions=accept_deletions)
         self.asked = asked
+        self.accept_command = f"rapidlake verify {stream.name} --repair --accept-deletions"
         self.findings: list[Finding] = []
         self.stream = stream
         self._on = stream.strategy.on if isinstance(stream.strategy, Window | Newest) else None
@@ -80,7 +91,10 @@ class Comparison(Batches):
             verify_batch(connection, batch, self._on, self._read_up_to, tombstones=tombstones)
             loaded = Loaded()
             if self.asked.repair:
-                loaded = self._lake.commit(lambda connection: merge(connection, batch, tombstones=tombstones))
+                loaded = self._lake.commit(
+                    lambda connection: self._write(connection, batch, save, tombstones=tombstones)
+                )
+                remember_deleted_contacts(connection)
             forget_batch(connection)
         self._note(batch, loaded)
 
@@ -100,11 +114,17 @@ class Comparison(Batches):
         """Find the doubles, sum up, and repair what is left to repair."""
         with self._lake.connection() as connection:
             find_doubles(connection, self._table, self._on)
+            orphans = find_rows_of_deleted_contacts(connection, self._table, self._on)
             self.findings = summarise(connection, self._table)
             gone = mark_alive(connection, self._table)
         if self.asked.repair:
             if gone:
                 self.mark_gone(gone)
+            if orphans:
+                deleted = "(SELECT uuid, deleted_on FROM contacts WHERE deleted_on IS NOT NULL)"
+                self._tally.rows_deleted += self._lake.commit(
+                    lambda connection: mark_rows_of_deleted_contacts(connection, [self._table], deleted)
+                )
             self._lake.commit(lambda connection: remove_doubles(connection, self._table))
 
 

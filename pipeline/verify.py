@@ -37,8 +37,13 @@ class VerifyResult:
 
     @property
     def failed(self) -> bool:
-        """True if anything differs, or could not be read."""
-        return any(one.differences for one in self.findings) or any(one.outcome in FAILED for one in self.results)
+        """True if anything differs, or was not verified."""
+        return any(one.differences for one in self.findings) or not self.complete
+
+    @property
+    def complete(self) -> bool:
+        """True if every stream was verified, and everything repaired that was to be."""
+        return not any(one.outcome in (*FAILED, "skipped") for one in self.results)
 
 
 def choose_verifiable(names: Sequence[str]) -> list[Stream]:
@@ -92,7 +97,7 @@ def verify(
             uncounted = compare_statistics(connection)
         workspace = session.workspace.name
     if asked.repair:
-        _reload_archives(settings, findings, progress, stop)
+        results += _reload_archives(settings, findings, progress, stop)
     seconds = time.monotonic() - begun
     return VerifyResult(workspace, str(settings.lake), findings, results, uncounted, seconds, asked.repair)
 
@@ -107,16 +112,12 @@ def _by_month(findings: Sequence[Finding]) -> list[Finding]:
 
 def _reload_archives(
     settings: Settings, findings: Sequence[Finding], progress: Progress, stop: threading.Event | None
-) -> None:
-    """Load the archive files of months that lack archived rows once more."""
+) -> list[StreamResult]:
+    """Load the archive files of months that lack archived rows once more; return how that ended."""
     lacking = [one for one in findings if one.unarchived and one.month]
-    if lacking:
-        types = frozenset(kind for kind, stream in ARCHIVED.items() if stream.name in {one.stream for one in lacking})
-        months = frozenset(f"{one.month:%Y-%m}" for one in lacking)
-        sync(
-            settings,
-            [STREAMS["archives"]],
-            progress,
-            options=Options(archives=ArchiveChoice(types, months, again=True)),
-            stop=stop,
-        )
+    if not lacking:
+        return []
+    types = frozenset(kind for kind, stream in ARCHIVED.items() if stream.name in {one.stream for one in lacking})
+    months = frozenset(f"{one.month:%Y-%m}" for one in lacking)
+    options = Options(archives=ArchiveChoice(types, months, again=True))
+    return sync(settings, [STREAMS["archives"]], progress, options=options, stop=stop).streams

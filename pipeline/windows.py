@@ -153,7 +153,7 @@ class WindowReader(Reader):
         due = []
         for revisit in strategy.revisits:
             last = self.cursor(_revisit_feed(revisit.window)).watermark
-            if last is None or self.before - last >= revisit.every:
+            if last is None or self.before - last >= revisit.every or self.options.accept_deletions:
                 due.append(revisit.window)
         return due
 

@@ -91,17 +91,29 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
 
 
 def find_changed(
-    connection: duckdb.DuckDBPyConnection, table: Table, *, tombstones: bool, besides: Collection[str] = ()
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    *,
+    tombstones: bool,
+    besides: Collection[str] = (),
+    by_reference: bool = False,
 ) -> int:
     """Make `changed`: the rows of `known` as they are after the batch, where that differs; return how many.
 
-    `besides` names columns that do not count as a difference.
+    `besides` names columns that do not count as a difference. `by_reference` compares objects that a row refers to by
+    their uuid, not by their name: the server sends current names, and a new name changes no row.
     """
     final = {column: _final(table, column, tombstones=tombstones) for column in columns_of(connection, "batch")}
+    compared = final.keys() - {"source", "synced_on", *besides}
+    if by_reference:
+        compared -= {column for column in final if f"{column.removesuffix('_name')}_uuid" in final}
+    references = _lists_of_references(connection) if by_reference else set()
     differs = " OR ".join(
-        f'stored."{column}" IS DISTINCT FROM {value}'
+        f"{_uuids(stored)} IS DISTINCT FROM {_uuids(value)}"
+        if column in references
+        else f"{stored} IS DISTINCT FROM {value}"
         for column, value in final.items()
-        if column not in ("source", "synced_on", *besides)
+        if column in compared and (stored := f'stored."{column}"')
     )
     connection.execute(
         f"""
@@ -112,6 +124,16 @@ def find_changed(
         """
     )
     return count(connection, "changed")
+
+
+def _lists_of_references(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """The columns of `batch` that are lists of (uuid, name)."""
+    described = connection.execute("DESCRIBE batch").fetchall()
+    return {column for column, kind, *_ in described if kind == 'STRUCT(uuid UUID, "name" VARCHAR)[]'}
+
+
+def _uuids(references: str) -> str:
+    return f"list_sort(list_transform({references}, lambda reference: reference.uuid))"
 
 
 def _wins(table: Table) -> str:

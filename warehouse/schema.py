@@ -32,7 +32,7 @@ COMMON_COLUMNS = {
         "TIMESTAMPTZ",
         "When the server was first seen to have this row no longer (UTC); null while it has it.",
     ),
-    "source": ("VARCHAR", "Where the latest state of the row was read: api or archive."),
+    "source": ("VARCHAR", "archive if an archive file has the row, else api."),
     "synced_on": ("TIMESTAMPTZ", "When Rapidlake last wrote this row (UTC); unchanged rows are not written again."),
     "extra": ("JSON", "Keys the server sent that this version of Rapidlake has no column for; null if none."),
 }

@@ -20,7 +20,7 @@ class Table:
     archive_type: what archives call the stream, where they have it.
     api_first: columns that archives lack, or know less well: the API's value stays.
     uniform: its SELECT uses every key and does without the text of the JSON, so that rows can be read the fast way.
-    counters: columns that move by themselves, without anybody changing the row.
+    counters: columns that move by themselves, without anybody changing the row: not verified.
     history: the table that every change of its status, visibility or labels is appended to.
     """
 

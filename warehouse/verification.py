@@ -71,7 +71,7 @@ def verify_batch(
     """
     table = batch.table
     find_known(connection, table, matching(connection, table))
-    find_changed(connection, table, tombstones=tombstones, besides=table.counters)
+    find_changed(connection, table, tombstones=tombstones, besides=table.counters, by_reference=True)
     columns = columns_of(connection, "batch")
     dates = [f'"{column}"' for column in ("modified_on", on) if column and column in columns]
     later = f"coalesce({', '.join(dates)}) > {literal(read_up_to)}" if dates and read_up_to else "false"
@@ -118,6 +118,22 @@ def find_doubles(connection: duckdb.DuckDBPyConnection, table: Table, on: str | 
         FROM "{table.name}" GROUP BY {table.keys} HAVING count(*) > 1
         """
     )
+
+
+def find_rows_of_deleted_contacts(connection: duckdb.DuckDBPyConnection, table: Table, on: str | None) -> int:
+    """Note the live rows of contacts that are deleted in the lake; return how many."""
+    if not table.contact:
+        return 0
+    connection.execute(
+        f"""
+        INSERT INTO {_verified(table)}
+        SELECT DISTINCT {table.keys}, {_month(on)}, 'alive' FROM "{table.name}"
+        WHERE deleted_on IS NULL
+          AND "{table.contact}" IN (SELECT uuid FROM contacts WHERE deleted_on IS NOT NULL)
+          AND ({table.keys}) NOT IN (SELECT ({table.keys}) FROM {_verified(table)} WHERE kind IN ('alive', 'unseen'))
+        """
+    )
+    return count(connection, f"{_verified(table)} WHERE kind = 'alive'")
 
 
 def summarise(connection: duckdb.DuckDBPyConnection, table: Table) -> list[Finding]:

@@ -26,6 +26,7 @@ class Workspace:
         self.archive_folders[0].mkdir()
         self.deleted_files: set[str] = set()  # archive files that are served no more
         self._random = random.Random(seed)
+        self._tops: dict[str, int] = {}
 
     # -- life --
 
@@ -165,6 +166,7 @@ class Workspace:
         (`soft`) leave a blank in `folder=incoming` and keep their old `modified_on`. So it is on the real server.
         """
         with self.store.transaction():
+            self._top_id(endpoint)
             for found in self._choose(endpoint, keys):
                 row = json.loads(found.body)
                 if endpoint == "globals":
@@ -185,6 +187,7 @@ class Workspace:
                 self.store.execute("DELETE FROM contacts WHERE rowid = ?", (found.rowid,))
                 self.store.insert(DELETED_CONTACTS, [record(DELETED_CONTACTS, row, found.id)])
                 for table in ("messages", "runs", "tickets", "channel_events"):
+                    self._top_id(table)
                     self.store.index(table, "contact")
                     self.store.execute(f"DELETE FROM {table} WHERE contact = ?", (row["uuid"],))
                 self._leave_broadcasts(row["uuid"])
@@ -248,9 +251,11 @@ class Workspace:
         )
 
     def _top_id(self, endpoint: str) -> int:
+        """Return the highest id that a row has, or had: like a database, no id is given twice."""
         self.store.index(endpoint, "id")
         [(top,)] = self.store.select(f"SELECT max(id) FROM {endpoint}")
-        return int(top or 0)
+        self._tops[endpoint] = max(self._tops.get(endpoint, 0), int(top or 0))
+        return self._tops[endpoint]
 
     def _moment(self, at: datetime | int | None) -> int:
         if at is None:

@@ -116,6 +116,13 @@ def test_a_sync_that_is_killed_again_and_again_ends_with_the_truth(sandbox: Sand
     assert not [path for path in (lake / "spool").iterdir() if path.is_file()]
 
 
+def test_the_exit_code_says_that_a_file_could_not_be_loaded(sandbox: Sandbox, lake: Path) -> None:
+    put_archive(sandbox.workspace, "message", "daily", "2025-03-01", [], record_count=1)
+    assert start(sandbox, lake).wait() == 1
+    put_empty_archive(sandbox.workspace, "message", "daily", "2025-03-01")
+    assert start(sandbox, lake).wait() == 0
+
+
 # -- forms of other years --
 
 
@@ -167,6 +174,7 @@ def test_a_month_that_takes_the_place_of_its_days_is_not_loaded_again(sandbox: S
     workspace = sandbox.workspace
     archive_old_rows(workspace, FIRST + timedelta(days=3))
     put_empty_archive(workspace, "message", "daily", "2025-03-17")
+    put_archive(workspace, "run", "daily", "2025-03-17", [])
     run(sandbox, lake, *ALL)
     for kind in ("message", "run"):
         roll_up(workspace, kind, "2025-03")

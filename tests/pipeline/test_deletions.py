@@ -140,7 +140,8 @@ def test_a_walk_that_goes_on_after_an_interruption_marks_nothing_it_has_not_read
     sandbox.requests.clear()
     result = run(sandbox, lake, "messages")["messages"]
     assert (result.outcome, result.tally.rows_deleted) == ("done", 0)
-    assert all("id" not in seen.params for seen in sandbox.requests)
+    asked = [seen for seen in sandbox.requests if seen.endpoint == "messages"]
+    assert len(asked) == 3  # the two pages that were left, and what is read at each sync; no look for absent rows
     assert_true(sandbox.workspace, lake, "messages")
 
 

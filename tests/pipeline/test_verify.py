@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -32,6 +33,7 @@ ARCHIVED_DAYS = 8
 LARGE = ["contacts", "messages", "runs"]
 PURGED = ["channel_events", "broadcasts", "flow_starts", "resthook_events"]
 GHOST = "0f3c9a6e-5b7d-4812-a9c0-ffee0f3c9a6e"
+OPENED: dict[Path, Lake] = {}
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +70,23 @@ def new(tmp_path: Path) -> Path:
     return tmp_path / "new"
 
 
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """A lake that a test looks into is opened once, and closed in the end."""
+    yield
+    while OPENED:
+        OPENED.popitem()[1].close()
+
+
 # -- true --
 
 
 def test_nothing_is_found_in_a_lake_that_followed_every_change(changing: Sandbox, new: Path) -> None:
     workspace = changing.workspace
     bring(changing, new)
-    workspace.delete_contacts([row["contact"]["uuid"] for row in workspace.rows("messages")[::200]])
+    broadcast = str(workspace.rows("broadcasts"))  # deleted contacts leave broadcasts, which no date shows
+    writers = [row["contact"]["uuid"] for row in workspace.rows("messages")[9:]]
+    workspace.delete_contacts([next(uuid for uuid in writers if uuid not in broadcast)])
     for stream in ("contacts", "runs", "tickets", "flow_starts", "labels", "groups"):
         workspace.edit(stream, 3)
     for stream in LARGE:
@@ -135,14 +147,15 @@ class Damage:
 
 
 SHOWN, ARCHIVED_ROW = "deleted_on IS NULL AND archived_in IS NULL", "deleted_on IS NULL AND archived_in IS NOT NULL"
-REMOVED = 'DELETE FROM "{stream}" WHERE {key} = \'{value}\''
+REMOVED = "DELETE FROM \"{stream}\" WHERE {key} = '{value}'"
 DOUBLED = 'INSERT INTO "{stream}" FROM "{stream}" WHERE {key} = \'{value}\''
-COPIED = "INSERT INTO \"{stream}\" SELECT * REPLACE ('{new}' AS {key}) FROM \"{stream}\" WHERE {key} = '{value}'"
-CHANGED = 'UPDATE "{stream}" SET {{}} WHERE {{{{key}}}} = \'{{{{value}}}}\''
+COPIED = (
+    "INSERT INTO \"{stream}\" SELECT * REPLACE ('{new}' AS {key}) FROM \"{stream}\" WHERE {key} = '{value}' LIMIT 1"
+)
 
 
 def changed(what: str) -> str:
-    return f'UPDATE "{{stream}}" SET {what} WHERE {{key}} = \'{{value}}\''
+    return f"UPDATE \"{{stream}}\" SET {what} WHERE {{key}} = '{{value}}'"
 
 
 DAMAGES = {
@@ -168,25 +181,25 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_damage_is_found_and_mended(server: Sandbox, lake: Path, damage: Damage) -> None:
-    found, example = do(lake, damage)
-    result = look(server, lake, damage.stream, repair=True)
-    assert (differences(result), result.failed) == ({found: 1}, True)
-    assert examples(result) == {example or "1 of "} or (not example and len(examples(result)) == 1)
-    assert_true(server.workspace, lake, damage.stream)
-    again = look(server, lake, damage.stream)
+@pytest.mark.parametrize("kind", KINDS)
+def test_damages_are_found_and_mended(server: Sandbox, lake: Path, kind: str) -> None:
+    damages = [damage for damage in DAMAGES.values() if damage.kind == kind]
+    streams = {damage.stream: None for damage in damages}
+    done = [do(lake, damage, number) for number, damage in enumerate(damages)]
+    result = look(server, lake, *streams, repair=True)
+    assert (differences(result), result.failed) == (Counter(found for found, _ in done), True)
+    told = examples(result)
+    assert {example for _, example in done if example} == told or (kind == "unarchived" and len(told) == 2)
+    assert_true(server.workspace, lake, *streams)
+    again = look(server, lake, *streams)
     assert (differences(again), again.failed) == ({}, False)
 
 
 def test_every_damage_at_once_is_found_and_nothing_is_written_but_what_was_found(server: Sandbox, lake: Path) -> None:
     done = [do(lake, damage, number) for number, damage in enumerate(DAMAGES.values())]
-    expected: dict[object, int] = {}
-    for found, _ in done:
-        expected[found] = expected.get(found, 0) + 1
     before = digests(lake)
     result = look(server, lake)
-    assert differences(result) == expected
+    assert differences(result) == Counter(found for found, _ in done)
     assert {example for _, example in done if example} <= examples(result)
     assert digests(lake) == before
     names = ("compared", *KINDS, "pending")
@@ -199,41 +212,40 @@ def test_every_damage_at_once_is_found_and_nothing_is_written_but_what_was_found
     assert rows(lake, "SELECT count(DISTINCT run) FROM _verification WHERE stream = 'labels'") == [(2,)]
 
 
-@pytest.mark.parametrize("stream", ["messages", "runs"])
 @pytest.mark.parametrize("lost", ["rows", "account", "both"])
-def test_a_month_of_archives_that_is_lost_is_found_and_mended(
-    server: Sandbox, lake: Path, stream: str, lost: str
-) -> None:
-    kind = STREAMS[stream].table.archive_type
-    [(month, listed)] = rows(
-        lake,
-        f"""
-        SELECT date_trunc('month', start_date)::DATE, sum(record_count)::INT FROM archives
-        WHERE archive_type = '{kind}' GROUP BY ALL ORDER BY 1 LIMIT 1
-        """,
-    )
-    of_month = f"BETWEEN '{month}' AND last_day(DATE '{month}')"
-    [(stored,)] = rows(lake, f"SELECT count(*) FROM {stream} WHERE archived_in {of_month}")
-    if lost in ("rows", "both"):
-        write(lake, f"DELETE FROM {stream} WHERE archived_in {of_month}")
-    if lost in ("account", "both"):
-        write(lake, f"DELETE FROM _archives WHERE archive_type = '{kind}' AND start_date {of_month}")
-    result = look(server, lake, stream, repair=True)
-    assert differences(result) == {(stream, month, "unarchived"): stored if lost == "rows" else listed}
-    assert examples(result)
-    assert_true(server.workspace, lake, stream)
-    assert differences(look(server, lake, stream)) == {}
+def test_a_month_of_archives_that_is_lost_is_found_and_mended(server: Sandbox, lake: Path, lost: str) -> None:
+    expected = {}
+    for kind, stream in ARCHIVED.items():
+        [(month, listed)] = rows(
+            lake,
+            f"""
+            SELECT date_trunc('month', start_date)::DATE, sum(record_count)::INT FROM archives
+            WHERE archive_type = '{kind}' GROUP BY ALL ORDER BY 1 LIMIT 1
+            """,
+        )
+        of_month = f"BETWEEN '{month}' AND last_day(DATE '{month}')"
+        [(stored,)] = rows(lake, f"SELECT count(*) FROM {stream.name} WHERE archived_in {of_month}")
+        if lost in ("rows", "both"):
+            write(lake, f"DELETE FROM {stream.name} WHERE archived_in {of_month}")
+        if lost in ("account", "both"):
+            write(lake, f"DELETE FROM _archives WHERE archive_type = '{kind}' AND start_date {of_month}")
+        expected[stream.name, month, "unarchived"] = stored if lost == "rows" else listed
+    result = look(server, lake, "messages", "runs", repair=True)
+    assert differences(result) == expected
+    assert len(examples(result)) == 2
+    assert_true(server.workspace, lake, "messages", "runs")
+    assert differences(look(server, lake, "messages", "runs")) == {}
 
 
-def test_a_row_that_stands_twice_and_is_wrong_twice_is_mended(server: Sandbox, lake: Path) -> None:
-    for stream, column in (("labels", "name"), ("messages", "status")):
-        do(lake, Damage(stream, "double", DOUBLED, "archived_in IS NULL" if stream == "messages" else "true"))
-        key = rows(lake, f"SELECT {key_of(stream)} FROM {stream} GROUP BY ALL HAVING count(*) > 1")[0][0]
-        write(lake, f"UPDATE {stream} SET {column} = 'other' WHERE {key_of(stream)} = '{key}'")
-        result = look(server, lake, stream, repair=True)
-        assert [kind for _, _, kind in differences(result)] == ["stale", "double"]
-        assert_true(server.workspace, lake, stream)
-        assert differences(look(server, lake, stream)) == {}
+def test_rows_that_stand_twice_and_are_wrong_twice_are_mended(server: Sandbox, lake: Path) -> None:
+    for name, column in (("a label twice", "name"), ("a message twice", "status")):
+        (stream, _, _), example = do(lake, DAMAGES[name])
+        assert example
+        write(lake, f"UPDATE {stream} SET {column} = 'other' WHERE {key_of(stream)} = '{example.split()[1]}'")
+    result = look(server, lake, "messages", "labels", repair=True)
+    assert sorted(kind for _, _, kind in differences(result)) == ["double", "double", "stale", "stale"]
+    assert_true(server.workspace, lake, "messages", "labels")
+    assert differences(look(server, lake, "messages", "labels")) == {}
 
 
 def test_archived_rows_of_a_deleted_contact_that_is_alive_again_are_mended_with_it(
@@ -295,7 +307,7 @@ def test_a_contact_deleted_after_the_last_sync_is_no_difference(changing: Sandbo
     assert differences(look(changing, new, "contacts")) == {}
 
 
-@pytest.mark.parametrize(("stream", "number"), [(one, number) for one in LARGE for number in (5, 60)])
+@pytest.mark.parametrize(("stream", "number"), [("contacts", 5), *((one, 60) for one in LARGE)])
 def test_rows_that_change_while_they_are_read_are_no_differences(new: Path, stream: str, number: int) -> None:
     with (
         generate(messages=600, contacts=600, runs=600, seed=8, archives=False) as workspace,
@@ -323,7 +335,9 @@ def test_a_server_that_changes_with_every_page_makes_no_differences(changing: Sa
 def test_since_reads_less_and_finds_what_lies_within(server: Sandbox, lake: Path) -> None:
     since = datetime.now(UTC) - timedelta(days=20)
     for where in ("<", ">="):
-        write(lake, f"DELETE FROM messages WHERE id = (SELECT max(id) FROM messages WHERE created_on {where} '{since}')")
+        write(
+            lake, f"DELETE FROM messages WHERE id = (SELECT max(id) FROM messages WHERE created_on {where} '{since}')"
+        )
     asked, found = [], []
     for start in (None, since):
         server.requests.clear()
@@ -333,18 +347,21 @@ def test_since_reads_less_and_finds_what_lies_within(server: Sandbox, lake: Path
     assert asked[1] < asked[0]
 
 
-@pytest.mark.parametrize("stream", LARGE)
-def test_a_sample_reads_less_and_finds_what_lies_on_every_day(server: Sandbox, lake: Path, stream: str) -> None:
-    on, key = ("created_on" if stream == "messages" else "modified_on"), key_of(stream)
-    shown = f"FROM {stream} WHERE deleted_on IS NULL" + (" AND archived_in IS NULL" if stream != "contacts" else "")
-    victims = rows(lake, f"SELECT any_value({key})::VARCHAR {shown} GROUP BY {on}::DATE HAVING count(*) > 1")
-    days = {at for (at,) in rows(lake, f"SELECT {on}::DATE {shown}")}
-    write(lake, f"DELETE FROM {stream} WHERE {key}::VARCHAR IN {tuple(key for (key,) in victims)}")
-    whole, part = look(server, lake, stream), look(server, lake, stream, sample=50)
-    assert sum(differences(whole).values()) == len(victims)
-    assert 0 < sum(differences(part).values()) < len(victims)
-    assert part.results[0].tally.rows_read < whole.results[0].tally.rows_read
-    assert len(days) > 10
+def test_a_sample_reads_less_and_finds_what_lies_on_every_day(server: Sandbox, lake: Path) -> None:
+    victims = {}
+    for stream in LARGE:
+        on, key = ("created_on" if stream == "messages" else "modified_on"), key_of(stream)
+        where = SHOWN if STREAMS[stream].table.archive_type else "deleted_on IS NULL"
+        found = rows(
+            lake, f"SELECT max({key})::VARCHAR FROM {stream} WHERE {where} GROUP BY {on}::DATE HAVING count(*) > 1"
+        )
+        victims[stream] = [one for (one,) in found]
+        write(lake, f"DELETE FROM {stream} WHERE {key}::VARCHAR IN {tuple(victims[stream])}")
+    whole, part = look(server, lake, *LARGE), look(server, lake, *LARGE, sample=50)
+    for number, stream in enumerate(LARGE):
+        found = [sum(one.missing for one in result.findings if one.stream == stream) for result in (whole, part)]
+        assert found[0] == len(victims[stream]) > found[1] > 0
+        assert part.results[number].tally.rows_read < whole.results[number].tally.rows_read
 
 
 # -- what cannot be read --
@@ -511,24 +528,25 @@ def archived(workspace: Workspace, stream: str) -> list[dict[str, Any]]:
 
 
 def rows(lake: Path, query: str) -> list[tuple[Any, ...]]:
-    with Lake.open(lake) as opened:
-        return opened.rows(query)
+    return opened(lake).rows(query)
 
 
 def write(lake: Path, statement: str) -> None:
     """What no part of Rapidlake does: change the lake by hand."""
-    with Lake.create(lake) as opened:
-        opened.commit(lambda connection: connection.execute(statement) and None)
+    opened(lake).commit(lambda connection: connection.execute(statement) and None)
+
+
+def opened(lake: Path) -> Lake:
+    if lake not in OPENED:
+        OPENED[lake] = Lake.create(lake)
+    return OPENED[lake]
 
 
 def assert_true(workspace: Workspace, lake: Path, *streams: str) -> None:
     """The live rows of the lake are those of the API and of the archives, less those of deleted contacts."""
     dead = {row["uuid"] for row in workspace.rows("contacts_deleted")}
-    with Lake.open(lake) as opened, opened.connection() as connection:
+    with opened(lake).connection() as connection:
         for stream in streams:
             records = [row for row in archived(workspace, stream) if row["contact"]["uuid"] not in dead]
             expected = expected_union(stream, workspace.rows(stream), records, LANGUAGES)
             assert_same(stream, stored_rows(connection, stream), expected)
-
-
-_: Callable[..., object] = bring

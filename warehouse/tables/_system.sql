@@ -62,7 +62,7 @@ COMMENT ON COLUMN _sync.started_on IS 'When its turn came (UTC).';
 COMMENT ON COLUMN _sync.seconds IS 'How long it took, waits included.';
 COMMENT ON COLUMN _sync.requests IS 'Requests sent, retries included.';
 COMMENT ON COLUMN _sync.pages IS 'Pages received.';
-COMMENT ON COLUMN _sync.bytes IS 'Bytes of the pages, unpacked.';
+COMMENT ON COLUMN _sync.bytes IS 'Bytes received: pages unpacked, archive files as they come.';
 COMMENT ON COLUMN _sync.rows_read IS 'Rows received; rows at the edge of two pages count twice.';
 COMMENT ON COLUMN _sync.rows_new IS 'Rows the lake did not have.';
 COMMENT ON COLUMN _sync.rows_changed IS 'Rows written again because a value differed.';
@@ -124,7 +124,7 @@ COMMENT ON COLUMN _archives.hash IS 'MD5 of the compressed file that was loaded;
 COMMENT ON COLUMN _archives.size IS 'Size of the compressed file, in bytes.';
 COMMENT ON COLUMN _archives.record_count IS 'Records in the file.';
 COMMENT ON COLUMN _archives.rows IS
-    'Rows whose archived_in names this file: its records less unreadable ones and those that a later file has too.';
+    'Rows whose archived_in lies in its time: its records less unreadable ones and those that a later file has too.';
 COMMENT ON COLUMN _archives.unreadable IS 'Records of it that are in _quarantine.';
 COMMENT ON COLUMN _archives.origin IS
     'file: downloaded. daily files: a monthly file with the records of the daily files loaded before, which it replaced.';

@@ -59,4 +59,4 @@ COMMENT ON COLUMN messages.media IS 'First attachment as type:url; deprecated by
 COMMENT ON COLUMN messages.created_on IS 'When it was written or received (UTC). Never changes; the table is partitioned by its year and month.';
 COMMENT ON COLUMN messages.sent_on IS 'When it was handed to the channel (UTC); null until then.';
 COMMENT ON COLUMN messages.modified_on IS 'When the server last changed it (UTC). Not moved by every change.';
-COMMENT ON COLUMN messages.archived_in IS 'First day of the archive file that has the message: _archives.start_date; null while none has it.';
+COMMENT ON COLUMN messages.archived_in IS 'First day of the archive file that has the message (a daily file, or its month''s); null while none has it.';

@@ -56,4 +56,4 @@ COMMENT ON COLUMN runs.created_on IS 'When the run began (UTC). Never changes; t
 COMMENT ON COLUMN runs.modified_on IS 'When the server last changed the run (UTC).';
 COMMENT ON COLUMN runs.exited_on IS 'When the run ended (UTC); null while it goes on.';
 COMMENT ON COLUMN runs.exit_type IS 'How the run ended: completed, interrupted, expired or failed; null while it goes on.';
-COMMENT ON COLUMN runs.archived_in IS 'First day of the archive file that has the run: _archives.start_date; null while none has it.';
+COMMENT ON COLUMN runs.archived_in IS 'First day of the archive file that has the run (a daily file, or its month''s); null while none has it.';
