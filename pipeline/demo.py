@@ -12,11 +12,14 @@ from rich.console import Console
 
 from pipeline.errors import SettingsError
 from pipeline.progress import for_output
+from pipeline.report_proof import conclusion
 from pipeline.sandbox import Faults, Sandbox, Workspace, generate, serve
 from pipeline.session import identify, open_client
 from pipeline.settings import Settings, load_settings
 from pipeline.streams import STREAMS
 from pipeline.sync import sync
+from pipeline.verifiers import Verification
+from pipeline.verify import choose_verifiable, verify
 from warehouse import Lake, LakeError
 from warehouse.query import answer
 
@@ -49,7 +52,7 @@ QUESTIONS = (
 
 
 def run_demo(lake: Path, *, messages: int, stop: threading.Event) -> bool:
-    """Generate a workspace, serve it, sync it twice, and ask a few questions; False if a sync failed or was stopped.
+    """Generate a workspace, serve it, sync it twice, verify the lake, and ask it a few questions; False if one failed.
 
     Raises:
         SettingsError: the lake's folder holds something else than a demo.
@@ -62,8 +65,11 @@ def run_demo(lake: Path, *, messages: int, stop: threading.Event) -> bool:
         console.print(f"\n[bold]First sync[/]: everything arrives in {lake}/")
         if not _sync(settings, console, stop):
             return False
-        console.print("\n[bold]Second sync[/]: nothing has changed, so one request per endpoint is enough")
+        console.print("\n[bold]Second sync[/]: nothing has changed, so one request for most endpoints is enough")
         if not _sync(settings, console, stop):
+            return False
+        console.print("\n[bold]Verification[/]: the server is read again, and every row held against the lake")
+        if not _verify(settings, console, stop):
             return False
     with Lake.open(lake) as opened:
         for title, query in QUESTIONS:
@@ -75,6 +81,7 @@ def run_demo(lake: Path, *, messages: int, stop: threading.Event) -> bool:
         "\nThe lake stays. Ask it yourself:\n"
         f'  {command} sql --lake {lake} "SELECT status, count(*) AS messages FROM messages GROUP BY status"\n'
         f"  {command} status --lake {lake}\n"
+        f"  {command} archives --lake {lake}\n"
         "Your own workspace:\n"
         "  export RAPIDPRO_URL=https://textit.com RAPIDPRO_TOKEN=...\n"
         f"  {command} doctor && {command} sync"
@@ -130,6 +137,13 @@ def _sync(settings: Settings, console: Console, stop: threading.Event) -> bool:
         f"{sum(tally.rows_changed for tally in tallies):,} changed, "
         f"{sum(tally.counters.requests for tally in tallies):,} requests, {result.seconds:.1f} s"
     )
+    return not result.failed
+
+
+def _verify(settings: Settings, console: Console, stop: threading.Event) -> bool:
+    with for_output(json=False, verifying=True) as progress:
+        result = verify(settings, choose_verifiable([]), progress, asked=Verification(), stop=stop)
+    console.print(conclusion(result))
     return not result.failed
 
 

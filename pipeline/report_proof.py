@@ -99,10 +99,10 @@ def print_verification(result: VerifyResult, *, json: bool) -> None:
         for example in finding.examples:
             console().print(f"  {finding.stream}: {escape(example)}", highlight=False)
     for one in result.results:
-        if one.outcome not in ("done", "not offered"):
+        if one.outcome not in ("done", "not offered") and one.message:
             print(f"{one.stream} {one.outcome}: {one.message}")
     _print_uncounted(result)
-    _print_end(result)
+    print(conclusion(result))
 
 
 def _add(shown: Table, headings: Sequence[str], stream: str, month: str, findings: Sequence[Finding]) -> None:
@@ -129,20 +129,20 @@ def _print_uncounted(result: VerifyResult) -> None:
         print(f"  and {len(result.uncounted) - SHOWN_UNCOUNTED:,} more; --json shows all")
 
 
-def _print_end(result: VerifyResult) -> None:
+def conclusion(result: VerifyResult) -> str:
+    """What a verification comes to, in one sentence."""
     compared = sum(finding.compared for finding in result.findings)
     differences = sum(finding.differences for finding in result.findings)
     requests = sum(one.tally.counters.requests for one in result.results)
     cost = f"{compared:,} rows compared, {requests:,} requests, {result.seconds:.1f} s"
     if differences and not result.repaired:
-        print(f"{differences:,} differences (--repair mends them); {cost}.")
-    elif differences:
+        return f"{differences:,} differences (--repair mends them); {cost}."
+    if differences:
         what = "were repaired; verify again to see that none is left" if result.complete else "were not all repaired"
-        print(f"{differences:,} differences {what}; {cost}.")
-    elif result.failed:
-        print(f"No differences in what was read, but not everything was; {cost}.")
-    else:
-        print(f"The lake is true: no differences; {cost}.")
+        return f"{differences:,} differences {what}; {cost}."
+    if result.failed:
+        return f"No differences in what was read, but not everything was; {cost}."
+    return f"The lake is true: no differences; {cost}."
 
 
 def _facts(result: VerifyResult) -> dict[str, object]:
