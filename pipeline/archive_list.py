@@ -76,6 +76,9 @@ class ArchiveList:
 
 def without_address(row: msgspec.Raw) -> msgspec.Raw:
     """The row of the list as it may be stored."""
-    keys = msgspec.json.decode(row, type=dict[str, msgspec.Raw])
+    try:
+        keys = msgspec.json.decode(row, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:  # no object, hence without an address
+        return row
     keys.pop("download_url", None)
     return msgspec.Raw(msgspec.json.encode(keys))

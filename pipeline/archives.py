@@ -15,7 +15,7 @@ from pipeline.archive_list import ArchiveList, ListedFile, without_address
 from pipeline.batches import Batches
 from pipeline.client import Counters, Listener, Page
 from pipeline.downloads import Downloads, prove
-from pipeline.errors import AddressExpired, ArchivesFailed, Stopped, Unproven
+from pipeline.errors import AddressExpired, ArchivesFailed, ServerError, ServerUnavailable, Stopped, Unproven
 from pipeline.listings import ListReader
 from pipeline.reader import ROWS
 from pipeline.results import Tally
@@ -31,6 +31,8 @@ DOWNLOADS_AT_ONCE = 4
 # A file whose address keeps expiring, or that keeps being replaced, is left for the next sync.
 MOST_LISTINGS = 5
 SHOWN_FAILURES = 5
+# After so many files in a row that the store did not send, it is down.
+MOST_UNAVAILABLE = 3
 # Bytes of JSON to load at once: more would need more than the half gigabyte of memory that a small server has.
 BATCH_BYTES = 48 * 1024 * 1024
 
@@ -112,7 +114,7 @@ class ArchivesReader(ListReader):
     def _chosen_start(self) -> Cursor:
         """From when on archives are wanted: what `--since` said in any sync, the earliest."""
         before, since = self.cursor(ROWS), self.options.since
-        if before.watermark is None:
+        if before.watermark is None or self.options.full:
             return Cursor(self.before, since)
         start = before.complete_from
         return Cursor(self.before, min(start, since) if start and since else start)
@@ -122,6 +124,7 @@ class ArchivesReader(ListReader):
     def _load_all(self, wanted: Sequence[ArchiveKey]) -> None:
         """Load files while the next ones are being downloaded; those that fail do not stop the others."""
         failures: list[str] = []
+        in_a_row = 0
         with (
             Downloads(patience=self.client.patience, stop=self.client.stop) as downloads,
             ThreadPoolExecutor(DOWNLOADS_AT_ONCE, thread_name_prefix="download") as pool,
@@ -129,12 +132,17 @@ class ArchivesReader(ListReader):
             for key, ahead in _ahead(pool, lambda key: self._download(key, downloads), wanted):
                 try:
                     self._load(key, ahead, downloads)
-                except (Unproven, AddressExpired) as error:
+                    in_a_row = 0
+                except ServerError as error:
                     failures.append(f"{key} ({error})")
+                    in_a_row += isinstance(error, ServerUnavailable)
+                    if in_a_row == MOST_UNAVAILABLE:
+                        break
         if failures:
             more = f" and {len(failures) - SHOWN_FAILURES} more" if len(failures) > SHOWN_FAILURES else ""
+            rest = "the rest was not tried" if in_a_row == MOST_UNAVAILABLE else "the others are"
             raise ArchivesFailed(
-                f"{len(failures)} of {len(wanted)} archive files are not loaded, the others are: "
+                f"{len(failures)} of {len(wanted)} archive files are not loaded, {rest}: "
                 f"{', '.join(failures[:SHOWN_FAILURES])}{more}; the next sync tries again, "
                 "and if it stays so, tell whoever runs the server"
             )
@@ -144,6 +152,8 @@ class ArchivesReader(ListReader):
         counters = Counters()
         listed = self._list.get(key)
         proven = False
+        if listed is None:
+            raise Unproven("the server lists it without an address")
         for listings in range(MOST_LISTINGS):
             if listed is None:
                 return Download(None, Path(), counters)
@@ -199,7 +209,14 @@ class ArchivesReader(ListReader):
         """Load the lines part by part, look for what the file no longer has, and note that it is in the lake."""
         stream, tally = ARCHIVED[listed.key.archive_type], Tally(counters=self.tally.counters)
         spool = Spool(self.lake.spool, f"archives-{stream.name}")
-        batches = Batches(self.lake, stream.table, spool, tally, accept_deletions=self.options.accept_deletions)
+        batches = Batches(
+            self.lake,
+            stream.table,
+            spool,
+            tally,
+            accept_deletions=self.options.accept_deletions,
+            accept_command="rapidlake sync archives --accept-deletions",
+        )
         account = Account(stream, listed, tally)
         if stream.shows_deletions:
             batches.begin_whole_reading()
@@ -218,7 +235,8 @@ class ArchivesReader(ListReader):
                 self.progress.page(self.stream.name, self.tally)
             if not account.closed:
                 settle_vanished(batches, self.lake, stream, self._fetching_rows(stream), account.within)
-                self.lake.commit(account.write)
+                if not tally.suspicious:  # else the file is read again until somebody has looked
+                    self.lake.commit(account.write)
         finally:
             spool.clear()
             tally.rows_read += unpacked.lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
@@ -27,6 +27,7 @@ from warehouse import (
     mark_unseen,
     merge,
     note_moved_rows,
+    oldest_seen,
     remember_deleted_contacts,
     remember_keys,
     stage,
@@ -41,17 +42,27 @@ MOST_DELETIONS = 0.2
 class Batches:
     """Rows of one stream between the server and the lake.
 
-    `sightings` says when the stored rows were last seen, for the history of changes.
+    `sightings` says when the stored rows were last seen, for the history of changes. `accept_command` is what to type
+    where more rows are gone than may be marked unasked.
     """
 
-    def __init__(self, lake: Lake, table: Table, spool: Spool, tally: Tally, *, accept_deletions: bool = False) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        table: Table,
+        spool: Spool,
+        tally: Tally,
+        *,
+        accept_deletions: bool = False,
+        accept_command: str = "rapidlake sync --accept-deletions",
+    ) -> None:
         self.sightings: Sequence[Sighting] = ()
         self._lake = lake
         self._table = table
         self._spool = spool
         self._tally = tally
         self._accept_deletions = accept_deletions
-        self.accept_command = f"rapidlake sync {table.name} --accept-deletions"
+        self._accept_command = accept_command
         self._whole = False
         self._rows_of_reading = 0
 
@@ -59,7 +70,6 @@ class Batches:
         """Take the rows of one page."""
         self._spool.append(rows)
         self._tally.rows_read += len(rows)
-        self._rows_of_reading += len(rows)
 
     @property
     def full(self) -> bool:
@@ -116,6 +126,7 @@ class Batches:
     ) -> Loaded:
         loaded, dragged = Loaded(), 0
         if batch:
+            self._rows_of_reading += batch.rows
             loaded = merge(connection, batch, tombstones=tombstones, sightings=self.sightings)
             if tombstones:
                 dragged = mark_rows_of_deleted_contacts(connection, DIES_WITH_CONTACT)
@@ -145,6 +156,11 @@ class Batches:
         with self._lake.connection() as connection:
             return unseen_keys(connection, self._table)
 
+    def oldest_seen(self) -> datetime | None:
+        """The earliest partition date (UTC) of the rows that the whole reading brought."""
+        with self._lake.connection() as connection:
+            return oldest_seen(connection, self._table)
+
     def lists_nothing(self, gone: int | None = None) -> bool:
         """True, and said, if the whole reading brought no row where the lake has some.
 
@@ -169,7 +185,7 @@ class Batches:
             self._tally.suspicious = True
             self._tally.notes.append(
                 f"{gone:,} of {stored:,} rows are no longer on the server ({gone / stored:.0%}): were they deleted on "
-                f"purpose? Then run `{self.accept_command}`; nothing was marked yet"
+                f"purpose? Then run `{self._accept_command}`; nothing was marked yet"
             )
             return
         self._tally.rows_deleted += self._lake.commit(lambda connection: mark_unseen(connection, self._table))

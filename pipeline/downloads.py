@@ -20,7 +20,6 @@ from pipeline.client import FIRST_PAUSE, LONGEST_PAUSE, TIMEOUT, Counters
 from pipeline.errors import AddressExpired, ServerUnavailable, Stopped, UnexpectedAnswer, Unproven
 from pipeline.settings import is_loopback
 
-CHUNK_BYTES = 256 * 1024
 # What stores answer for an address that has expired, or whose file is gone.
 EXPIRED = {400, 401, 403, 404, 410}
 
@@ -65,12 +64,14 @@ class Downloads:
                 except _BrokenOff as error:
                     if _size(into) == before:
                         raise ServerUnavailable(
-                            f"the file store kept failing for {self._patience:.0f} s ({error}); sync again later."
+                            f"the file store kept failing for {self._patience:.0f} s: {error}"
                         ) from None
                 else:
                     return
-        except httpx.InvalidURL:
-            raise UnexpectedAnswer("the server lists an address that is none; tell whoever runs it.") from None
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            raise UnexpectedAnswer("the server lists an address that is none") from None
+        except httpx.TooManyRedirects:
+            raise UnexpectedAnswer("the file store redirects in a circle") from None
 
     def close(self) -> None:
         """Close the connections."""
@@ -114,7 +115,7 @@ class Downloads:
                 )
                 with into.open("ab" if resumed else "wb") as file:
                     # Raw, because stores may call a .gz file "gzip-encoded", and httpx would unpack it.
-                    for chunk in answer.iter_raw(CHUNK_BYTES):
+                    for chunk in answer.iter_raw():
                         file.write(chunk)
                         counters.bytes += len(chunk)
                         if self._stop.is_set():
@@ -145,13 +146,13 @@ def _check_status(answer: httpx.Response) -> None:
         raise AddressExpired(f"the file store no longer knows the address ({status})")
     if status >= 500 or status in (408, 429):
         raise _BrokenOff(f"it answered {status}")
-    raise UnexpectedAnswer(f"the file store answered {status}; tell whoever runs the server.")
+    raise UnexpectedAnswer(f"the file store answered {status}")
 
 
 def _refuse_unencrypted(request: httpx.Request) -> None:
     if request.url.scheme != "https" and not is_loopback(request.url.host):
         raise UnexpectedAnswer(
-            f"the file would come unencrypted from http://{request.url.host}: let the server's archive store use https."
+            f"it would come unencrypted from http://{request.url.host}: let the server's archive store use https"
         )
 
 

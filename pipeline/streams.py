@@ -143,7 +143,7 @@ _ALL = (
             "messages",
             ("id",),
             partitioned_by="created_on",
-            kept=("uuid", "broadcast", "flow_uuid", "flow_name", "ticket_uuid", "modified_on"),
+            kept=("uuid", "broadcast", "flow_uuid", "flow_name", "ticket_uuid"),
             contact="contact_uuid",
             archive_type="message",
             api_first=("uuid", "urn", "urn_scheme", "urn_path", "urn_display", "quick_replies", "archived", "media"),
@@ -162,6 +162,7 @@ _ALL = (
             kept=("submitted_by", "events"),
             contact="contact_uuid",
             archive_type="run",
+            growing=("path",),
             api_first=(
                 "start_uuid",
                 "contact_urn",

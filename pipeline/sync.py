@@ -84,7 +84,15 @@ def sync(
     with open_session(settings, stop=stop, another_workspace=another_workspace) as session:
 
         def make_batches(stream: Stream, spool: Spool, tally: Tally) -> Batches:
-            return Batches(session.lake, stream.table, spool, tally, accept_deletions=chosen.accept_deletions)
+            full = " --full" if chosen.full else ""
+            return Batches(
+                session.lake,
+                stream.table,
+                spool,
+                tally,
+                accept_deletions=chosen.accept_deletions,
+                accept_command=f"rapidlake sync {stream.name}{full} --accept-deletions",
+            )
 
         run = Run(session, settings, chosen, progress, READERS, make_batches)
         results = run.all(streams)

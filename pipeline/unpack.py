@@ -51,7 +51,7 @@ def _content(raw: io.BufferedReader) -> Content:
     for _ in range(MOST_LAYERS):
         if content.peek(2)[:2] != GZIP:
             break
-        content = igzip.IGzipFile(fileobj=content)  # type: ignore[no-untyped-call]  # isal does not annotate it
+        content = igzip.IGzipFile(fileobj=content, mode="rb")  # type: ignore[no-untyped-call]  # isal does not annotate it
     return content
 
 

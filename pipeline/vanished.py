@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -11,13 +11,13 @@ from pipeline.batches import Batches
 from pipeline.streams import Stream, Window
 from pipeline.walk import Fetch, keys_of, seek
 from warehouse import Lake
+from warehouse.cursor import EPOCH
 from warehouse.literal import literal, text_list
 
 # Vanished rows of up to this number are asked for by their key, a request each.
 ASKED_ONE_BY_ONE = 20
 # Servers archive after 90 days unless they are told otherwise; then the list of archives says so.
 SHOWN_AT_LEAST = timedelta(days=89)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def settle_vanished(batches: Batches, lake: Lake, stream: Stream, fetch: Fetch, within: str) -> None:

@@ -15,7 +15,7 @@ from pipeline.results import Tally
 from pipeline.run import Readers
 from pipeline.spool import Spool
 from pipeline.streams import Newest, Snapshot, Stream, Window
-from pipeline.vanished import EPOCH, oldest_shown, second_look
+from pipeline.vanished import oldest_shown, second_look
 from pipeline.walk import seek
 from warehouse import (
     Cursor,
@@ -27,6 +27,7 @@ from warehouse import (
     remember_deleted_contacts,
     stage,
 )
+from warehouse.cursor import EPOCH
 from warehouse.literal import literal
 from warehouse.verification import (
     Finding,
@@ -59,9 +60,15 @@ class Comparison(Batches):
     def __init__(
         self, lake: Lake, stream: Stream, spool: Spool, tally: Tally, asked: Verification, *, accept_deletions: bool
     ) -> None:
-        super().__init__(lake, stream.table, spool, tally, accept_deletions=accept_deletions)
+        super().__init__(
+            lake,
+            stream.table,
+            spool,
+            tally,
+            accept_deletions=accept_deletions,
+            accept_command=f"rapidlake verify {stream.name} --repair --accept-deletions",
+        )
         self.asked = asked
-        self.accept_command = f"rapidlake verify {stream.name} --repair --accept-deletions"
         self.findings: list[Finding] = []
         self.stream = stream
         self._on = stream.strategy.on if isinstance(stream.strategy, Window | Newest) else None

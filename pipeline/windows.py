@@ -15,6 +15,8 @@ from warehouse.literal import literal
 
 # What has gathered is committed before a wait that is longer than this.
 LONG_WAIT_SECONDS = 5.0
+# No server archives rows younger than this.
+ALWAYS_SHOWN = timedelta(days=8)
 
 
 class WindowReader(Reader):
@@ -107,14 +109,21 @@ class WindowReader(Reader):
         if rows == 0 and walk.after is None and self._suspiciously_empty(feed):
             return cursor
         ended = self._ended(cursor, walk)
-        feeds = {feed: ended, **self._revisited(strategy, walk), **(beside or {})}
-        self.batches.commit(self.saving(feeds), tombstones=tombstones)
+        self.batches.commit(self.saving({feed: ended, **(beside or {})}), tombstones=tombstones)
         if finds_deletions:
-            starts = (walk.after, oldest_shown(self.lake, self.stream, walk.before))
-            oldest = max(start for start in starts if start)
-            within = f"{strategy.on} BETWEEN {literal(oldest)} AND {literal(walk.before)}"
+            within = f"{strategy.on} BETWEEN {literal(self._oldest_shown(walk))} AND {literal(walk.before)}"
             settle_vanished(self.batches, self.lake, self.stream, self.fetching({}), within)
+        revisited = self._revisited(strategy, walk)
+        if revisited and not self.tally.suspicious:  # else the window stays due
+            self.batches.commit(self.saving(revisited))
         return ended
+
+    def _oldest_shown(self, walk: OpenWalk) -> datetime:
+        """From where on absence from this walk means deletion: what is older may have been archived and purged."""
+        starts = [walk.after, oldest_shown(self.lake, self.stream, walk.before)]
+        if walk.after is None or walk.before - walk.after > ALWAYS_SHOWN:
+            starts.append(self.batches.oldest_seen())
+        return max(start for start in starts if start)
 
     def _sightings(self, strategy: Window) -> list[Sighting]:
         """When the rows of recent windows were last read."""

@@ -139,7 +139,9 @@ def _modern(stream: str, record: Row) -> Row:
 def _unite(stream: str, api: Row, archived: Row) -> Row:
     """A row that API and archive have: the archive has its last state, unless the API's is of a later date."""
     first, second = (api, archived) if _later(api, archived) else (archived, api)
-    united = {**second, **first}
+    united = {**second, **first, "modified_on": first.get("modified_on")}
+    if len(second.get("path") or []) > len(first.get("path") or []):
+        united["path"] = second["path"]
     for name in _NEVER_LOST & united.keys():
         united[name] = second.get(name) if first.get(name) is None else first[name]
     for name in _API_KNOWS_BETTER[stream] & united.keys():
@@ -153,7 +155,7 @@ def _later(one: Row, other: Row) -> bool:
 
 
 _OLD_TYPES = {"inbox": "text", "flow": "text", "ivr": "voice"}
-_NEVER_LOST = {"broadcast", "flow_uuid", "flow_name", "ticket_uuid", "modified_on", "submitted_by", "events"}
+_NEVER_LOST = {"broadcast", "flow_uuid", "flow_name", "ticket_uuid", "submitted_by", "events"}
 _API_KNOWS_BETTER = {
     "messages": {"uuid", "urn", "urn_scheme", "urn_path", "urn_display", "quick_replies", "archived", "media"},
     "runs": {"start_uuid", "contact_urn", "contact_urn_scheme", "contact_urn_path", "contact_urn_display"},

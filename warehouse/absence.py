@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 import duckdb
 
+from warehouse.cursor import EPOCH
 from warehouse.table import Table, count
 
 
@@ -19,6 +21,17 @@ def begin_reading(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
 def remember_keys(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     """Note the keys of `batch` as seen by the reading."""
     connection.execute(f"INSERT INTO {_seen(table)} SELECT {table.keys} FROM batch")
+
+
+def oldest_seen(connection: duckdb.DuckDBPyConnection, table: Table) -> datetime | None:
+    """The earliest date (UTC), in the partition column, of the rows that the reading brought."""
+    found = connection.execute(
+        f"""
+        SELECT epoch_us(min("{table.partitioned_by}"))
+        FROM "{table.name}" SEMI JOIN {_seen(table)} USING ({table.keys})
+        """
+    ).fetchone()
+    return EPOCH + timedelta(microseconds=found[0]) if found and found[0] is not None else None
 
 
 def find_unseen(connection: duckdb.DuckDBPyConnection, table: Table, within: str = "true") -> int:
@@ -74,13 +87,17 @@ def mark_rows_of_deleted_contacts(
     for table in tables:
         rows = count(
             connection,
-            f'"{table.name}" WHERE deleted_on IS NULL AND "{table.contact}" IN (SELECT uuid FROM {contacts})',
+            f"""
+            "{table.name}" AS stored JOIN {contacts} AS incoming ON stored."{table.contact}" = incoming.uuid
+            WHERE stored.deleted_on IS NULL OR stored.deleted_on > incoming.deleted_on
+            """,
         )
         if rows:
             connection.execute(
                 f"""
                 MERGE INTO "{table.name}" AS stored USING {contacts} AS incoming
-                ON stored."{table.contact}" = incoming.uuid AND stored.deleted_on IS NULL
+                ON stored."{table.contact}" = incoming.uuid
+                    AND (stored.deleted_on IS NULL OR stored.deleted_on > incoming.deleted_on)
                 WHEN MATCHED THEN UPDATE SET deleted_on = incoming.deleted_on, synced_on = now()
                 """
             )

@@ -12,7 +12,7 @@ import duckdb
 
 from warehouse.literal import literal
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMES = ("watermark", "complete_from", "walk_after", "walk_before", "place")
 
 
@@ -59,7 +59,7 @@ def _cursor(
 
 
 def _time(microseconds: int | None) -> datetime | None:
-    return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
+    return None if microseconds is None else EPOCH + timedelta(microseconds=microseconds)
 
 
 def save_cursor(connection: duckdb.DuckDBPyConnection, stream: str, feed: str, cursor: Cursor) -> None:

@@ -31,7 +31,11 @@ class Sighting:
 
 
 def note_changes(connection: duckdb.DuckDBPyConnection, table: Table, sightings: Sequence[Sighting]) -> None:
-    """Append what differs between `known` and `changed` to the table's history, where it has one."""
+    """Append what differs between `known` and `changed` to the table's history, where it has one.
+
+    A value was still there when the row was last sighted; when the sync began that wrote it; or, if an archive brought
+    it, at the end of the archive's first day, for no archive is written before.
+    """
     if not table.history:
         return
     seen = ", ".join(
@@ -39,7 +43,13 @@ def note_changes(connection: duckdb.DuckDBPyConnection, table: Table, sightings:
         for one in sightings
     )
     changes = " UNION ALL ".join(_changes(table, what, seen or "NULL") for what in _COMPARED)
-    connection.execute(f'INSERT INTO "{table.history}" {changes}')
+    connection.execute(
+        f"""
+        INSERT INTO "{table.history}"
+        WITH begun AS (SELECT started_on FROM _sync WHERE stream = {literal(table.name)})
+        {changes}
+        """
+    )
 
 
 def _changes(table: Table, what: str, seen: str) -> str:
@@ -47,7 +57,13 @@ def _changes(table: Table, what: str, seen: str) -> str:
     before, after = compared.format(row="stored"), compared.format(row="incoming")
     return f"""
         SELECT incoming.id, '{what}', {written.format(row="stored")}, {written.format(row="incoming")},
-            least(greatest(stored.synced_on, {seen}), now()), now()
-        FROM changed AS incoming JOIN known AS stored ON {table.same_key}
+            least(now(), CASE
+                WHEN stored.source = 'archive' THEN greatest(stored.archived_in + INTERVAL 1 DAY, {seen})
+                ELSE greatest(begun.started_on, {seen})
+            END),
+            now()
+        FROM changed AS incoming
+        JOIN known AS stored ON {table.same_key}
+        ASOF LEFT JOIN begun ON stored.synced_on >= begun.started_on
         WHERE {before} IS DISTINCT FROM {after}
     """

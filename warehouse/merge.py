@@ -3,6 +3,7 @@
 Where an API row and an archived one meet, each column has the value it would have had in the other order too:
 
 * the later `modified_on` wins; at the same one the archive, which has the final state (`_wins`),
+* a list that only grows keeps its longest state,
 * columns that archives lack keep what the API said, columns that the API lacks what the archive said (`_final`).
 """
 
@@ -169,8 +170,12 @@ def _final(table: Table, column: str, *, tombstones: bool) -> str:
         return f"""CASE
             WHEN incoming.source = 'archive' THEN coalesce({stored}, {incoming})
             WHEN stored.source = 'archive' THEN coalesce({incoming}, {stored})
-            ELSE {f"coalesce({incoming}, {stored})" if column in table.kept else incoming}
+            WHEN {_wins(table)} THEN {f"coalesce({incoming}, {stored})" if column in table.kept else incoming}
+            ELSE {stored}
         END"""
+    if column in table.growing:
+        longer = f"coalesce(len({incoming}), 0) - coalesce(len({stored}), 0)"
+        return f"CASE WHEN {longer} > 0 OR ({longer} = 0 AND {_wins(table)}) THEN {incoming} ELSE {stored} END"
     if column in table.kept:
         return f"CASE WHEN {_wins(table)} THEN coalesce({incoming}, {stored}) ELSE coalesce({stored}, {incoming}) END"
     return f"CASE WHEN {_wins(table)} THEN {incoming} ELSE {stored} END"

@@ -133,11 +133,11 @@ def test_records_of_all_years_load_from_one_file(sandbox: Sandbox, lake: Path) -
         "created_on": "2017-05-01T08:00:00.5Z", "sent_on": None, "broadcast": None,
     }  # fmt: skip
     messages = [
-        {**message, "id": 0, "type": "inbox", "status": "handled"},
-        {**message, "id": 1, "type": "flow", "status": "handled"},
-        {**message, "id": 2, "type": "ivr", "status": "handled"},
-        {**message, "id": 3, "type": "text", "status": "resent", "modified_on": None},
-        {**message, "id": 4, "type": "text", "status": "handled", "flow": {"uuid": ONE, "name": "Poll"}, "uuid": TWO,
+        {**message, "id": -1, "type": "inbox", "status": "handled"},
+        {**message, "id": -2, "type": "flow", "status": "handled"},
+        {**message, "id": -3, "type": "ivr", "status": "handled"},
+        {**message, "id": -4, "type": "text", "status": "resent", "modified_on": None},
+        {**message, "id": -5, "type": "text", "status": "handled", "flow": {"uuid": ONE, "name": "Poll"}, "uuid": TWO,
          "modified_on": "2017-05-01T09:00:00+00:00", "ticket_uuid": ONE},
     ]  # fmt: skip
     run_ = {
@@ -158,9 +158,9 @@ def test_records_of_all_years_load_from_one_file(sandbox: Sandbox, lake: Path) -
     put_archive(sandbox.workspace, "run", "monthly", "2017-05-01", map(encode, runs))
     assert run(sandbox, lake, "archives")["archives"].outcome == "done"
     assert rows(lake, "SELECT * FROM _quarantine") == []
-    assert rows(lake, "SELECT id, type, status FROM messages ORDER BY id") == [
-        (0, "text", "handled"), (1, "text", "handled"), (2, "voice", "handled"), (3, "text", "resent"),
-        (4, "text", "handled"),
+    assert rows(lake, "SELECT id, type, status FROM messages ORDER BY id DESC") == [
+        (-1, "text", "handled"), (-2, "text", "handled"), (-3, "voice", "handled"), (-4, "text", "resent"),
+        (-5, "text", "handled"),
     ]  # fmt: skip
     assert rows(lake, "SELECT results['age'].value FROM runs ORDER BY id") == [("8",), *[("7",)] * 3]
     run(sandbox, lake, *ALL)

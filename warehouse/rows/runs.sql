@@ -41,14 +41,24 @@ SELECT
         results := CASE
             -- Archives from before June 2018: a list of objects with one result each; a later one replaces an earlier one.
             WHEN json_type(json, '/values') = 'ARRAY'
-                THEN list_reduce(
-                    (json -> '/values')::MAP(VARCHAR, JSON)[],
-                    lambda merged, result: map_concat(merged, result),
-                    MAP {}::MAP(VARCHAR, JSON)
-                )::MAP(
-                    VARCHAR,
-                    STRUCT (value VARCHAR, category VARCHAR, name VARCHAR, input VARCHAR, node UUID, "time" TIMESTAMPTZ)
-                )
+                THEN map_from_entries(list_transform(
+                    map_entries(list_reduce(
+                        (json -> '/values')::MAP(VARCHAR, JSON)[],
+                        lambda merged, result: map_concat(merged, result),
+                        MAP {}::MAP(VARCHAR, JSON)
+                    )),
+                    lambda result: struct_pack(
+                        key := result.key,
+                        value := struct_pack(
+                            value := result.value ->> 'value',
+                            category := result.value ->> 'category',
+                            name := result.value ->> 'name',
+                            input := result.value ->> 'input',
+                            node := (result.value ->> 'node')::UUID,
+                            "time" := (result.value ->> 'time')::TIMESTAMPTZ
+                        )
+                    )
+                ))
             WHEN understood(record.values, json, 'values')
                 AND elements_understood(
                     list_transform(map_values(record.values), lambda result: coalesce(result.time, result.node, result.value)),
