@@ -35,9 +35,12 @@ def settle_vanished(batches: Batches, lake: Lake, stream: Stream, fetch: Fetch, 
 
 
 def second_look(
-    keys: list[tuple[object, ...]], lake: Lake, stream: Stream, fetch: Fetch
+    keys: list[tuple[object, ...]], lake: Lake, stream: Stream, fetch: Fetch, *, until: datetime | None = None
 ) -> Iterator[list[msgspec.Raw]]:
-    """Ask for stored rows again: for a few one by one, for many by reading the time that they are of."""
+    """Ask for stored rows again: for a few one by one, for many by reading the time that they are of.
+
+    That time goes on `until` (UTC) where a change moves a row to the present.
+    """
     table, strategy = stream.table, stream.strategy
     assert isinstance(strategy, Window)
     (name,) = table.key
@@ -53,7 +56,7 @@ def second_look(
         FROM "{table.name}" WHERE "{name}"::VARCHAR IN (SELECT unnest({text_list(wanted)}))
         """
     )[0]
-    after, before = EPOCH + timedelta(microseconds=first), EPOCH + timedelta(microseconds=last)
+    after, before = EPOCH + timedelta(microseconds=first), until or EPOCH + timedelta(microseconds=last)
     for piece in seek(
         fetch,
         table.name,

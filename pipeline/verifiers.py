@@ -107,10 +107,8 @@ class Comparison(Batches):
 
     def alive(self, within: str) -> int:
         """How many live rows `within` a condition (SQL) the server did not bring; 0 if a row was unreadable."""
-        if self._tally.rows_unreadable:
-            return 0
         with self._lake.connection() as connection:
-            return find_alive(connection, self._table, self._on, within)
+            return find_alive(connection, self._table, self._on, "false" if self._tally.rows_unreadable else within)
 
     def alive_keys(self) -> list[tuple[object, ...]]:
         """Their keys."""
@@ -219,7 +217,8 @@ class WindowVerifier(Reader):
         )
         if not batches.alive(read or "false"):
             return
-        for rows in second_look(batches.alive_keys(), self.lake, self.stream, self.fetching({})):
+        until = self.client.now() if strategy.on == "modified_on" else None
+        for rows in second_look(batches.alive_keys(), self.lake, self.stream, self.fetching({}), until=until):
             batches.add(rows)
         batches.commit()
         batches.alive(read)

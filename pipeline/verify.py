@@ -19,6 +19,7 @@ from pipeline.spool import Spool
 from pipeline.streams import ARCHIVED, STREAMS, Stream
 from pipeline.sync import choose, sync, with_settings
 from pipeline.verifiers import VERIFIERS, Comparison, Verification
+from warehouse import Lake
 from warehouse.statistics import Uncounted, compare_statistics
 from warehouse.verification import Finding, note_verification
 
@@ -78,6 +79,7 @@ def verify(
         RapidlakeError: nothing could be begun: server, token, workspace or lake.
     """
     begun = time.monotonic()
+    Lake.open(settings.lake).close()  # verifying makes no lake
     options = with_settings(Options(since=since, accept_deletions=accept_deletions), settings)
     comparisons: list[Comparison] = []
     with open_session(settings, stop=stop) as session:

@@ -53,7 +53,7 @@ def call(sandbox: Sandbox, lake: Path) -> partial[Ended]:
 
 
 def test_a_true_lake_is_told_to_people_and_to_machines(call: partial[Ended], sandbox: Sandbox) -> None:
-    people, machines = together(partial(call, "verify"), partial(call, "verify", "messages", "labels", "--json"))
+    people, machines = call("verify"), call("verify", "messages", "labels", "--json")
     assert (people.code, machines.code) == (0, 0), people.said
     assert "The lake is true: no differences;" in people.out
     facts = machines.facts
@@ -125,10 +125,7 @@ def test_a_sample_reads_less_and_finds_what_lies_on_every_day(call: partial[Ende
     of_each_day = "SELECT max(id) FROM messages WHERE archived_in IS NULL GROUP BY created_on::DATE HAVING count(*) > 1"
     [(days,)] = look(lake, f"SELECT count(*) FROM ({of_each_day})")
     change(lake, f"DELETE FROM messages WHERE id IN ({of_each_day})")
-    whole, part = together(
-        partial(call, "verify", "messages", "--json"),
-        partial(call, "verify", "messages", "--json", "--sample", 20),
-    )
+    whole, part = (call("verify", "messages", "--json", *sample) for sample in ([], ["--sample", 20]))
     assert (whole.code, part.code) == (1, 1)
     assert days == whole.facts["differences"] > 2 * part.facts["differences"] > 0
     assert whole.facts["streams"][0]["rows_read"] > 2 * part.facts["streams"][0]["rows_read"] > 0
@@ -143,7 +140,7 @@ def test_many_rows_that_the_server_lacks_are_marked_only_by_the_command_that_is_
     refused = call("verify", "contacts", "labels", "--repair")
     assert refused.code == 1
     assert live(lake, "contacts", "labels") == before
-    commands = re.findall(r"`rapidlake ([^`]*--accept-deletions)`", refused.said)
+    commands = set(re.findall(r"`rapidlake ([^`]*--accept-deletions)`", refused.said))
     assert len(commands) == 2
     assert "differences were repaired" not in refused.said
     for command in commands:

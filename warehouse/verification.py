@@ -165,7 +165,8 @@ def verify_archives(
     Files of the time before `wanted_from` (UTC) need not be loaded.
     """
     kind = literal(table.archive_type)
-    wanted = f"start_date >= date_trunc('month', DATE '{wanted_from:%Y-%m-%d}')" if wanted_from else "true"
+    end = "CASE period WHEN 'monthly' THEN start_date + INTERVAL 1 MONTH ELSE start_date + INTERVAL 1 DAY END"
+    wanted = f"{end} > DATE '{wanted_from:%Y-%m-%d}'" if wanted_from else "true"
     rows = connection.execute(
         f"""
         WITH loaded AS (
