@@ -9,7 +9,7 @@ demo: $(VENV)/.installed
 	$(BIN)/rapidlake demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

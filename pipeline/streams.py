@@ -163,6 +163,7 @@ _ALL = (
             contact="contact_uuid",
             archive_type="run",
             growing=("path",),
+            provisional=True,
             api_first=(
                 "start_uuid",
                 "contact_urn",

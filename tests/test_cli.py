@@ -354,4 +354,4 @@ def test_the_demo_replaces_an_older_demo_and_refuses_a_folder_that_holds_somethi
     assert Path("thesis/chapter").read_text(encoding="utf-8") == "much work"
     for folder, messages in (("demo-lake", 100), ("mine", 300)):
         with Lake.open(Path(folder)) as stored:
-            assert stored.rows("SELECT count(*) FROM messages") == [(messages,)]
+            assert stored.rows("SELECT count(*) FROM messages WHERE source = 'api'") == [(messages,)]

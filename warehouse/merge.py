@@ -16,6 +16,7 @@ import duckdb
 
 from warehouse.history import Sighting, note_changes
 from warehouse.literal import literal
+from warehouse.provisional import settle_provisional
 from warehouse.stage import Batch
 from warehouse.table import Table, columns_of, count, quoted
 
@@ -45,7 +46,10 @@ def merge(
     """
     table = batch.table
     quarantined = _quarantine(connection, batch) if batch.unreadable else 0
-    matched = matching(connection, table)
+    within = partitions(connection, table)
+    if table.provisional:
+        settle_provisional(connection, table, within)
+    matched = f"{table.same_key} AND {within}"
     changed = 0
     if find_known(connection, table, matched):
         changed = find_changed(connection, table, tombstones=tombstones)
@@ -61,14 +65,14 @@ def forget_batch(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
 
 
-def matching(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
-    """The join condition of stored and incoming rows; on partitioned tables it reads only the partitions concerned."""
-    matched, column = table.same_key, table.partitioned_by
+def partitions(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
+    """SQL: the condition that a row of `stored` is of the time that the batch is of, so that no other file is read."""
+    column = table.partitioned_by
     if column:
         bounds = connection.execute(f'SELECT min("{column}")::VARCHAR, max("{column}")::VARCHAR FROM batch').fetchone()
         if bounds and bounds[0]:
-            matched += f""" AND stored."{column}" BETWEEN '{bounds[0]}'::TIMESTAMPTZ AND '{bounds[1]}'::TIMESTAMPTZ"""
-    return matched
+            return f"""stored."{column}" BETWEEN '{bounds[0]}'::TIMESTAMPTZ AND '{bounds[1]}'::TIMESTAMPTZ"""
+    return "true"
 
 
 def find_known(connection: duckdb.DuckDBPyConnection, table: Table, matched: str) -> int:

@@ -19,6 +19,7 @@ class Table:
     contact: the column that names the row's contact, where the row is deleted with it.
     archive_type: what archives call the stream, where they have it.
     api_first: columns that archives lack, or know less well: the API's value stays.
+    provisional: rows may come without a uuid, and are known by their id until it is told.
     growing: lists that only ever grow, and that archives cut short.
     uniform: its SELECT uses every key and does without the text of the JSON, so that rows can be read the fast way.
     counters: columns that move by themselves, without anybody changing the row: not verified.
@@ -33,6 +34,7 @@ class Table:
     contact: str | None = None
     archive_type: str | None = None
     api_first: tuple[str, ...] = ()
+    provisional: bool = False
     growing: tuple[str, ...] = ()
     uniform: bool = False
     counters: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from datetime import date, datetime
 import duckdb
 
 from warehouse.literal import literal, text_list
-from warehouse.merge import find_changed, find_known, matching
+from warehouse.merge import find_changed, find_known, partitions
 from warehouse.stage import Batch
 from warehouse.table import Table, columns_of, count
 
@@ -70,7 +70,7 @@ def verify_batch(
     `on` is the date of the stream; rows that changed after `read_up_to` are pending, not wrong.
     """
     table = batch.table
-    find_known(connection, table, matching(connection, table))
+    find_known(connection, table, f"{table.same_key} AND {partitions(connection, table)}")
     find_changed(connection, table, tombstones=tombstones, besides=table.counters, by_reference=True)
     columns = columns_of(connection, "batch")
     dates = [f'"{column}"' for column in ("modified_on", on) if column and column in columns]

@@ -25,7 +25,7 @@ class Workspace:
         self.archive_folders = [self.store.directory / "archives"]
         self.archive_folders[0].mkdir()
         self.deleted_files: set[str] = set()  # archive files that are served no more
-        self._random = random.Random(seed)
+        self._random = random.Random(f"edits {seed}")  # not the numbers that the rows were generated from
         self._tops: dict[str, int] = {}
 
     # -- life --

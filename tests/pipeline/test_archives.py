@@ -341,3 +341,27 @@ def assert_true(workspace: Workspace, lake: Path) -> None:
             WHERE archive_type = '{kind}' GROUP BY ALL HAVING rows <> count(archived_in)
         """
         assert rows(lake, wrong) == []
+
+
+@pytest.mark.parametrize("order", [["archives", "runs"], ["runs", "archives"]], ids=" first, then ".join)
+def test_a_run_that_its_archive_names_by_id_only_is_the_apis_run_of_that_id(
+    sandbox: Sandbox, lake: Path, order: list[str]
+) -> None:
+    known, alone = sandbox.workspace.rows("runs")[0], sandbox.workspace.rows("runs")[1]
+    old = [
+        {name: value for name, value in row.items() if name not in ("uuid", "start", "contact")}
+        | {"contact": {"uuid": row["contact"]["uuid"], "name": None}, "exit_type": "interrupted"}
+        for row in (known, alone)
+    ]
+    old[1] |= {"id": 2_000_000_001, "created_on": "2017-05-01T08:00:00+00:00"}
+    put_archive(sandbox.workspace, "run", "monthly", "2017-05-01", map(encode, old))
+    for stream in order:
+        run(sandbox, lake, stream)
+    assert rows(lake, "SELECT * FROM _quarantine") == []
+    assert rows(lake, f"SELECT uuid::VARCHAR, exit_type, source FROM runs WHERE id = {known['id']}") == [
+        (known["uuid"], "interrupted", "archive")
+    ]
+    assert rows(lake, "SELECT uuid::VARCHAR FROM runs WHERE id = 2000000001") == [
+        ("00000000-0000-0000-0000-000077359401",)
+    ]
+    assert rows(lake, "SELECT count(DISTINCT uuid) = count(*) FROM runs") == [(True,)]

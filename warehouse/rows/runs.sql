@@ -19,7 +19,8 @@ CREATE OR REPLACE TEMP TYPE runs_record AS STRUCT (
 
 SELECT
     TRY(STRUCT_PACK(
-        uuid := record.uuid::UUID,
+        -- Archives from before October 2018 have no uuid: the id takes its place, in hexadecimal, and is recognised by the zeros.
+        uuid := coalesce(record.uuid::UUID, lpad(to_hex(record.id::BIGINT), 32, '0')::UUID),
         id := record.id::BIGINT,
         flow_uuid := ref_uuid(record.flow),
         flow_name := record.flow.name,
@@ -50,7 +51,10 @@ SELECT
                     lambda result: struct_pack(
                         key := result.key,
                         value := struct_pack(
-                            value := result.value ->> 'value',
+                            value := CASE
+                                WHEN json_type(result.value) = 'OBJECT' THEN result.value ->> 'value'
+                                ELSE ('not a result: ' || left(result.value::VARCHAR, 100))::BOOLEAN::VARCHAR
+                            END,
                             category := result.value ->> 'category',
                             name := result.value ->> 'name',
                             input := result.value ->> 'input',

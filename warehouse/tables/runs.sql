@@ -27,7 +27,7 @@ CREATE TABLE runs (
 ALTER TABLE runs SET PARTITIONED BY (year(created_on), month(created_on));
 
 COMMENT ON TABLE runs IS 'Runs: one row per time that a contact went through a flow, in its latest state.';
-COMMENT ON COLUMN runs.uuid IS 'UUID of the run; the key.';
+COMMENT ON COLUMN runs.uuid IS 'UUID of the run; the key. Only known by the id, in hexadecimal after zeros, for runs that archives from before October 2018 alone have.';
 COMMENT ON COLUMN runs.id IS 'Number of the run, unique on the server.';
 COMMENT ON COLUMN runs.flow_uuid IS 'flows.uuid of the flow; may be one since deleted, which flows does not have.';
 COMMENT ON COLUMN runs.flow_name IS 'Name of that flow when the run was read, or archived.';
