@@ -12,7 +12,7 @@ import duckdb
 import msgspec
 
 from pipeline.archive_list import ArchiveList, ListedFile, without_address
-from pipeline.batches import Batches
+from pipeline.batches import Batches, Source
 from pipeline.client import Counters, Listener, Page
 from pipeline.downloads import Downloads, prove
 from pipeline.errors import AddressExpired, ArchivesFailed, ServerError, ServerUnavailable, Stopped, Unproven
@@ -49,9 +49,12 @@ class Download:
 class Account:
     """The entry of a file that is being loaded; written with its last rows, unless something must be asked first."""
 
-    def __init__(self, stream: Stream, listed: ListedFile, tally: Tally) -> None:
+    def __init__(self, stream: Stream, listed: ListedFile, tally: Tally, *, known: bool) -> None:
         on = stream.strategy.on if isinstance(stream.strategy, Window) else ""
         self.within = f"{on} >= DATE '{listed.key.start_date}' AND {on} < DATE '{listed.key.end_date}'"
+        self.remembered: Sequence[Source] = ("api", "archive") if known else ("api",)
+        if not known:  # the rows that name this file are those that it has just brought
+            self.within += f" AND (archived_in IS NULL OR archived_in <> DATE '{listed.key.start_date}')"
         self.closed = False
         self._stream = stream
         self._listed = listed
@@ -217,9 +220,10 @@ class ArchivesReader(ListReader):
             accept_deletions=self.options.accept_deletions,
             accept_command="rapidlake sync archives --accept-deletions",
         )
-        account = Account(stream, listed, tally)
+        known = bool(self.lake.rows(f"SELECT 1 FROM _archives WHERE {listed.key.month_where}"))
+        account = Account(stream, listed, tally, known=known)
         if stream.shows_deletions:
-            batches.begin_whole_reading()
+            batches.begin_whole_reading(account.remembered)
         groups = list(_batches_of(unpacked.parts))
         try:
             for number, parts in enumerate(groups):

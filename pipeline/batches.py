@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
+from typing import Literal
 
 import duckdb
 import msgspec
@@ -34,6 +35,7 @@ from warehouse import (
     unseen_keys,
 )
 
+Source = Literal["api", "archive"]
 Save = Callable[[duckdb.DuckDBPyConnection], None]
 # More of a table than this is not marked deleted unasked: the fault may lie with the token, or the server.
 MOST_DELETIONS = 0.2
@@ -64,6 +66,7 @@ class Batches:
         self._accept_deletions = accept_deletions
         self._accept_command = accept_command
         self._whole = False
+        self._remembered: Sequence[Source] = ()
         self._rows_of_reading = 0
 
     def add(self, rows: list[msgspec.Raw]) -> None:
@@ -117,7 +120,6 @@ class Batches:
             loaded = self._lake.commit(lambda connection: self._write(connection, batch, save, tombstones=tombstones))
             if tombstones:
                 remember_deleted_contacts(connection)
-            forget_batch(connection)
         if batch:
             self._note(batch, loaded)
 
@@ -132,15 +134,16 @@ class Batches:
                 dragged = mark_rows_of_deleted_contacts(connection, DIES_WITH_CONTACT)
             if batch.source == "archive" and loaded.changed:
                 note_moved_rows(connection, self._table)
-            if self._whole:
+            if self._whole and batch.source in self._remembered:
                 remember_keys(connection, self._table)
         if save:
             save(connection)
+        forget_batch(connection)
         return replace(loaded, dragged=dragged)
 
-    def begin_whole_reading(self) -> None:
-        """From here on note which keys are seen, to find those that are gone."""
-        self._whole, self._rows_of_reading = True, 0
+    def begin_whole_reading(self, remembered: Sequence[Source] = ("api", "archive")) -> None:
+        """From here on note which keys are seen, to find those that are gone; only those of some sources, if named."""
+        self._whole, self._remembered, self._rows_of_reading = True, remembered, 0
         with self._lake.connection() as connection:
             begin_reading(connection, self._table)
 

@@ -102,7 +102,8 @@ class Comparison(Batches):
                     lambda connection: self._write(connection, batch, save, tombstones=tombstones)
                 )
                 remember_deleted_contacts(connection)
-            forget_batch(connection)
+            else:
+                forget_batch(connection)
         self._note(batch, loaded)
 
     def alive(self, within: str) -> int:

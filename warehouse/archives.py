@@ -39,6 +39,14 @@ class ArchiveKey:
             f"AND start_date = DATE '{self.start_date}'"
         )
 
+    @property
+    def month_where(self) -> str:
+        """SQL: the condition that a row of `_archives` is a file of the same type and month."""
+        return (
+            f"archive_type = {literal(self.archive_type)} "
+            f"AND date_trunc('month', start_date) = date_trunc('month', DATE '{self.start_date}')"
+        )
+
     def __str__(self) -> str:
         return f"{self.archive_type} {str(self.start_date)[: 7 if self.period == 'monthly' else 10]}"
 

@@ -51,12 +51,13 @@ def merge(
         settle_provisional(connection, table, within)
     matched = f"{table.same_key} AND {within}"
     changed = 0
-    if find_known(connection, table, matched):
+    known = find_known(connection, table, matched)
+    if known:
         changed = find_changed(connection, table, tombstones=tombstones)
         if changed:
             note_changes(connection, table, sightings)
             _update(connection, table, matched)
-    return Loaded(_insert(connection, table), changed, quarantined)
+    return Loaded(_insert(connection, table, known=known), changed, quarantined)
 
 
 def forget_batch(connection: duckdb.DuckDBPyConnection) -> None:
@@ -86,11 +87,12 @@ def find_known(connection: duckdb.DuckDBPyConnection, table: Table, matched: str
     return count(connection, "known")
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
-    """Append the rows of `batch` whose keys are not stored; return how many."""
+def _insert(connection: duckdb.DuckDBPyConnection, table: Table, *, known: int) -> int:
+    """Append the rows of `batch` whose keys are not stored, of which `known` are; return how many."""
     columns = quoted(columns_of(connection, "batch"))
+    unknown = f"ANTI JOIN known USING ({table.keys})" if known else ""  # a join costs, even with nothing
     found = connection.execute(
-        f'INSERT INTO "{table.name}" ({columns}) SELECT {columns} FROM batch ANTI JOIN known USING ({table.keys})'
+        f'INSERT INTO "{table.name}" ({columns}) SELECT {columns} FROM batch {unknown}'
     ).fetchone()
     return found[0] if found else 0
 

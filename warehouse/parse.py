@@ -5,6 +5,7 @@ Nothing here raises for what a line holds: an error would abort the caller's tra
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -60,7 +61,7 @@ def parse(
         try:
             known = parse_strictly(connection, table, files, select.replace("TRY(", "(", 1), maximum_size=maximum_size)
             connection.execute("CREATE OR REPLACE TEMP VIEW parsed_row AS SELECT * FROM parsed")
-            return Keys(known, _keys_of_first(connection, lines), [])
+            return Keys(known, _keys_of_first(files), [])
         except duckdb.Error:
             pass  # what is unusual in which line, the lenient way finds out
     keys = _keys(connection, table, lines)
@@ -116,9 +117,13 @@ def _refuse_doubled(connection: duckdb.DuckDBPyConnection, column: str) -> None:
         connection.execute(f"UPDATE parsed SET unreadable = '' WHERE line IN ({lines})")
 
 
-def _keys_of_first(connection: duckdb.DuckDBPyConnection, lines: str) -> list[str]:
-    first = connection.execute(f"SELECT json_keys(json) FROM {lines} LIMIT 1").fetchone()
-    return first[0] or [] if first else []
+def _keys_of_first(files: Sequence[Path]) -> list[str]:
+    for file in files:
+        with file.open("rb") as lines:
+            for line in lines:
+                if line.strip():
+                    return list(json.loads(line))
+    return []
 
 
 def _keys(connection: duckdb.DuckDBPyConnection, table: Table, lines: str) -> Keys:
