@@ -262,6 +262,23 @@ def test_sync_marks_what_it_refused_to_when_the_deletions_are_accepted(tmp_path:
 # -- helpers --
 
 
+@pytest.mark.parametrize(
+    ("hours", "hours_left", "words"),
+    [(1, 47, None), (30, 18, "resthook_events: rows will be lost unread in 18 hours"), (60, -12, "being lost unread")],
+)
+def test_status_warns_before_the_server_forgets_what_is_not_in_the_lake(
+    lake: Path, hours: int, hours_left: int, words: str | None
+) -> None:
+    read = f"now() - INTERVAL {hours} HOUR"
+    change(lake, f"UPDATE _cursor SET watermark = {read} WHERE stream = 'resthook_events' AND feed = 'rows'")
+    people, machines = (run("status", "--lake", lake, *options) for options in ([], ["--json"]))
+    left = {stream["stream"]: stream["lost_in_hours"] for stream in machines.facts["streams"]}
+    assert left["resthook_events"] == pytest.approx(hours_left, abs=0.2)
+    assert left["messages"] is None, "archives keep them"
+    assert ("lost unread" in people.out) == bool(words)
+    assert words is None or words in people.out
+
+
 def make_workspace() -> Workspace:
     workspace = generate(messages=600, seed=9, archives=False)
     workspace.offer("archives")
