@@ -117,7 +117,10 @@ class Batches:
                 else None
             )
             # Staged outside the transaction: one that loses a race is run again without parsing again.
-            loaded = self._lake.commit(lambda connection: self._write(connection, batch, save, tombstones=tombstones))
+            with self._lake.writing(self._table.name):
+                loaded = self._lake.commit(
+                    lambda connection: self._write(connection, batch, save, tombstones=tombstones)
+                )
             if tombstones:
                 remember_deleted_contacts(connection)
         if batch:

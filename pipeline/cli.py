@@ -91,18 +91,20 @@ def archives(
 ) -> None:
     """Show which archive files the server had at the last sync, and which are in the lake; load them."""
     from pipeline.errors import SettingsError
+    from pipeline.months import Month
     from pipeline.progress import for_output
     from pipeline.reader import ArchiveChoice, Options
     from pipeline.report import print_sync
     from pipeline.report_proof import print_archives
-    from pipeline.settings import lake_path, load_settings, parse_month
+    from pipeline.settings import lake_path, load_settings
     from pipeline.sync import choose
     from pipeline.sync import sync as run
     from warehouse import Lake
 
     if again and not load:
         raise SettingsError("--again says what to load: give --load too.")
-    chosen = ArchiveChoice(frozenset([type] if type else []), frozenset(map(parse_month, months or [])), again)
+    wanted = frozenset(str(Month.parse(month)) for month in months or [])
+    chosen = ArchiveChoice(frozenset([type] if type else []), wanted, again)
     if not load:
         with Lake.open(lake_path(lake)) as opened:
             print_archives(opened, chosen, json=json)
@@ -110,6 +112,37 @@ def archives(
     settings = load_settings(lake=lake, url=url)
     with for_output(json=json) as progress:
         result = run(settings, choose(["archives"]), progress, options=Options(archives=chosen), stop=_stop_on_signal())
+    print_sync(result, json=json)
+    raise typer.Exit(1 if result.failed else 0)
+
+
+@app.command()
+def backfill(
+    months: Annotated[
+        list[str] | None, typer.Argument(metavar="MONTH...", help="Months, e.g. 2026-05 2026-06; or the first one.")
+    ] = None,
+    to: Annotated[str | None, typer.Option(help="The last month, where MONTH is the first.")] = None,
+    stream: Annotated[Literal["messages", "runs"] | None, typer.Option(help="Only these; both by default.")] = None,
+    accept_deletions: Annotated[
+        bool, typer.Option("--accept-deletions", help="Mark rows that are gone from the server, however many.")
+    ] = False,
+    lake: LakeOption = None,
+    url: UrlOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Read past months of messages and runs whole: archive files, what the API shows, and what has vanished."""
+    from pipeline.backfill import backfill as run
+    from pipeline.backfill import closed_months
+    from pipeline.progress import for_output
+    from pipeline.report import print_sync
+    from pipeline.settings import load_settings
+    from pipeline.streams import ARCHIVED
+
+    chosen = closed_months(months or [], to)
+    settings = load_settings(lake=lake, url=url)
+    streams = [one for one in ARCHIVED.values() if stream in (None, one.name)]
+    with for_output(json=json) as progress:
+        result = run(settings, streams, chosen, progress, accept_deletions=accept_deletions, stop=_stop_on_signal())
     print_sync(result, json=json)
     raise typer.Exit(1 if result.failed else 0)
 

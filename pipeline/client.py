@@ -23,6 +23,7 @@ import tenacity
 from pipeline import __version__
 from pipeline.budget import Budget
 from pipeline.errors import (
+    MustWait,
     NotOffered,
     RequestRefused,
     ServerError,
@@ -92,7 +93,8 @@ class Client:
     """One workspace's API.
 
     `patience` bounds the seconds that a failing request is retried; waiting for the rate limit does not count.
-    `sleep` is called with seconds; `stop` ends waits and requests when it is set.
+    `longest_wait` bounds the seconds of one wait for it. `sleep` is called with seconds; `stop` ends waits and
+    requests when it is set.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Client:
         token: str,
         *,
         patience: float = 300.0,
+        longest_wait: float = math.inf,
         budget: Budget | None = None,
         sleep: Callable[[float], None] | None = None,
         stop: threading.Event | None = None,
@@ -109,6 +112,7 @@ class Client:
         self.budget = budget
         self.stop = stop or threading.Event()
         self.patience = patience
+        self.longest_wait = longest_wait
         self._sleep = sleep or self._interruptible_sleep
         self._server_clock: tuple[datetime, float] | None = None
         self._http = httpx.Client(
@@ -131,6 +135,7 @@ class Client:
         Raises:
             NotOffered, TokenRefused, RequestRefused, ServerUnavailable, UnexpectedAnswer: see `pipeline.errors`.
             Stopped: `stop` was set.
+            MustWait: the rate limit asks for more than `longest_wait`.
         """
         return self._get(path, params, scope, listener or Listener(), self._as_page)
 
@@ -146,6 +151,10 @@ class Client:
         at, seen = self._server_clock
         there = at + timedelta(seconds=time.monotonic() - seen)
         return here if abs(here - there) <= AGREEING_CLOCKS else there
+
+    def requests_left(self, scope: str) -> int | None:
+        """Requests of a scope that may go out now; None without a limit."""
+        return self.budget.left(scope) if self.budget else None
 
     def close(self) -> None:
         """Close the connections."""
@@ -201,6 +210,8 @@ class Client:
     def _wait(self, seconds: float, listener: Listener, *, throttled: bool) -> None:
         if throttled:
             listener.before_wait(seconds)
+            if seconds > self.longest_wait:
+                raise MustWait(seconds)
             listener.counters.waited_seconds += seconds
         self._sleep(seconds)
         if self.stop.is_set():

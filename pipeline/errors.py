@@ -13,6 +13,7 @@ RapidlakeError              (from warehouse)
     Unproven                an archive file is not what the list says
     ArchivesFailed          some archive files could not be loaded
   Stopped                   the user asked to stop
+  MustWait                  the rate limit would hold the run up for longer than it may wait
 """
 
 from __future__ import annotations
@@ -70,3 +71,20 @@ class ArchivesFailed(ServerError):
 
 class Stopped(RapidlakeError):
     """The user asked to stop; what is committed stays."""
+
+
+class MustWait(RapidlakeError):
+    """The rate limit asks for a longer wait than the run may take; what was read is committed.
+
+    `seconds` is how long until it is worth going on.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"The rate limit is used up for {_duration(seconds)}: what was read is committed, and the next run goes on."
+        )
+        self.seconds = seconds
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"

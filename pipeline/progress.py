@@ -17,10 +17,18 @@ from rich.progress import Progress as Bars
 
 from pipeline.results import StreamResult, Tally
 
-MARKS = {"done": "✓", "not offered": "-", "skipped": "-", "stopped": "■", "suspicious": "!", "failed": "✗"}
-COLOURS = {"done": "green", "failed": "red", "suspicious": "yellow", "stopped": "yellow"}
+MARKS = {
+    "done": "✓",
+    "not offered": "-",
+    "skipped": "-",
+    "waiting": "…",
+    "stopped": "■",
+    "suspicious": "!",
+    "failed": "✗",
+}
+COLOURS = {"done": "green", "failed": "red", "suspicious": "yellow", "stopped": "yellow", "waiting": "yellow"}
 LINE_EVERY_SECONDS = 10.0
-NOT_DONE = ("not offered", "skipped", "failed", "stopped")
+NOT_DONE = ("not offered", "skipped", "waiting", "failed", "stopped")
 Tell = Callable[[StreamResult], str]
 
 

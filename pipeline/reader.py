@@ -11,6 +11,7 @@ import duckdb
 
 from pipeline.batches import Batches
 from pipeline.client import Client, Listener, Page
+from pipeline.months import Month
 from pipeline.progress import Progress
 from pipeline.results import Tally
 from pipeline.streams import Archives, Revisit, Stream
@@ -19,21 +20,27 @@ from warehouse import ArchiveKey, Cursor, Lake, read_cursors, remember_deleted_c
 from warehouse.literal import literal
 
 # Feeds of a stream: each has a cursor of its own.
-ROWS, DELETED, WHOLE, REVISIT, FIELDS = "rows", "deleted", "whole", "revisit", "fields"
+ROWS, DELETED, WHOLE, REVISIT, FIELDS, MONTH = "rows", "deleted", "whole", "revisit", "fields", "month"
 
 
 @dataclass(frozen=True)
 class ArchiveChoice:
-    """Which archive files are wanted: of these types and months (YYYY-MM), all if none is named; `again`: once more."""
+    """Which archive files are wanted: of these types and months (YYYY-MM), all if none is named.
+
+    again: also those that are loaded; load: False to read the list only.
+    """
 
     types: frozenset[str] = frozenset()
     months: frozenset[str] = frozenset()
     again: bool = False
+    load: bool = True
 
     def has(self, key: ArchiveKey) -> bool:
         """True if the file is wanted."""
-        return (not self.types or key.archive_type in self.types) and (
-            not self.months or key.start_date.strftime("%Y-%m") in self.months
+        return (
+            self.load
+            and (not self.types or key.archive_type in self.types)
+            and (not self.months or key.start_date.strftime("%Y-%m") in self.months)
         )
 
 
@@ -43,15 +50,21 @@ class Options:
 
     since: the earliest date wanted (UTC); full: read everything again.
     overlap: read again so long before the last watermark; revisits: of messages, instead of the stream's own.
+    revisit_now: do all revisits, due or not.
     accept_deletions: mark rows that are gone, however many; archives: the files wanted.
+    month: read this month whole instead of what is new.
+    wait_for_others: seconds to wait for another process that is reading the same stream.
     """
 
     since: datetime | None = None
     full: bool = False
     overlap: timedelta = timedelta(minutes=15)
     revisits: tuple[Revisit, ...] | None = None
+    revisit_now: bool = False
     accept_deletions: bool = False
     archives: ArchiveChoice = ArchiveChoice()
+    month: Month | None = None
+    wait_for_others: float = 0.0
 
 
 @dataclass

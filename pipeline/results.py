@@ -9,7 +9,7 @@ from typing import Literal
 
 from pipeline.client import Counters
 
-Outcome = Literal["done", "not offered", "skipped", "stopped", "suspicious", "failed"]
+Outcome = Literal["done", "not offered", "skipped", "waiting", "stopped", "suspicious", "failed"]
 # Outcomes that somebody should look at; the exit code says so.
 FAILED: tuple[Outcome, ...] = ("failed", "stopped", "suspicious")
 
@@ -46,7 +46,10 @@ class Tally:
 
 @dataclass(frozen=True)
 class StreamResult:
-    """How the sync of one stream ended; `message` says what happened and what to do."""
+    """How the sync of one stream ended; `message` says what happened and what to do.
+
+    go_on_in: seconds until it is worth going on, where the rate limit ended it.
+    """
 
     stream: str
     outcome: Outcome
@@ -54,6 +57,12 @@ class StreamResult:
     seconds: float
     tally: Tally
     message: str | None = None
+    go_on_in: float | None = None
+
+    @property
+    def good(self) -> bool:
+        """True if the stream was read to its end, or the server does not have it."""
+        return self.outcome in ("done", "not offered")
 
     def facts(self) -> dict[str, str | int | float | None]:
         """The row of `_sync`, and of `--json`."""

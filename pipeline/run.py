@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from filelock import FileLock, Timeout
 
 from pipeline.batches import Batches
-from pipeline.errors import NotOffered, Stopped
+from pipeline.errors import MustWait, NotOffered, Stopped
 from pipeline.progress import Progress
 from pipeline.reader import Options, Reader
 from pipeline.results import Outcome, StreamResult, Tally
@@ -60,7 +60,11 @@ class Run:
                 lanes["files" if isinstance(stream.strategy, Archives) else stream.scope].append(stream)
         with ThreadPoolExecutor(max_workers=max(len(lanes), 1), thread_name_prefix="sync") as pool:
             running = [pool.submit(self._lane, lane) for lane in lanes.values()]
-            done = [future.result() for future in running]
+            try:
+                done = [future.result() for future in running]
+            except BaseException:  # an interrupt reaches this thread only; the pool would wait for the others' last row
+                self._session.client.stop.set()
+                raise
         order = {stream.name: place for place, stream in enumerate(streams)}
         return sorted((first + [result for lane in done for result in lane]), key=lambda result: order[result.stream])
 
@@ -71,36 +75,45 @@ class Run:
         """Run one stream and say how it ended; only errors that nobody can cause come out as exceptions."""
         started_on, begun, tally = datetime.now(UTC), time.monotonic(), Tally()
         self._progress.begun(stream.name)
-        outcome, message = self._outcome(stream, tally)
-        result = StreamResult(stream.name, outcome, started_on, time.monotonic() - begun, tally, message)
+        outcome, message, go_on_in = self._outcome(stream, tally)
+        result = StreamResult(stream.name, outcome, started_on, time.monotonic() - begun, tally, message, go_on_in)
         self._progress.ended(result)
         return result
 
-    def _outcome(self, stream: Stream, tally: Tally) -> tuple[Outcome, str | None]:
+    def _outcome(self, stream: Stream, tally: Tally) -> tuple[Outcome, str | None, float | None]:
+        """How reading the stream ends, why, and after how many seconds to go on."""
         try:
-            with _alone(self._session.lake, stream):
+            with _alone(self._session.lake, self._name(stream), wait=self._options.wait_for_others):
                 self._read(stream, tally)
         except Timeout:
-            return "skipped", "another process is syncing it now; left to that one"
+            return "skipped", "another process is syncing it now; left to that one", None
+        except MustWait as error:
+            return "waiting", str(error), error.seconds
         except NotOffered as error:
             if stream.always_offered:
-                return "failed", str(error)
-            return "not offered", "this server does not have it"
+                return "failed", str(error), None
+            return "not offered", "this server does not have it", None
         except Stopped as error:
-            return "stopped", str(error)
+            return "stopped", str(error), None
         except RapidlakeError as error:
-            return "failed", str(error)
+            return "failed", str(error), None
         except OSError as error:
             place = error.filename or self._session.lake.path
             return (
                 "failed",
                 f"{place} cannot be used ({error.strerror}): nothing committed is lost; mend it and sync again",
+                None,
             )
-        return ("suspicious" if tally.suspicious else "done"), "; ".join(tally.notes) or None
+        return ("suspicious" if tally.suspicious else "done"), "; ".join(tally.notes) or None, None
+
+    def _name(self, stream: Stream) -> str:
+        """What only one process does at a time: a month is read beside the stream's own sync."""
+        month = self._options.month
+        return f"{stream.name}-{month}" if month and not isinstance(stream.strategy, Archives) else stream.name
 
     def _read(self, stream: Stream, tally: Tally) -> None:
         lake = self._session.lake
-        spool = Spool(lake.spool, stream.name, full_pages=self._settings.batch_pages)
+        spool = Spool(lake.spool, self._name(stream), full_pages=self._settings.batch_pages)
         try:
             self._readers[type(stream.strategy)](
                 client=self._session.client,
@@ -118,11 +131,11 @@ class Run:
 
 
 @contextmanager
-def _alone(lake: Lake, stream: Stream) -> Iterator[None]:
-    """Hold the stream's lock, which the system takes back if this process dies.
+def _alone(lake: Lake, name: str, *, wait: float) -> Iterator[None]:
+    """Hold the lock of this name, waiting so many seconds for it, which the system takes back if this process dies.
 
     Raises:
         filelock.Timeout: another process holds it.
     """
-    with FileLock(lake.locks / f"{stream.name}.lock", timeout=0):
+    with FileLock(lake.locks / f"{name}.lock", timeout=wait):
         yield

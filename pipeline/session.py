@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,6 +68,7 @@ def open_client(settings: Settings, *, stop: threading.Event | None = None) -> C
         settings.url,
         settings.token.get_secret_value(),
         patience=min(settings.patience, FIRST_ANSWER_SECONDS),
+        longest_wait=math.inf if settings.longest_wait is None else settings.longest_wait,
         stop=stop,
     )
 

@@ -11,6 +11,12 @@ RAPIDLAKE_REVISITS             recent messages to read again (default: 2h, 2d/1h
                                sync, 2 days once an hour, 8 days once a day)
 RAPIDLAKE_BATCH_PAGES          pages to commit at once, at most (default: 200)
 RAPIDLAKE_PATIENCE             seconds to retry a failing request (default: 300)
+RAPIDLAKE_LONGEST_WAIT         seconds to wait for the rate limit; where it takes longer, what was read is committed and
+                               the run ends (default: none from the command line, 120 in Dagster)
+RAPIDLAKE_FIRST_MONTH          first month, YYYY-MM, that Dagster offers to read (default: that of the oldest archive)
+RAPIDLAKE_LIVE_MINUTES         minutes between two syncs of contacts, messages, runs and tickets by Dagster (default: 15)
+RAPIDLAKE_NIGHT_HOUR           hour of the workspace's day when Dagster begins its nightly work (default: 2)
+RAPIDLAKE_VERIFY_SAMPLE        percent of the days that Dagster verifies each night (default: 10)
 """
 
 from __future__ import annotations
@@ -19,13 +25,14 @@ import ipaddress
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from pipeline.errors import SettingsError
+from pipeline.months import Month
 from pipeline.streams import parse_revisits
 
 LOOPBACK_NAMES = {"localhost", "localhost."}
@@ -51,6 +58,11 @@ class Settings(BaseSettings):
     revisits: str = "2h, 2d/1h, 8d/1d"
     batch_pages: int = Field(default=200, ge=1)
     patience: float = Field(default=300, ge=0)
+    longest_wait: float | None = Field(default=None, ge=0)
+    first_month: str | None = None
+    live_minutes: Literal[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60] = 15
+    night_hour: int = Field(default=2, ge=0, le=23)
+    verify_sample: float = Field(default=10, ge=0.1, le=100)
 
     @classmethod
     def settings_customise_sources(
@@ -76,6 +88,19 @@ class Settings(BaseSettings):
         except ValueError as error:
             raise ValueError(f"RAPIDLAKE_REVISITS: {error}") from None
         return value
+
+    @field_validator("first_month")
+    @classmethod
+    def _month(cls, value: str | None) -> str | None:
+        try:
+            return value and str(Month.parse(value))
+        except SettingsError as error:
+            raise ValueError(f"RAPIDLAKE_FIRST_MONTH: {str(error).rstrip('.')}") from None
+
+    @field_validator("live_minutes", mode="before")
+    @classmethod
+    def _number(cls, value: object) -> object:
+        return int(value) if isinstance(value, str) and value.strip().isdigit() else value
 
     @field_validator("token")
     @classmethod
@@ -166,7 +191,12 @@ def _sentence(problem: dict[str, Any]) -> str:
 
 def lake_path(given: Path | None) -> Path:
     """Folder of the lake from the argument, the environment or `rapidlake.toml`; needs neither address nor token."""
-    return load_settings(lake=given, url="https://unused.invalid", token="unused").lake
+    return local_settings(lake=given).lake
+
+
+def local_settings(**given: Any) -> Settings:
+    """As `load_settings`, for what needs no server: address and token are not looked at."""
+    return load_settings(**given | {"url": "https://unused.invalid", "token": "unused"})
 
 
 def parse_date(text: str) -> datetime:
@@ -185,14 +215,3 @@ def parse_date(text: str) -> datetime:
     if at > datetime.now(UTC):
         raise SettingsError(f"{text!r} lies in the future: --since takes a date from which rows exist.")
     return at.astimezone(UTC)
-
-
-def parse_month(text: str) -> str:
-    """A month of a user's, as YYYY-MM.
-
-    Raises:
-        SettingsError: it is none.
-    """
-    if not re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", text.strip()):
-        raise SettingsError(f"{text!r} is no month: write it like 2026-07.")
-    return text.strip()

@@ -20,7 +20,7 @@ from pipeline.progress import Progress
 from pipeline.reader import Options
 from pipeline.results import StreamResult, SyncResult, Tally
 from pipeline.run import Readers, Run
-from pipeline.session import open_session
+from pipeline.session import Session, open_session
 from pipeline.settings import Settings
 from pipeline.spool import Spool
 from pipeline.streams import (
@@ -79,27 +79,38 @@ def sync(
     Raises:
         RapidlakeError: nothing could be begun: server, token, workspace or lake.
     """
-    begun = time.monotonic()
-    chosen = with_settings(options or Options(), settings)
     with open_session(settings, stop=stop, another_workspace=another_workspace) as session:
+        return sync_in(session, settings, streams, progress, options or Options())
 
-        def make_batches(stream: Stream, spool: Spool, tally: Tally) -> Batches:
-            full = " --full" if chosen.full else ""
-            return Batches(
-                session.lake,
-                stream.table,
-                spool,
-                tally,
-                accept_deletions=chosen.accept_deletions,
-                accept_command=f"rapidlake sync {stream.name}{full} --accept-deletions",
-            )
 
-        run = Run(session, settings, chosen, progress, READERS, make_batches)
-        results = run.all(streams)
-        _mark_rows_of_newly_deleted_contacts(session.lake, results)
-        record(session.lake, run.uuid, results)
-        workspace = session.workspace.name
-    return SyncResult(run.uuid, workspace, str(settings.lake), results, time.monotonic() - begun)
+def sync_in(
+    session: Session, settings: Settings, streams: Sequence[Stream], progress: Progress, options: Options
+) -> SyncResult:
+    """As `sync`, in a session that is open, and stays so."""
+    begun = time.monotonic()
+    chosen = with_settings(options, settings)
+
+    def make_batches(stream: Stream, spool: Spool, tally: Tally) -> Batches:
+        return Batches(
+            session.lake,
+            stream.table,
+            spool,
+            tally,
+            accept_deletions=chosen.accept_deletions,
+            accept_command=_accept_command(stream, chosen),
+        )
+
+    run = Run(session, settings, chosen, progress, READERS, make_batches)
+    results = run.all(streams)
+    _mark_rows_of_newly_deleted_contacts(session.lake, results)
+    record(session.lake, run.uuid, results)
+    return SyncResult(run.uuid, session.workspace.name, str(settings.lake), results, time.monotonic() - begun)
+
+
+def _accept_command(stream: Stream, options: Options) -> str:
+    if options.month:
+        return f"rapidlake backfill {options.month} --stream {stream.name} --accept-deletions"
+    return f"rapidlake sync {stream.name}{' --full' if options.full else ''} --accept-deletions"
 
 
 def _mark_rows_of_newly_deleted_contacts(lake: Lake, results: Sequence[StreamResult]) -> None:

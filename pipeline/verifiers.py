@@ -98,9 +98,10 @@ class Comparison(Batches):
             verify_batch(connection, batch, self._on, self._read_up_to, tombstones=tombstones)
             loaded = Loaded()
             if self.asked.repair:
-                loaded = self._lake.commit(
-                    lambda connection: self._write(connection, batch, save, tombstones=tombstones)
-                )
+                with self._lake.writing(self._table.name):
+                    loaded = self._lake.commit(
+                        lambda connection: self._write(connection, batch, save, tombstones=tombstones)
+                    )
                 remember_deleted_contacts(connection)
             else:
                 forget_batch(connection)

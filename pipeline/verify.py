@@ -13,11 +13,11 @@ from pipeline.progress import Progress
 from pipeline.reader import ArchiveChoice, Options
 from pipeline.results import FAILED, StreamResult, Tally
 from pipeline.run import Run
-from pipeline.session import open_session
+from pipeline.session import Session, open_session
 from pipeline.settings import Settings
 from pipeline.spool import Spool
 from pipeline.streams import ARCHIVED, STREAMS, Stream
-from pipeline.sync import choose, sync, with_settings
+from pipeline.sync import choose, sync_in, with_settings
 from pipeline.verifiers import VERIFIERS, Comparison, Verification
 from warehouse import Lake
 from warehouse.statistics import Uncounted, compare_statistics
@@ -44,7 +44,7 @@ class VerifyResult:
     @property
     def complete(self) -> bool:
         """True if every stream was verified, and everything repaired that was to be."""
-        return not any(one.outcome in (*FAILED, "skipped") for one in self.results)
+        return not any(one.outcome in (*FAILED, "skipped", "waiting") for one in self.results)
 
 
 def choose_verifiable(names: Sequence[str]) -> list[Stream]:
@@ -78,30 +78,42 @@ def verify(
     Raises:
         RapidlakeError: nothing could be begun: server, token, workspace or lake.
     """
-    begun = time.monotonic()
     Lake.open(settings.lake).close()  # verifying makes no lake
-    options = with_settings(Options(since=since, accept_deletions=accept_deletions), settings)
-    comparisons: list[Comparison] = []
+    options = Options(since=since, accept_deletions=accept_deletions)
     with open_session(settings, stop=stop) as session:
+        return verify_in(session, settings, streams, progress, options, asked)
 
-        def make_batches(stream: Stream, spool: Spool, tally: Tally) -> Comparison:
-            comparison = Comparison(session.lake, stream, spool, tally, asked, accept_deletions=accept_deletions)
-            comparisons.append(comparison)
-            return comparison
 
-        run = Run(session, settings, options, progress, VERIFIERS, make_batches)
-        results = run.all(streams)
-        order = list(STREAMS)
-        comparisons.sort(key=lambda comparison: order.index(comparison.stream.name))
-        findings = [finding for comparison in comparisons for finding in _by_month(comparison.findings)]
-        session.lake.commit(lambda connection: note_verification(connection, run.uuid, findings))
-        with session.lake.connection() as connection:
-            uncounted = compare_statistics(connection)
-        workspace = session.workspace.name
+def verify_in(
+    session: Session,
+    settings: Settings,
+    streams: Sequence[Stream],
+    progress: Progress,
+    options: Options,
+    asked: Verification,
+) -> VerifyResult:
+    """As `verify`, in a session that is open, and stays so."""
+    begun = time.monotonic()
+    comparisons: list[Comparison] = []
+
+    def make_batches(stream: Stream, spool: Spool, tally: Tally) -> Comparison:
+        accept_deletions = options.accept_deletions
+        comparison = Comparison(session.lake, stream, spool, tally, asked, accept_deletions=accept_deletions)
+        comparisons.append(comparison)
+        return comparison
+
+    run = Run(session, settings, with_settings(options, settings), progress, VERIFIERS, make_batches)
+    results = run.all(streams)
+    order = list(STREAMS)
+    comparisons.sort(key=lambda comparison: order.index(comparison.stream.name))
+    findings = [finding for comparison in comparisons for finding in _by_month(comparison.findings)]
+    session.lake.commit(lambda connection: note_verification(connection, run.uuid, findings))
+    with session.lake.connection() as connection:
+        uncounted = compare_statistics(connection)
     if asked.repair:
-        results += _reload_archives(settings, findings, progress, stop)
+        results += _reload_archives(session, settings, findings, progress)
     seconds = time.monotonic() - begun
-    return VerifyResult(workspace, str(settings.lake), findings, results, uncounted, seconds, asked.repair)
+    return VerifyResult(session.workspace.name, str(settings.lake), findings, results, uncounted, seconds, asked.repair)
 
 
 def _by_month(findings: Sequence[Finding]) -> list[Finding]:
@@ -113,7 +125,7 @@ def _by_month(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _reload_archives(
-    settings: Settings, findings: Sequence[Finding], progress: Progress, stop: threading.Event | None
+    session: Session, settings: Settings, findings: Sequence[Finding], progress: Progress
 ) -> list[StreamResult]:
     """Load the archive files of months that lack archived rows once more; return how that ended."""
     lacking = [one for one in findings if one.unarchived and one.month]
@@ -122,4 +134,4 @@ def _reload_archives(
     types = frozenset(kind for kind, stream in ARCHIVED.items() if stream.name in {one.stream for one in lacking})
     months = frozenset(f"{one.month:%Y-%m}" for one in lacking)
     options = Options(archives=ArchiveChoice(types, months, again=True))
-    return sync(settings, [STREAMS["archives"]], progress, options=options, stop=stop).streams
+    return sync_in(session, settings, [STREAMS["archives"]], progress, options).streams

@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pipeline.errors import ServerError, Stopped
-from pipeline.reader import DELETED, FIELDS, REVISIT, ROWS, Reader
+from pipeline.errors import MustWait, ServerError, Stopped
+from pipeline.months import Month
+from pipeline.reader import DELETED, FIELDS, MONTH, REVISIT, ROWS, Reader
 from pipeline.streams import Window
 from pipeline.vanished import oldest_shown, settle_vanished
 from pipeline.walk import seek
-from warehouse import Cursor, OpenWalk, Sighting
+from warehouse import Cursor, OpenWalk, Sighting, forget_cursor
+from warehouse.cursor import EPOCH
 from warehouse.literal import literal
 
 # What has gathered is committed before a wait that is longer than this.
 LONG_WAIT_SECONDS = 5.0
+# A slice of a month ends with the day on which it has so many rows: 80 pages.
+SLICE_ROWS = 20_000
 # No server archives rows younger than this.
 ALWAYS_SHOWN = timedelta(days=8)
 
@@ -28,6 +32,9 @@ class WindowReader(Reader):
         strategy = self.stream.strategy
         if strategy.revisits and self.stream.name == "messages" and self.options.revisits is not None:
             strategy = replace(strategy, revisits=self.options.revisits)
+        if self.options.month:
+            self._month(strategy, self.options.month)
+            return
         self._window(strategy, ROWS, {})
         if self.stream.deleted_feed:
             self._window(strategy, DELETED, self.stream.deleted_feed)
@@ -61,6 +68,41 @@ class WindowReader(Reader):
         starts = [cursor.watermark - self.options.overlap, *(self.before - window for window in due)]
         return min([*starts, since] if since else starts)
 
+    def _month(self, strategy: Window, month: Month) -> None:
+        """Read a month whole, a slice at a time; an interrupted reading goes on with the slice that it had begun."""
+        feed = f"{MONTH} {month}"
+        cursor = self.cursor(feed)
+        if cursor.walk:
+            cursor = self._walk(strategy, feed, {}, cursor, cursor.walk)
+        after = cursor.watermark or month.start
+        for before in self._slice_ends(strategy, after, min(month.end, self.before)):
+            cursor = self._walk(strategy, feed, {}, cursor, OpenWalk(after, before))
+            after = before
+        self.lake.commit(lambda connection: forget_cursor(connection, self.stream.name, feed))
+
+    def _slice_ends(self, strategy: Window, after: datetime, end: datetime) -> list[datetime]:
+        """Where the slices of a window end: days, joined until they have as many rows as are worth reading twice.
+
+        Only a slice that is read in one go shows what has vanished from it.
+        """
+        if not self.stream.shows_deletions:
+            return [end] if after < end else []
+        days = self.lake.rows(
+            f"""
+            SELECT epoch_us(time_bucket(INTERVAL 1 DAY, {strategy.on}) + INTERVAL 1 DAY) AS day_end, count(*)
+            FROM "{self.stream.name}"
+            WHERE {strategy.on} >= {literal(after)} AND {strategy.on} < {literal(end)}
+            GROUP BY day_end ORDER BY day_end
+            """
+        )
+        ends, rows = [], 0
+        for day_end, number in days:
+            rows += number
+            if rows >= SLICE_ROWS:
+                ends.append(min(EPOCH + timedelta(microseconds=day_end), end))
+                rows = 0
+        return ends if ends and ends[-1] == end else [*ends, *([end] if after < end else [])]
+
     def _walk(
         self,
         strategy: Window,
@@ -76,7 +118,8 @@ class WindowReader(Reader):
         if not tombstones:
             self.batches.sightings = self._sightings(strategy)
         # An interrupted walk has forgotten which keys it saw.
-        finds_deletions = self.stream.shows_deletions and place is None and cursor.watermark is not None
+        compared = cursor.watermark is not None or feed.startswith(MONTH)
+        finds_deletions = self.stream.shows_deletions and place is None and compared
         if finds_deletions:
             self.batches.begin_whole_reading()
 
@@ -103,7 +146,7 @@ class WindowReader(Reader):
                 place = piece.place or place
                 if self.batches.full:
                     commit_place()
-        except (ServerError, Stopped):
+        except (ServerError, Stopped, MustWait):
             commit_place()
             raise
         if rows == 0 and walk.after is None and self._suspiciously_empty(feed):
@@ -120,7 +163,7 @@ class WindowReader(Reader):
 
     def _oldest_shown(self, walk: OpenWalk) -> datetime:
         """From where on absence from this walk means deletion: what is older may have been archived and purged."""
-        starts = [walk.after, oldest_shown(self.lake, self.stream, walk.before)]
+        starts = [walk.after, oldest_shown(self.lake, self.stream, self.before)]
         if walk.after is None or walk.before - walk.after > ALWAYS_SHOWN:
             starts.append(self.batches.oldest_seen())
         return max(start for start in starts if start)
@@ -162,7 +205,7 @@ class WindowReader(Reader):
         due = []
         for revisit in strategy.revisits:
             last = self.cursor(_revisit_feed(revisit.window)).watermark
-            if last is None or self.before - last >= revisit.every or self.options.accept_deletions:
+            if last is None or self.before - last >= revisit.every or self._revisit_anyway:
                 due.append(revisit.window)
         return due
 
@@ -173,6 +216,10 @@ class WindowReader(Reader):
             for revisit in strategy.revisits
             if revisit.every and (walk.after is None or walk.after <= walk.before - revisit.window)
         }
+
+    @property
+    def _revisit_anyway(self) -> bool:
+        return self.options.revisit_now or self.options.accept_deletions
 
     def _fields_digest(self) -> str:
         """Digest of the workspace's contact fields: each contact's `fields` changes with them, and no date says so."""

@@ -15,7 +15,7 @@ from warehouse.absence import (
     unseen_keys,
 )
 from warehouse.archives import ArchiveKey, adopt_monthly_files, archives_to_load, note_archive, note_moved_rows
-from warehouse.cursor import Cursor, OpenWalk, read_cursors, save_cursor
+from warehouse.cursor import Cursor, OpenWalk, forget_cursor, read_cursors, save_cursor
 from warehouse.errors import (
     LakeBusy,
     LakeError,
@@ -27,12 +27,14 @@ from warehouse.errors import (
 from warehouse.history import Sighting
 from warehouse.lake import Lake
 from warehouse.merge import Loaded, forget_batch, merge, note_drift
+from warehouse.schema import ColumnDescription, TableDescription, describe_tables
 from warehouse.stage import Batch, stage
 from warehouse.table import Table
 
 __all__ = [
     "ArchiveKey",
     "Batch",
+    "ColumnDescription",
     "Cursor",
     "Lake",
     "LakeBusy",
@@ -45,11 +47,14 @@ __all__ = [
     "RapidlakeError",
     "Sighting",
     "Table",
+    "TableDescription",
     "adopt_monthly_files",
     "archives_to_load",
     "begin_reading",
+    "describe_tables",
     "find_unseen",
     "forget_batch",
+    "forget_cursor",
     "live_rows",
     "mark_rows_of_deleted_contacts",
     "mark_unseen",

@@ -62,6 +62,11 @@ def _time(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else EPOCH + timedelta(microseconds=microseconds)
 
 
+def forget_cursor(connection: duckdb.DuckDBPyConnection, stream: str, feed: str) -> None:
+    """Delete the cursor of a feed that is read to its end, inside the caller's transaction."""
+    connection.execute(f"DELETE FROM _cursor WHERE stream = {literal(stream)} AND feed = {literal(feed)}")
+
+
 def save_cursor(connection: duckdb.DuckDBPyConnection, stream: str, feed: str, cursor: Cursor) -> None:
     """Write the cursor of a feed, in the transaction that is open on `connection`."""
     walk = cursor.walk
@@ -72,6 +77,6 @@ def save_cursor(connection: duckdb.DuckDBPyConnection, stream: str, feed: str, c
         walk.before if walk else None,
         walk.place if walk else None,
     ]
-    connection.execute(f"DELETE FROM _cursor WHERE stream = {literal(stream)} AND feed = {literal(feed)}")
+    forget_cursor(connection, stream, feed)
     values = ", ".join(map(literal, (stream, feed, *times)))
     connection.execute(f"INSERT INTO _cursor (stream, feed, {', '.join(_TIMES)}, updated_on) VALUES ({values}, now())")

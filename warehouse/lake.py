@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar
 
 import duckdb
 import tenacity
+from filelock import FileLock
 
 from warehouse import schema
 from warehouse.errors import LakeBusy, LakeError, LakeNotFound, LakeUnwritable
@@ -136,6 +137,12 @@ class Lake:
                 _rollback(self._connection)
                 raise
             return result
+
+    @contextmanager
+    def writing(self, table: str) -> Iterator[None]:
+        """Add rows to a table as the only process: two that add the same key at once would both find it missing."""
+        with FileLock(self.locks / f"{table}.write.lock"):
+            yield
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a query."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING
@@ -44,6 +45,42 @@ def table_files() -> Iterator[Traversable]:
         (file for file in (resources.files("warehouse") / "tables").iterdir() if file.name.endswith(".sql")),
         key=lambda file: file.name,
     )
+
+
+@dataclass(frozen=True)
+class ColumnDescription:
+    """A column: DuckDB's type, and what it means."""
+
+    name: str
+    type: str
+    nullable: bool
+    comment: str
+
+
+@dataclass(frozen=True)
+class TableDescription:
+    """A table: what a row of it is, and its columns in order."""
+
+    name: str
+    comment: str
+    columns: tuple[ColumnDescription, ...]
+
+
+def describe_tables() -> dict[str, TableDescription]:
+    """The tables of a lake of this version, by name; needs no lake."""
+    with _declared() as declared:
+        comments = dict(declared.execute("SELECT table_name, comment FROM duckdb_tables()").fetchall())
+        return {
+            table: TableDescription(
+                table,
+                comments[table] or "",
+                tuple(
+                    ColumnDescription(name, kind, not null, comment or "")
+                    for name, (kind, null, comment) in columns.items()
+                ),
+            )
+            for table, columns in _columns(declared, "memory").items()
+        }
 
 
 def check_format(lake: Lake) -> str | None:

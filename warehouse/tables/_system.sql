@@ -29,7 +29,7 @@ CREATE TABLE _cursor (
 
 COMMENT ON TABLE _cursor IS 'How far each stream is read. Changes in the same transaction as the rows it speaks of.';
 COMMENT ON COLUMN _cursor.stream IS 'Stream, named after its table.';
-COMMENT ON COLUMN _cursor.feed IS 'rows: what the stream lists; deleted: its list of deleted rows; whole: last reading of everything; revisit ...: last reading of a recent window again.';
+COMMENT ON COLUMN _cursor.feed IS 'rows: what the stream lists; deleted: its list of deleted rows; whole: last reading of everything; revisit ...: last reading of a recent window again; month ...: a month that is being read whole.';
 COMMENT ON COLUMN _cursor.watermark IS 'Everything up to this time has been read and committed (UTC).';
 COMMENT ON COLUMN _cursor.complete_from IS 'Everything from this time on has been read (UTC); null if from the beginning.';
 COMMENT ON COLUMN _cursor.walk_after IS 'Start of the window that is being read (UTC); null if from the beginning, or if no walk is open.';
@@ -69,7 +69,7 @@ COMMENT ON COLUMN _sync.rows_changed IS 'Rows written again because a value diff
 COMMENT ON COLUMN _sync.rows_deleted IS 'Rows newly marked as deleted.';
 COMMENT ON COLUMN _sync.rows_quarantined IS 'Rows newly put aside as unreadable.';
 COMMENT ON COLUMN _sync.waited_seconds IS 'Seconds spent waiting for the rate limit.';
-COMMENT ON COLUMN _sync.outcome IS 'done, not offered, skipped, stopped, suspicious or failed.';
+COMMENT ON COLUMN _sync.outcome IS 'done, not offered, skipped, waiting (for the rate limit), stopped, suspicious or failed.';
 COMMENT ON COLUMN _sync.message IS 'What happened and what to do; null if there is nothing to say.';
 
 CREATE TABLE _quarantine (

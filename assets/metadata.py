@@ -1,0 +1,97 @@
+"""Turns facts of a sync into metadata that people read, and that Dagster plots over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from pipeline.months import Month
+from pipeline.results import StreamResult, Tally
+from pipeline.session import Session
+from pipeline.streams import Stream
+from warehouse import Lake
+from warehouse.literal import literal
+
+PREVIEW_ROWS, PREVIEW_COLUMNS = 5, 8
+# Texts that say nothing of a person; of all other columns only numbers, dates, booleans and uuids are shown.
+_HARMLESS_TEXTS = {"status", "direction", "type", "visibility", "exit_type", "language", "period", "archive_type"}
+_HARMLESS_TYPES = ("UUID", "BIGINT", "INTEGER", "BOOLEAN", "TIMESTAMP WITH TIME ZONE", "DATE", "DOUBLE")
+
+
+def sync_metadata(session: Session, stream: Stream, results: Sequence[StreamResult]) -> dict[str, Any]:
+    """What the sync of a stream did and cost; numbers are plotted by their names, so these stay as they are."""
+    tally = Tally()
+    for result in results:
+        tally.add(result.tally)
+    counters = [result.tally.counters for result in results]
+    facts: dict[str, Any] = {
+        "rows new": tally.rows_new,
+        "rows changed": tally.rows_changed,
+        "rows deleted": tally.rows_deleted,
+        "rows quarantined": tally.rows_quarantined,
+        "requests": sum(one.requests for one in counters),
+        "bytes": sum(one.bytes for one in counters),
+        "seconds": round(sum(result.seconds for result in results), 1),
+        "seconds waited": round(sum(one.waited_seconds for one in counters), 1),
+    }
+    left = session.client.requests_left(stream.scope)
+    if left is not None:
+        facts["requests left"] = left
+    lag = _minutes_behind(session.lake, stream)
+    if lag is not None:
+        facts["lag (minutes)"] = lag
+    said = [result.message for result in results if result.message]
+    if said:
+        facts["said"] = "; ".join(said)
+    return facts
+
+
+def _minutes_behind(lake: Lake, stream: Stream) -> float | None:
+    """Minutes between now and what is read."""
+    rows = lake.rows(
+        f"SELECT epoch(watermark) FROM _cursor WHERE stream = {literal(stream.name)} AND feed = 'rows' "
+        "AND watermark IS NOT NULL"
+    )
+    return round((datetime.now(UTC).timestamp() - rows[0][0]) / 60, 1) if rows else None
+
+
+def live_rows(lake: Lake, stream: Stream, month: Month | None = None) -> int:
+    """Rows of the table that are not deleted; of those created in a month only, if one is given."""
+    within = ""
+    if month:
+        on = stream.table.partitioned_by
+        within = f'AND "{on}" >= {literal(month.start)} AND "{on}" < {literal(month.end)}'
+    return int(lake.rows(f'SELECT count(*) FROM "{stream.name}" WHERE deleted_on IS NULL {within}')[0][0])
+
+
+def months_written(lake: Lake, stream: Stream, since: datetime) -> list[Month]:
+    """The months of which rows were written since a time (UTC)."""
+    rows = lake.rows(
+        f"""
+        SELECT DISTINCT date_trunc('month', "{stream.table.partitioned_by}")::DATE
+        FROM "{stream.name}" WHERE synced_on >= {literal(since)} ORDER BY ALL
+        """
+    )
+    return [Month.of(month) for (month,) in rows]
+
+
+def preview(lake: Lake, stream: Stream) -> dg.MetadataValue:
+    """A few rows, without names, addresses or anything that somebody wrote."""
+    with lake.connection() as connection:
+        described = connection.execute(f'DESCRIBE "{stream.name}"').fetchall()
+    shown = [
+        name
+        for name, kind, *_ in described
+        if (kind in _HARMLESS_TYPES or name in _HARMLESS_TEXTS) and name not in ("deleted_on", "synced_on")
+    ][:PREVIEW_COLUMNS]
+    rows = lake.rows(
+        f"""
+        SELECT {", ".join(f'coalesce("{name}"::VARCHAR, {literal("")})' for name in shown)}
+        FROM "{stream.name}" WHERE deleted_on IS NULL LIMIT {PREVIEW_ROWS}
+        """
+    )
+    lines = [shown, ["---"] * len(shown), *rows]
+    return dg.MetadataValue.md("\n".join(f"| {' | '.join(line)} |" for line in lines))

@@ -1,0 +1,94 @@
+"""How a step ends: well, red with the reason, or well and unfinished, to be gone on with later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from pipeline.errors import MustWait, RequestRefused, SettingsError, TokenRefused
+from pipeline.months import Month
+from pipeline.progress import Lines, Tell, summary
+from pipeline.results import StreamResult
+from warehouse import RapidlakeError
+
+# What a run that must be gone on with carries: that it is one, and, per asset, after when and with which partitions.
+UNFINISHED, GO_ON = "rapidlake/unfinished", "rapidlake_go_on"
+# The runs of a schedule carry its name; of these the next comes soon enough by itself.
+PACE = "rapidlake/pace"
+LIVE_SYNC, HOURLY_SYNC, NIGHTLY_REVISITS = "live_sync", "hourly_sync", "nightly_revisits"
+OFTEN = (LIVE_SYNC, HOURLY_SYNC, NIGHTLY_REVISITS)
+# After so many seconds a stream that another process was reading is tried again.
+BUSY_SECONDS = 60.0
+
+
+class _InLog(Lines):
+    """Progress as lines of the run's log."""
+
+    def __init__(self, context: dg.AssetExecutionContext, tell: Tell) -> None:
+        super().__init__(tell)
+        self._log = context.log
+
+    def _say(self, line: str) -> None:
+        self._log.info(line)
+
+
+def progress_in_log(context: dg.AssetExecutionContext, tell: Tell = summary) -> Lines:
+    """What tells the log of a run how a sync goes."""
+    return _InLog(context, tell)
+
+
+def refused(context: dg.AssetExecutionContext, error: RapidlakeError) -> None:
+    """End a step that could not begin: red with one sentence, or, if it is the rate limit, well.
+
+    Raises:
+        dagster.Failure: unless it is.
+    """
+    if isinstance(error, MustWait):
+        go_on_later(context, str(error), error.seconds, _partitions(context))
+        return
+    # Asking again would meet the same answer.
+    lasting = isinstance(error, SettingsError | TokenRefused | RequestRefused)
+    raise dg.Failure(str(error), allow_retries=not lasting) from None
+
+
+def ended(context: dg.AssetExecutionContext, results: Sequence[StreamResult], left: Sequence[Month] = ()) -> bool:
+    """True if the stream was read to its end; False if it was left to another run, which is noted and said.
+
+    `left` are the months that are not done then.
+
+    Raises:
+        dagster.Failure: it failed, was stopped, or looks suspicious.
+    """
+    last = results[-1]
+    if last.good:
+        return True
+    said = f"{last.stream}: {last.message}"
+    months = [str(month) for month in left]
+    if last.outcome == "waiting":
+        go_on_later(context, said, last.go_on_in or 0.0, months)
+    elif last.outcome == "skipped" and len(left) > 1:
+        go_on_later(context, said, BUSY_SECONDS, months)
+    elif last.outcome == "skipped":
+        context.log.info(said)
+    else:
+        facts = {name: value for name, value in last.facts().items() if value is not None and name != "message"}
+        raise dg.Failure(said, metadata=facts, allow_retries=False)
+    return False
+
+
+def go_on_later(context: dg.AssetExecutionContext, said: str, seconds: float, partitions: Sequence[str] = ()) -> None:
+    """Say that a later run goes on with `partitions`, and leave the note for the sensor that begins it."""
+    after = datetime.now(UTC) + timedelta(seconds=seconds)
+    context.log.warning(f"{said} Goes on after {after:%Y-%m-%d %H:%M:%S} UTC.")
+    if context.run.tags.get(PACE) in OFTEN:
+        return
+    span = f"{partitions[0]}...{partitions[-1]}" if partitions else ""
+    note = f"{after.isoformat(timespec='seconds')} {span}".strip()
+    asset = context.asset_key.to_user_string()
+    context.instance.add_run_tags(context.run_id, {UNFINISHED: "yes", f"{GO_ON}/{asset}": note})
+
+
+def _partitions(context: dg.AssetExecutionContext) -> list[str]:
+    return list(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else []

@@ -1,0 +1,98 @@
+"""Assets that keep the lake true and small: verification, and maintenance.
+
+No `from __future__ import annotations` here: Dagster reads the annotations of its functions as they stand.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from assets.catalogue import OWNERS, UPKEEP
+from assets.outcome import go_on_later, progress_in_log, refused
+from assets.workspace import WorkspaceResource
+from pipeline.progress import compared
+from pipeline.reader import Options
+from pipeline.report_proof import conclusion
+from pipeline.streams import STREAMS
+from pipeline.sync import sync_in
+from pipeline.verifiers import Verification
+from pipeline.verify import VerifyResult, choose_verifiable, verify_in
+from warehouse import RapidlakeError
+from warehouse.verification import KINDS, Finding
+
+# Each night, and a little patience.
+NIGHTLY = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=50))
+# A sync of the same stream is over by then.
+WAIT_FOR_SYNCS_SECONDS = 900.0
+
+
+class VerifyConfig(dg.Config):
+    """What may be asked of one verification, as the command line's options.
+
+    sample: percent of the days to read; the setting RAPIDLAKE_VERIFY_SAMPLE if not given; repair: mend what differs.
+    """
+
+    sample: float | None = None
+    repair: bool = False
+
+
+@dg.asset(
+    key="verify",
+    deps=[stream.name for stream in choose_verifiable([])],
+    group_name=UPKEEP,
+    description=(
+        "Syncs, then reads the server again and holds every row against the lake: missing, stale, double, unexpectedly "
+        "alive, not archived. What it finds is in the table `_verification`, and turns the check `verified` red."
+    ),
+    kinds={"rapidpro", "ducklake"},
+    owners=OWNERS,
+    freshness_policy=NIGHTLY,
+    output_required=False,
+)
+def verify_asset(
+    context: dg.AssetExecutionContext, config: VerifyConfig, workspace: WorkspaceResource
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Hold the lake against the server."""
+    try:
+        settings, session = workspace.settings(), workspace.session()
+        streams = choose_verifiable([])
+        # Rows of which no date tells that they changed would be called stale otherwise.
+        fresh = Options(revisit_now=True, wait_for_others=WAIT_FOR_SYNCS_SECONDS)
+        sync_in(session, settings, list(STREAMS.values()), progress_in_log(context), fresh)
+        asked = Verification(config.sample or settings.verify_sample, config.repair)
+        patient = Options(wait_for_others=WAIT_FOR_SYNCS_SECONDS)
+        result = verify_in(session, settings, streams, progress_in_log(context, compared), patient, asked)
+    except RapidlakeError as error:
+        refused(context, error)
+        return
+    context.log.info(conclusion(result))
+    waits = [one.go_on_in for one in result.results if one.go_on_in is not None]
+    if waits:
+        go_on_later(context, "The rate limit is used up before everything was verified.", max(waits))
+    elif not result.complete:
+        raise dg.Failure(conclusion(result), metadata=_facts(result), allow_retries=False)
+    else:
+        yield dg.MaterializeResult(metadata=_facts(result))
+
+
+def _facts(result: VerifyResult) -> dict[str, Any]:
+    """What a verification found, as metadata; the table has a line per stream that was compared."""
+    headings = ("stream", "compared", *KINDS, "pending")
+    by_stream: dict[str, list[Finding]] = {}
+    for finding in result.findings:
+        by_stream.setdefault(finding.stream, []).append(finding)
+    records = [
+        dg.TableRecord({"stream": stream, **{name: sum(getattr(one, name) for one in of) for name in headings[1:]}})
+        for stream, of in by_stream.items()
+    ]
+    schema = dg.TableSchema([dg.TableColumn(name, "string" if name == "stream" else "int") for name in headings])
+    return {
+        "conclusion": conclusion(result),
+        "rows compared": sum(one.compared for one in result.findings),
+        "differences": sum(one.differences for one in result.findings),
+        "requests": sum(one.tally.counters.requests for one in result.results),
+        "seconds": round(result.seconds, 1),
+        "findings": dg.MetadataValue.table(records, schema),
+    }

@@ -1,0 +1,73 @@
+"""The workspace that assets sync, as a Dagster resource: one session for all steps of a run."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import dagster as dg
+from pydantic import PrivateAttr
+
+from pipeline.session import Session, open_session
+from pipeline.settings import Settings, load_settings, local_settings
+from warehouse import Lake
+
+# A run holds a worker: one that must wait longer for the rate limit ends, and a sensor begins the next in time.
+LONGEST_WAIT_SECONDS = 120.0
+
+
+class WorkspaceResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its type is that of a resource's value
+    """The workspace and its lake.
+
+    What is not given here is read from the environment and `rapidlake.toml`, as the command line does.
+    """
+
+    url: str | None = None
+    token: str | None = None
+    lake_folder: str | None = None
+
+    _open: ExitStack = PrivateAttr(default_factory=ExitStack)
+    _session: Session | None = PrivateAttr(default=None)
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[WorkspaceResource]:
+        """Keep what the steps of a run open, until the run ends."""
+        with self._open:
+            yield self
+
+    def settings(self) -> Settings:
+        """All settings.
+
+        Raises:
+            SettingsError: one is missing or wrong.
+        """
+        settings = load_settings(url=self.url, token=self.token, lake=self.lake_folder)
+        longest = LONGEST_WAIT_SECONDS if settings.longest_wait is None else settings.longest_wait
+        return settings.model_copy(update={"longest_wait": longest})
+
+    def session(self) -> Session:
+        """The run's session, opened when first asked for.
+
+        Raises:
+            RapidlakeError: server, token, workspace or lake do not let anything begin.
+        """
+        if self._session is None:
+            self._session = self._open.enter_context(open_session(self.settings(), stop=threading.Event()))
+        return self._session
+
+    @contextmanager
+    def lake(self) -> Iterator[Lake]:
+        """The lake for reading.
+
+        Raises:
+            LakeNotFound: there is none yet.
+        """
+        with Lake.open(local_settings(lake=self.lake_folder).lake) as lake:
+            yield lake
+
+
+def workspace_from_environment() -> WorkspaceResource:
+    """The resource of a deployment; the token stays in the environment, only its name is shown."""
+    return WorkspaceResource(token=dg.EnvVar("RAPIDPRO_TOKEN") if "RAPIDPRO_TOKEN" in os.environ else None)
