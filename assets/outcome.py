@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import tenacity
 
 from pipeline.errors import MustWait, RequestRefused, SettingsError, TokenRefused
 from pipeline.months import Month
@@ -15,6 +16,10 @@ from warehouse import RapidlakeError
 
 # What a run that must be gone on with carries: that it is one, and, per asset, after when and with which partitions.
 UNFINISHED, GO_ON = "rapidlake/unfinished", "rapidlake_go_on"
+# What the run that goes on carries: that it stays in the queue (deploy/dagster.yaml sees to it), and until when.
+HELD, HELD_UNTIL = "rapidlake/held", "rapidlake/held_until"
+# Dagster calls a backfill failed as soon as no run of it is left: the next must be in the queue before this one ends.
+BACKFILL, QUEUED_WITHIN_SECONDS, LOOK_EVERY_SECONDS = "dagster/backfill", 90.0, 1.0
 # The runs of a schedule carry its name; of these the next comes soon enough by itself.
 PACE = "rapidlake/pace"
 LIVE_SYNC, HOURLY_SYNC, NIGHTLY_REVISITS = "live_sync", "hourly_sync", "nightly_revisits"
@@ -88,6 +93,35 @@ def go_on_later(context: dg.AssetExecutionContext, said: str, seconds: float, pa
     note = f"{after.isoformat(timespec='seconds')} {span}".strip()
     asset = context.asset_key.to_user_string()
     context.instance.add_run_tags(context.run_id, {UNFINISHED: "yes", f"{GO_ON}/{asset}": note})
+    if BACKFILL in context.run.tags:
+        _await_successor(context, asset)
+
+
+def successor_key(run_id: str, asset: str) -> str:
+    """The run key of the run that goes on with an asset of a run."""
+    return f"{run_id} {asset}"
+
+
+def has_successor(instance: dg.DagsterInstance, run_id: str, asset: str) -> bool:
+    """True if the run that goes on with an asset of a run is in the queue, or was."""
+    return bool(instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": successor_key(run_id, asset)}), limit=1))
+
+
+def _await_successor(context: dg.AssetExecutionContext, asset: str) -> None:
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_result(lambda found: not found),
+        wait=tenacity.wait_fixed(LOOK_EVERY_SECONDS),
+        stop=tenacity.stop_after_delay(QUEUED_WITHIN_SECONDS),
+        retry_error_callback=lambda state: False,
+    )
+    if not retrying(has_successor, context.instance, context.run_id, asset):
+        context.log.warning("No sensor has queued the run that goes on: is rate_limit_freed switched on?")
+
+
+def held_still(context: dg.AssetExecutionContext) -> bool:
+    """True if this run should still be in the queue: the instance does not hold runs back, so it has to wait itself."""
+    until = context.run.tags.get(HELD_UNTIL)
+    return until is not None and datetime.fromisoformat(until) > datetime.now(UTC)
 
 
 def _partitions(context: dg.AssetExecutionContext) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.outcome import GO_ON, UNFINISHED
+from assets.outcome import BACKFILL, GO_ON, HELD, HELD_UNTIL, UNFINISHED, has_successor, successor_key
 from assets.partitions import MONTHS
 from assets.schedules import UNFINISHED_STATUSES
 from assets.workspace import WorkspaceResource
@@ -20,7 +20,6 @@ from warehouse import RapidlakeError
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 LOADS = "rapidlake/loads_archives_of"
-FINISHED_STATUSES = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 RUNS_AT_ONCE = 20
 
 
@@ -41,14 +40,11 @@ def archives_arrived(
     except RapidlakeError as error:
         yield dg.SkipReason(str(error))
         return
-    reasons = []
-    for stream, months in wanted.items():
-        request = _load(context, stream, months)
-        if isinstance(request, dg.RunRequest):
-            yield request
-        else:
-            reasons.append(request)
-    yield dg.SkipReason(" ".join(reasons) or "Asked for what is new.")
+    answers = [_load(context, stream, months) for stream, months in wanted.items()]
+    requests = [answer for answer in answers if isinstance(answer, dg.RunRequest)]
+    if not requests:
+        yield dg.SkipReason(" ".join(map(str, answers)))
+    yield from requests
 
 
 def _load(context: dg.SensorEvaluationContext, stream: str, months: Mapping[Month, int]) -> dg.RunRequest | str:
@@ -60,10 +56,9 @@ def _load(context: dg.SensorEvaluationContext, stream: str, months: Mapping[Mont
         if unknown is None:
             return f"{stream}: all archive files are loaded."
         return f"{stream}: archives go back to {unknown}: reload the definitions to see all months."
-    if any(
-        context.instance.get_runs(dg.RunsFilter(tags={LOADS: stream, **more}, statuses=statuses), limit=1)
-        for more, statuses in (({}, UNFINISHED_STATUSES), ({UNFINISHED: "yes"}, FINISHED_STATUSES))
-    ):
+    under_way = dg.RunsFilter(tags={LOADS: stream}, statuses=UNFINISHED_STATUSES)
+    left_over = dg.RunsFilter(tags={LOADS: stream, UNFINISHED: "yes"})
+    if any(context.instance.get_runs(which, limit=1) for which in (under_way, left_over)):
         return f"{stream}: months are being read."
     first = last = known[-1]
     while first.plus(-1) in known:
@@ -79,48 +74,56 @@ def _load(context: dg.SensorEvaluationContext, stream: str, months: Mapping[Mont
 
 @dg.sensor(
     target=dg.AssetSelection.all(),
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Goes on with what had to wait for the rate limit, once it frees.",
+    description=(
+        "Queues a run for each asset that had to wait for the rate limit, and lets it go when the limit frees; "
+        "no worker waits meanwhile."
+    ),
 )
 def rate_limit_freed(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Begin the run that goes on, once for each asset that had to wait."""
-    waiting = context.instance.get_runs(
-        dg.RunsFilter(tags={UNFINISHED: "yes"}, statuses=FINISHED_STATUSES), limit=RUNS_AT_ONCE
-    )
-    now, later = datetime.now(UTC), []
-    for run in waiting:
-        notes = {key.removeprefix(f"{GO_ON}/"): note for key, note in run.tags.items() if key.startswith(f"{GO_ON}/")}
-        open_notes = {asset: note for asset, note in notes.items() if not _begun(context, run.run_id, asset)}
-        if not open_notes:
-            context.instance.add_run_tags(run.run_id, {UNFINISHED: "no"})
-        for asset, note in open_notes.items():
-            after, _, span = note.partition(" ")
-            if datetime.fromisoformat(after) <= now:
-                yield _go_on(run, asset, span)
-            else:
-                later.append(f"{asset} goes on after {after}.")
-    yield dg.SkipReason(" ".join(later) or "Nothing waits.")
+    """Queue what goes on, once for each asset that had to wait; let go what has waited long enough."""
+    _let_go(context)
+    requests = [
+        request
+        for run in context.instance.get_runs(dg.RunsFilter(tags={UNFINISHED: "yes"}), limit=RUNS_AT_ONCE)
+        for request in _successors(context, run)
+    ]
+    if not requests:
+        yield dg.SkipReason("Nothing new waits for the rate limit.")
+    yield from requests
 
 
-def _key(run_id: str, asset: str) -> str:
-    return f"{run_id} {asset}"
+def _let_go(context: dg.SensorEvaluationContext) -> None:
+    """Let runs leave the queue whose time has come."""
+    now = datetime.now(UTC)
+    held = context.instance.get_runs(dg.RunsFilter(tags={HELD: "yes"}, statuses=[dg.DagsterRunStatus.QUEUED]))
+    for run in held:
+        if datetime.fromisoformat(run.tags[HELD_UNTIL]) <= now:
+            context.instance.add_run_tags(run.run_id, {HELD: "no"})
 
 
-def _begun(context: dg.SensorEvaluationContext, run_id: str, asset: str) -> bool:
-    return bool(context.instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": _key(run_id, asset)}), limit=1))
+def _successors(context: dg.SensorEvaluationContext, run: dg.DagsterRun) -> Iterator[dg.RunRequest]:
+    """The runs that go on with the assets that `run` has left, as far as they are not queued yet."""
+    notes = {key.removeprefix(f"{GO_ON}/"): note for key, note in run.tags.items() if key.startswith(f"{GO_ON}/")}
+    queued = {asset for asset in notes if has_successor(context.instance, run.run_id, asset)}
+    if run.is_finished and queued == notes.keys():
+        context.instance.add_run_tags(run.run_id, {UNFINISHED: "no"})
+    for asset in notes.keys() - queued:
+        after, _, span = notes[asset].partition(" ")
+        yield _go_on(run, asset, after, span)
 
 
-def _go_on(run: dg.DagsterRun, asset: str, span: str) -> dg.RunRequest:
+def _go_on(run: dg.DagsterRun, asset: str, after: str, span: str) -> dg.RunRequest:
     """The run that does what `run` left of an asset: `span` of its months, with the same configuration."""
     first, _, last = span.partition("...")
-    kept = {key: value for key, value in run.tags.items() if key in (LOADS, "dagster/backfill")}
+    kept = {key: value for key, value in run.tags.items() if key in (LOADS, BACKFILL)}
     asked: Mapping[str, Any] = run.run_config.get("ops", {})  # type: ignore[assignment]  # Dagster says object
     return dg.RunRequest(
-        run_key=_key(run.run_id, asset),
+        run_key=successor_key(run.run_id, asset),
         asset_selection=[dg.AssetKey(asset)],
         run_config={"ops": {asset: asked[asset]}} if asset in asked else {},
-        tags={**kept, **({RANGE_START: first, RANGE_END: last} if span else {})},
+        tags={**kept, HELD: "yes", HELD_UNTIL: after, **({RANGE_START: first, RANGE_END: last} if span else {})},
     )
 
 

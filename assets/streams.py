@@ -3,6 +3,7 @@
 No `from __future__ import annotations` here: Dagster reads the annotations of its functions as they stand.
 """
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -17,7 +18,7 @@ from assets.catalogue import (
     lineage_of,
 )
 from assets.metadata import live_rows, months_written, preview, sync_metadata
-from assets.outcome import ended, progress_in_log, refused
+from assets.outcome import ended, held_still, progress_in_log, refused
 from assets.partitions import MONTHS
 from assets.workspace import WorkspaceResource
 from pipeline.backfill import backfill_month
@@ -82,6 +83,8 @@ def stream_asset(stream: Stream) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[None]]:
         try:
             settings, session = workspace.settings(), workspace.session()
+            if held_still(context):
+                session.client.longest_wait = math.inf
             if monthly:
                 yield from _months(context, config, settings, session, stream)
             else:
