@@ -73,7 +73,7 @@ def ended(context: dg.AssetExecutionContext, results: Sequence[StreamResult], le
     months = [str(month) for month in left]
     if last.outcome == "waiting":
         go_on_later(context, said, last.go_on_in or 0.0, months)
-    elif last.outcome == "skipped" and len(left) > 1:
+    elif last.outcome == "skipped" and any(month.end <= datetime.now(UTC) for month in left):
         go_on_later(context, said, BUSY_SECONDS, months)
     elif last.outcome == "skipped":
         context.log.info(said)

@@ -19,7 +19,7 @@ from pipeline.settings import load_settings
 from warehouse import RapidlakeError
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-LOADS = "rapidlake/loads_archives_of"
+LOADS = "rapidlake/loads_archives"
 RUNS_AT_ONCE = 20
 
 
@@ -32,7 +32,7 @@ RUNS_AT_ONCE = 20
 def archives_arrived(
     context: dg.SensorEvaluationContext, workspace: WorkspaceResource
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Ask for one span of months per stream at a time."""
+    """Ask for one span of months of one stream at a time."""
     try:
         load_settings()
         with workspace.lake() as lake:
@@ -40,14 +40,18 @@ def archives_arrived(
     except RapidlakeError as error:
         yield dg.SkipReason(str(error))
         return
-    answers = [_load(context, stream, months) for stream, months in wanted.items()]
-    requests = [answer for answer in answers if isinstance(answer, dg.RunRequest)]
-    if not requests:
-        yield dg.SkipReason(" ".join(map(str, answers)))
-    yield from requests
+    # One at a time: only one process downloads.
+    under_way = dg.RunsFilter(tags={LOADS: "yes"}, statuses=UNFINISHED_STATUSES)
+    left_over = dg.RunsFilter(tags={LOADS: "yes", UNFINISHED: "yes"})
+    if any(context.instance.get_runs(which, limit=1) for which in (under_way, left_over)):
+        yield dg.SkipReason("Archive files are being loaded.")
+        return
+    answers = [_load(stream, months) for stream, months in wanted.items()]
+    request = next((answer for answer in answers if isinstance(answer, dg.RunRequest)), None)
+    yield request or dg.SkipReason(" ".join(map(str, answers)))
 
 
-def _load(context: dg.SensorEvaluationContext, stream: str, months: Mapping[Month, int]) -> dg.RunRequest | str:
+def _load(stream: str, months: Mapping[Month, int]) -> dg.RunRequest | str:
     """The run that loads the latest months without a gap between them; or why there is none to begin."""
     now = datetime.now(UTC)
     known = sorted(month for month in months if MONTHS.has_partition_key(str(month)) and month.end <= now)
@@ -56,10 +60,6 @@ def _load(context: dg.SensorEvaluationContext, stream: str, months: Mapping[Mont
         if unknown is None:
             return f"{stream}: all archive files are loaded."
         return f"{stream}: archives go back to {unknown}: reload the definitions to see all months."
-    under_way = dg.RunsFilter(tags={LOADS: stream}, statuses=UNFINISHED_STATUSES)
-    left_over = dg.RunsFilter(tags={LOADS: stream, UNFINISHED: "yes"})
-    if any(context.instance.get_runs(which, limit=1) for which in (under_way, left_over)):
-        return f"{stream}: months are being read."
     first = last = known[-1]
     while first.plus(-1) in known:
         first = first.plus(-1)
@@ -68,7 +68,7 @@ def _load(context: dg.SensorEvaluationContext, stream: str, months: Mapping[Mont
         # Months whose files cannot be loaded are tried once an hour.
         run_key=f"{stream} {first}...{last} {files} {now:%Y-%m-%dT%H}",
         asset_selection=[dg.AssetKey(stream)],
-        tags={RANGE_START: str(first), RANGE_END: str(last), LOADS: stream},
+        tags={RANGE_START: str(first), RANGE_END: str(last), LOADS: "yes"},
     )
 
 

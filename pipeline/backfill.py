@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 
@@ -19,6 +20,9 @@ from pipeline.settings import Settings
 from pipeline.streams import ARCHIVED, STREAMS, Stream
 from pipeline.sync import sync_in
 from warehouse import Lake, archives_to_load
+
+# Another process is done with listing the archives, though not with loading many, after so long.
+PATIENCE_SECONDS = 30.0
 
 
 def closed_months(months: Sequence[str], to: str | None = None) -> list[Month]:
@@ -74,11 +78,11 @@ def backfill_month(
 ) -> list[StreamResult]:
     """Read a closed month of a stream whole; how its two parts ended: archive files, and, if they are good, API."""
     files = ArchiveChoice(frozenset([stream.table.archive_type or ""]), frozenset([str(month)]))
-    options = Options(archives=files, accept_deletions=accept_deletions)
+    asked = Options(accept_deletions=accept_deletions, wait_for_others=PATIENCE_SECONDS)
+    options = replace(asked, archives=files)
     results = sync_in(session, settings, [STREAMS["archives"]], progress, options).streams
     if results[-1].good:
-        options = Options(month=month, accept_deletions=accept_deletions)
-        results += sync_in(session, settings, [stream], progress, options).streams
+        results += sync_in(session, settings, [stream], progress, replace(asked, month=month)).streams
     return results
 
 
