@@ -19,7 +19,8 @@ UNFINISHED, GO_ON = "rapidlake/unfinished", "rapidlake_go_on"
 # What the run that goes on carries: that it stays in the queue (deploy/dagster.yaml sees to it), and until when.
 HELD, HELD_UNTIL = "rapidlake/held", "rapidlake/held_until"
 # Dagster calls a backfill failed as soon as no run of it is left: the next must be in the queue before this one ends.
-BACKFILL, QUEUED_WITHIN_SECONDS, LOOK_EVERY_SECONDS = "dagster/backfill", 90.0, 1.0
+BACKFILL, RUN_KEY = "dagster/backfill", "dagster/run_key"
+QUEUED_WITHIN_SECONDS, LOOK_EVERY_SECONDS = 90.0, 1.0
 # The runs of a schedule carry its name; of these the next comes soon enough by itself.
 PACE = "rapidlake/pace"
 LIVE_SYNC, HOURLY_SYNC, NIGHTLY_REVISITS = "live_sync", "hourly_sync", "nightly_revisits"
@@ -104,7 +105,7 @@ def successor_key(run_id: str, asset: str) -> str:
 
 def has_successor(instance: dg.DagsterInstance, run_id: str, asset: str) -> bool:
     """True if the run that goes on with an asset of a run is in the queue, or was."""
-    return bool(instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": successor_key(run_id, asset)}), limit=1))
+    return bool(instance.get_runs(dg.RunsFilter(tags={RUN_KEY: successor_key(run_id, asset)}), limit=1))
 
 
 def _await_successor(context: dg.AssetExecutionContext, asset: str) -> None:

@@ -9,18 +9,50 @@ from typing import Any
 
 import dagster as dg
 
-from assets.outcome import BACKFILL, GO_ON, HELD, HELD_UNTIL, UNFINISHED, has_successor, successor_key
+from assets.outcome import (
+    BACKFILL,
+    GO_ON,
+    HELD,
+    HELD_UNTIL,
+    HOURLY_SYNC,
+    LIVE_SYNC,
+    RUN_KEY,
+    UNFINISHED,
+    has_successor,
+    successor_key,
+)
 from assets.partitions import MONTHS
-from assets.schedules import UNFINISHED_STATUSES
+from assets.schedules import JOBS, UNFINISHED_STATUSES
 from assets.workspace import WorkspaceResource
 from pipeline.backfill import months_to_load
 from pipeline.months import Month
 from pipeline.settings import load_settings
-from warehouse import RapidlakeError
+from warehouse import Lake, LakeNotFound, RapidlakeError
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 LOADS = "rapidlake/loads_archives"
 RUNS_AT_ONCE = 20
+
+
+@dg.sensor(
+    jobs=[job for job in JOBS if job.name in (LIVE_SYNC, HOURLY_SYNC)],
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Begins to fill a lake that is not there yet, without waiting for the clock.",
+)
+def first_sync(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Ask for all streams once, as soon as there are settings and no lake."""
+    try:
+        settings = load_settings()
+        Lake.open(settings.lake).close()
+        yield dg.SkipReason(f"The lake {settings.lake} is there: the schedules keep it up to date.")
+    except LakeNotFound:
+        key = f"first sync of {settings.lake.resolve()}"
+        month = str(Month.of(datetime.now(UTC)))
+        yield dg.RunRequest(run_key=f"{key}: {HOURLY_SYNC}", job_name=HOURLY_SYNC)
+        yield dg.RunRequest(run_key=f"{key}: {LIVE_SYNC}", job_name=LIVE_SYNC, partition_key=month)
+    except RapidlakeError as error:
+        yield dg.SkipReason(str(error))
 
 
 @dg.sensor(
@@ -46,12 +78,12 @@ def archives_arrived(
     if any(context.instance.get_runs(which, limit=1) for which in (under_way, left_over)):
         yield dg.SkipReason("Archive files are being loaded.")
         return
-    answers = [_load(stream, months) for stream, months in wanted.items()]
+    answers = [_load(context, stream, months) for stream, months in wanted.items()]
     request = next((answer for answer in answers if isinstance(answer, dg.RunRequest)), None)
     yield request or dg.SkipReason(" ".join(map(str, answers)))
 
 
-def _load(stream: str, months: Mapping[Month, int]) -> dg.RunRequest | str:
+def _load(context: dg.SensorEvaluationContext, stream: str, months: Mapping[Month, int]) -> dg.RunRequest | str:
     """The run that loads the latest months without a gap between them; or why there is none to begin."""
     now = datetime.now(UTC)
     known = sorted(month for month in months if MONTHS.has_partition_key(str(month)) and month.end <= now)
@@ -64,9 +96,11 @@ def _load(stream: str, months: Mapping[Month, int]) -> dg.RunRequest | str:
     while first.plus(-1) in known:
         first = first.plus(-1)
     files = sum(months[month] for month in known if first <= month)
+    run_key = f"{stream} {first}...{last} {files} {now:%Y-%m-%dT%H}"
+    if context.instance.get_runs(dg.RunsFilter(tags={RUN_KEY: run_key}), limit=1):
+        return f"{stream}: {files} files could not be loaded and are tried again in the next hour."
     return dg.RunRequest(
-        # Months whose files cannot be loaded are tried once an hour.
-        run_key=f"{stream} {first}...{last} {files} {now:%Y-%m-%dT%H}",
+        run_key=run_key,
         asset_selection=[dg.AssetKey(stream)],
         tags={RANGE_START: str(first), RANGE_END: str(last), LOADS: "yes"},
     )
@@ -142,4 +176,4 @@ def failures(context: dg.RunFailureSensorContext) -> None:
         context.log.error(f"{context.dagster_run.job_name}: {context.failure_event.message}")
 
 
-SENSORS = [archives_arrived, rate_limit_freed, failures]
+SENSORS = [first_sync, archives_arrived, rate_limit_freed, failures]

@@ -14,7 +14,7 @@ RAPIDLAKE_PATIENCE             seconds to retry a failing request (default: 300)
 RAPIDLAKE_LONGEST_WAIT         seconds to wait for the rate limit; where it takes longer, what was read is committed and
                                the run ends (default: none from the command line, 120 in Dagster)
 RAPIDLAKE_FIRST_MONTH          first month, YYYY-MM, that Dagster offers to read (default: that of the oldest archive)
-RAPIDLAKE_LIVE_MINUTES         minutes between two syncs of contacts, messages, runs and tickets by Dagster (default: 15)
+RAPIDLAKE_LIVE_MINUTES         minutes between Dagster's syncs of contacts, messages, runs and tickets (default: 15)
 RAPIDLAKE_NIGHT_HOUR           hour of the workspace's day when Dagster begins its nightly work (default: 2)
 RAPIDLAKE_VERIFY_SAMPLE        percent of the days that Dagster verifies each night (default: 10)
 """
