@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     first_month: str | None = None
     live_minutes: Literal[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60] = 15
     night_hour: int = Field(default=2, ge=0, le=23)
-    verify_sample: float = Field(default=10, ge=0.1, le=100)
+    verify_sample: float = Field(default=10.0, ge=0.1, le=100)
 
     @classmethod
     def settings_customise_sources(
