@@ -7,12 +7,12 @@ import dagster as dg
 from assets.schedules import JOBS, schedules
 from assets.sensors import SENSORS
 from assets.streams import stream_asset
-from assets.upkeep import verify_asset
+from assets.upkeep import maintain_asset, verify_asset
 from assets.workspace import workspace_from_environment
 from pipeline.streams import STREAMS
 
 defs = dg.Definitions(
-    assets=[*(stream_asset(stream) for stream in STREAMS.values()), verify_asset],
+    assets=[*(stream_asset(stream) for stream in STREAMS.values()), verify_asset, maintain_asset],
     jobs=JOBS,
     schedules=schedules(),
     sensors=SENSORS,

@@ -19,7 +19,7 @@ from pipeline.settings import Settings, load_settings, local_settings
 from pipeline.streams import STREAMS, Window
 from warehouse import Lake, RapidlakeError
 
-NIGHTLY_VERIFICATION = "nightly_verification"
+NIGHTLY_VERIFICATION, NIGHTLY_MAINTENANCE = "nightly_verification", "nightly_maintenance"
 HOURLY = tuple(name for name in STREAMS if name not in LIVE)
 # Streams of which recent rows change without a date that tells it.
 REVISITED = tuple(
@@ -40,6 +40,7 @@ _TAKES: dict[str, tuple[Sequence[str], str]] = {
     HOURLY_SYNC: (HOURLY, "All other streams: what is set up, and what the server forgets."),
     NIGHTLY_REVISITS: (REVISITED, "Recent rows once more, because no date tells that they changed."),
     NIGHTLY_VERIFICATION: (("verify",), "Holds the lake against the server."),
+    NIGHTLY_MAINTENANCE: (("maintain",), "Joins small files and forgets old versions."),
 }
 JOBS = [
     dg.define_asset_job(name, dg.AssetSelection.assets(*assets), description=why, tags={PACE: name})
@@ -75,6 +76,7 @@ def schedules() -> list[dg.ScheduleDefinition]:
         _schedule(HOURLY_SYNC, "7 * * * *"),
         _schedule(NIGHTLY_REVISITS, f"5 {hour} * * *", timezone),
         _schedule(NIGHTLY_VERIFICATION, f"35 {hour} * * *", timezone),
+        _schedule(NIGHTLY_MAINTENANCE, f"5 {(hour + 2) % 24} * * *", timezone),
     ]
 
 

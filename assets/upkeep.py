@@ -15,11 +15,13 @@ from assets.workspace import WorkspaceResource
 from pipeline.progress import compared
 from pipeline.reader import Options
 from pipeline.report_proof import conclusion
+from pipeline.report_upkeep import tidied
+from pipeline.settings import local_settings
 from pipeline.streams import STREAMS
 from pipeline.sync import sync_in
 from pipeline.verifiers import Verification
 from pipeline.verify import VerifyResult, choose_verifiable, verify_in
-from warehouse import RapidlakeError
+from warehouse import Lake, RapidlakeError, maintain
 from warehouse.verification import KINDS, Finding
 
 # Each night, and a little patience.
@@ -75,6 +77,44 @@ def verify_asset(
         raise dg.Failure(conclusion(result), metadata=_facts(result), allow_retries=False)
     else:
         yield dg.MaterializeResult(metadata=_facts(result))
+
+
+@dg.asset(
+    key="maintain",
+    group_name=UPKEEP,
+    description=(
+        "Joins small files, drops what was deleted from them, forgets versions older than `RAPIDLAKE_KEEP_DAYS`, and "
+        "removes files that nobody uses. Changes no answer; runs beside syncs."
+    ),
+    kinds={"ducklake"},
+    owners=OWNERS,
+    freshness_policy=NIGHTLY,
+    output_required=False,
+)
+def maintain_asset(
+    context: dg.AssetExecutionContext, workspace: WorkspaceResource
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Tidy the lake up."""
+    try:
+        with workspace.lake():  # upkeep makes no lake
+            settings = local_settings(lake=workspace.lake_folder)
+        with Lake.create(settings.lake) as lake:
+            done = maintain(lake, keep=timedelta(days=settings.keep_days))
+    except RapidlakeError as error:
+        refused(context, error)
+        return
+    context.log.info(tidied(done))
+    if not done.busy:
+        yield dg.MaterializeResult(
+            metadata={
+                "files": done.after.files,
+                "megabytes": round(done.after.bytes / 1e6, 1),
+                "versions": done.after.snapshots,
+                "files removed": done.files_removed,
+                "seconds": round(done.seconds, 1),
+                "said": tidied(done),
+            }
+        )
 
 
 def _facts(result: VerifyResult) -> dict[str, Any]:

@@ -188,6 +188,30 @@ def verify(
 
 
 @app.command()
+def maintain(
+    keep_days: Annotated[
+        float | None,
+        typer.Option(help="Days that old versions stay readable (RAPIDLAKE_KEEP_DAYS).", show_default="30"),
+    ] = None,
+    lake: LakeOption = None,
+    url: UrlOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Tidy the lake up: join small files, forget old versions, remove unused files; safe while a sync runs."""
+    from datetime import timedelta
+
+    from pipeline.report_upkeep import print_upkeep
+    from pipeline.settings import local_settings
+    from warehouse import Lake
+    from warehouse import maintain as run
+
+    settings = local_settings(lake=lake, keep_days=keep_days)
+    Lake.open(settings.lake).close()  # upkeep makes no lake
+    with Lake.create(settings.lake) as opened:
+        print_upkeep(run(opened, keep=timedelta(days=settings.keep_days)), json=json)
+
+
+@app.command()
 def sql(
     query: Annotated[
         str, typer.Argument(metavar="SQL", help='For example "SELECT status, count(*) FROM messages GROUP BY ALL".')

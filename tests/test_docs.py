@@ -72,7 +72,9 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
         _, in_toml, default, _ = rows[variable]
         assert code(in_toml) == [name]
         declared = Settings.model_fields[name]
-        assert default.strip("`") == ("" if declared.is_required() or declared.default is None else str(declared.default))
+        assert default.strip("`") == (
+            "" if declared.is_required() or declared.default is None else str(declared.default)
+        )
 
 
 def test_the_example_of_a_settings_file_has_no_unknown_key() -> None:

@@ -30,6 +30,7 @@ from warehouse.merge import Loaded, forget_batch, merge, note_drift
 from warehouse.schema import ColumnDescription, TableDescription, describe_tables
 from warehouse.stage import Batch, stage
 from warehouse.table import Table
+from warehouse.upkeep import Size, Upkeep, maintain
 
 __all__ = [
     "ArchiveKey",
@@ -46,8 +47,10 @@ __all__ = [
     "OpenWalk",
     "RapidlakeError",
     "Sighting",
+    "Size",
     "Table",
     "TableDescription",
+    "Upkeep",
     "adopt_monthly_files",
     "archives_to_load",
     "begin_reading",
@@ -56,6 +59,7 @@ __all__ = [
     "forget_batch",
     "forget_cursor",
     "live_rows",
+    "maintain",
     "mark_rows_of_deleted_contacts",
     "mark_unseen",
     "merge",
