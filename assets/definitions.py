@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from assets.checks import lake_checks
 from assets.schedules import JOBS, schedules
 from assets.sensors import SENSORS
 from assets.streams import stream_asset
@@ -13,6 +14,7 @@ from pipeline.streams import STREAMS
 
 defs = dg.Definitions(
     assets=[*(stream_asset(stream) for stream in STREAMS.values()), verify_asset, maintain_asset],
+    asset_checks=[lake_checks],
     jobs=JOBS,
     schedules=schedules(),
     sensors=SENSORS,

@@ -10,6 +10,7 @@ from zoneinfo import available_timezones
 import dagster as dg
 
 from assets.catalogue import LIVE
+from assets.checks import CHEAP_CHECKS, lake_checks
 from assets.outcome import HOURLY_SYNC, LIVE_SYNC, NIGHTLY_REVISITS, PACE
 from assets.streams import SyncConfig
 from assets.upkeep import WAIT_FOR_SYNCS_SECONDS
@@ -20,6 +21,7 @@ from pipeline.streams import STREAMS, Window
 from warehouse import Lake, RapidlakeError
 
 NIGHTLY_VERIFICATION, NIGHTLY_MAINTENANCE = "nightly_verification", "nightly_maintenance"
+HOURLY_CHECKS, NIGHTLY_CHECKS = "hourly_checks", "nightly_checks"
 HOURLY = tuple(name for name in STREAMS if name not in LIVE)
 # Streams of which recent rows change without a date that tells it.
 REVISITED = tuple(
@@ -42,9 +44,17 @@ _TAKES: dict[str, tuple[Sequence[str], str]] = {
     NIGHTLY_VERIFICATION: (("verify",), "Holds the lake against the server."),
     NIGHTLY_MAINTENANCE: (("maintain",), "Joins small files and forgets old versions."),
 }
+_CHECKS: dict[str, tuple[dg.AssetSelection, str]] = {
+    HOURLY_CHECKS: (dg.AssetSelection.checks(*CHEAP_CHECKS), "The checks that cost little."),
+    NIGHTLY_CHECKS: (dg.AssetSelection.checks(lake_checks), "All checks."),
+}
 JOBS = [
-    dg.define_asset_job(name, dg.AssetSelection.assets(*assets), description=why, tags={PACE: name})
-    for name, (assets, why) in _TAKES.items()
+    dg.define_asset_job(name, selection, description=why, tags={PACE: name})
+    for name, (selection, why) in {
+        # A sync must cost what changed, and some checks read whole tables.
+        **{name: (dg.AssetSelection.assets(*assets).without_checks(), why) for name, (assets, why) in _TAKES.items()},
+        **_CHECKS,
+    }.items()
 ]
 
 
@@ -76,6 +86,8 @@ def schedules() -> list[dg.ScheduleDefinition]:
         _schedule(HOURLY_SYNC, "7 * * * *"),
         _schedule(NIGHTLY_REVISITS, f"5 {hour} * * *", timezone),
         _schedule(NIGHTLY_VERIFICATION, f"35 {hour} * * *", timezone),
+        _schedule(HOURLY_CHECKS, "22 * * * *"),
+        _schedule(NIGHTLY_CHECKS, f"35 {(hour + 1) % 24} * * *", timezone),
         _schedule(NIGHTLY_MAINTENANCE, f"5 {(hour + 2) % 24} * * *", timezone),
     ]
 
@@ -87,7 +99,7 @@ def _schedule(name: str, cron: str, timezone: str = "UTC") -> dg.ScheduleDefinit
         cron_schedule=cron,
         execution_timezone=timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=_TAKES[name][1],
+        description=(_TAKES | _CHECKS)[name][1],
     )
     def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         return _request(context, name)

@@ -14,14 +14,13 @@ from rich.table import Table
 
 from pipeline.doctor import Finding
 from pipeline.results import SyncResult
+from pipeline.retention import at_risk, time_until_lost
 from pipeline.streams import STREAMS, Stream
 from warehouse import Lake
 from warehouse.literal import literal
 
 # Where nobody says how wide the output is, as in a file, no column is cut.
 NARROWEST_TABLE = 140
-# A stream is shown in red when so little time, or half of what the server gives, is left.
-LONGEST_WARNING = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -123,8 +122,7 @@ def _lost_in(stream: Stream, hours: object) -> str:
 
 
 def _at_risk(stream: Stream, hours: float) -> bool:
-    assert stream.retention
-    return timedelta(hours=hours) < min(stream.retention / 2, LONGEST_WARNING)
+    return at_risk(stream, timedelta(hours=hours))
 
 
 def _warn_of_losses(out: Console, rows: Sequence[dict[str, object]]) -> None:
@@ -195,10 +193,9 @@ def _stream_statuses(lake: Lake) -> list[dict[str, object]]:
 
 def _hours_until_lost(stream: Stream, watermark: object) -> float | None:
     """Hours until the server deletes the first row that may not be read yet; None if it keeps or archives all."""
-    if stream.retention is None or not isinstance(watermark, float):
-        return None
-    lost = datetime.fromtimestamp(watermark, UTC) + stream.retention
-    return round((lost - datetime.now(UTC)) / timedelta(hours=1), 1)
+    read = datetime.fromtimestamp(watermark, UTC) if isinstance(watermark, float) else None
+    left = time_until_lost(stream, read, datetime.now(UTC))
+    return None if left is None else round(left / timedelta(hours=1), 1)
 
 
 def _short(at: object) -> str:

@@ -7,7 +7,7 @@ what it leaves on the disk, the next one removes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,6 +23,8 @@ from warehouse.literal import literal
 GRACE = timedelta(days=1)
 # Parts of a file that deletions may waste.
 MOST_DELETED = 0.2
+# Files of a partition that may stay apart because something was deleted from them.
+MOST_FILES = 8
 # Files of at least this size are left alone: joining them would cost more than it saves.
 LARGE_FILE_BYTES = 64 * 1024 * 1024
 
@@ -118,17 +120,25 @@ def _tidy(lake: Lake, table: str, done: Upkeep) -> None:
     A table that others are writing all the time is left for the next upkeep.
     """
     name = literal(table)
-    steps: list[Callable[[], object]] = [
-        lambda: lake.rows(f"CALL ducklake_flush_inlined_data('lake', table_name => {name})"),
-        lambda: lake.rows(f"CALL ducklake_merge_adjacent_files('lake', {name}, max_file_size => {LARGE_FILE_BYTES})"),
-        lambda: lake.rows(f"CALL ducklake_rewrite_data_files('lake', {name}, delete_threshold => {MOST_DELETED})"),
-    ]
     try:
         with lake.writing(table):
-            for step in steps:
-                step()
+            lake.rows(f"CALL ducklake_flush_inlined_data('lake', table_name => {name})")
+            # A file with deletions is joined with no other: where files are many, the least deletion is too much.
+            most_deleted = 0 if _most_files_of_a_partition(lake, table) > MOST_FILES else MOST_DELETED
+            lake.rows(f"CALL ducklake_rewrite_data_files('lake', {name}, delete_threshold => {most_deleted})")
+            lake.rows(f"CALL ducklake_merge_adjacent_files('lake', {name}, max_file_size => {LARGE_FILE_BYTES})")
     except LakeBusy:
         done.left.append(table)
+
+
+def _most_files_of_a_partition(lake: Lake, table: str) -> int:
+    found = lake.rows(
+        f"""
+        SELECT count(*) AS files FROM ducklake_list_files('lake', {literal(table)})
+        GROUP BY parse_dirpath(data_file) ORDER BY files DESC LIMIT 1
+        """
+    )
+    return int(found[0][0]) if found else 0
 
 
 def _remove_files(lake: Lake, older_than: datetime) -> int:

@@ -1,0 +1,100 @@
+"""Measures whether a lake stays small and quick: 1,000 small syncs with a few changes before each, upkeep every 96.
+
+    python bench/many_syncs.py                1,000 syncs
+    python bench/many_syncs.py --no-upkeep    the same without upkeep, to compare
+
+A night passes after 96 syncs; versions are kept for four of them. CPU-seconds are this process's, which serves too:
+only their growth says something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pipeline.progress import Quiet
+from pipeline.sandbox import Sandbox, Workspace, generate
+from pipeline.settings import Settings, load_settings
+from pipeline.sync import choose, sync
+from warehouse import Lake, maintain
+from warehouse.upkeep import size_of
+
+SYNCS_A_NIGHT, KEPT_NIGHTS = 96, 4
+LIVE = ("contacts", "messages", "runs", "tickets")
+
+
+def change(workspace: Workspace, number: int) -> None:
+    """What happens in a workspace in a quarter of an hour."""
+    workspace.add("messages", 5)
+    workspace.add("runs", 2)
+    workspace.edit("messages", 4)
+    workspace.edit("runs", 4)
+    workspace.edit("contacts", 6)
+    if number % 8 == 0:
+        workspace.edit("tickets", 1)
+
+
+def print_size(number: int, settings: Settings, costs: list[float]) -> None:
+    """One line of the table."""
+    with Lake.open(settings.lake) as lake:
+        size = size_of(lake)
+    on_disk = len(list(settings.lake.rglob("*.parquet")))
+    catalog = (settings.lake / "catalog.sqlite").stat().st_size
+    print(
+        f"{number:>6} {size.files:>6} {size.deletion_files:>10} {on_disk:>8} {size.bytes / 1e6:>8.1f} "
+        f"{size.snapshots:>9} {catalog / 1e6:>11.1f} {statistics.median(costs[-50:]):>11.3f}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Change, sync, tidy up, print."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--syncs", type=int, default=1000)
+    arguments.add_argument("--messages", type=int, default=20_000)
+    arguments.add_argument("--upkeep", action=argparse.BooleanOptionalAction, default=True)
+    given = arguments.parse_args()
+    print(" syncs  files  deletions  on disk       MB  versions  catalog MB  CPU s/sync")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        generate(messages=given.messages, archives=False) as workspace,
+        Sandbox(workspace, requests_per_hour=0) as served,
+    ):
+        os.environ["RAPIDLAKE_CACHE"] = folder
+        settings = load_settings(
+            url=served.url, token=served.token, lake=Path(folder, "lake"), requests_per_hour=0, lag=0,
+            # A day is seconds here: what is read again must not be all days.
+            overlap=2, revisits="",
+        )  # fmt: skip
+        nights, costs, spent = [datetime.now(UTC)], [], 0.0
+        sync(settings, choose([]), Quiet())
+        for number in range(1, given.syncs + 1):
+            change(workspace, number)
+            begun = time.process_time()
+            result = sync(settings, choose(LIVE), Quiet())
+            costs.append(time.process_time() - begun)
+            if result.failed:
+                raise SystemExit("a sync failed")
+            if number in (1, 50) or number % SYNCS_A_NIGHT == 0:
+                print_size(number, settings, costs)
+            if given.upkeep and number % SYNCS_A_NIGHT == 0:
+                nights.append(datetime.now(UTC))
+                keep = datetime.now(UTC) - nights[max(len(nights) - 1 - KEPT_NIGHTS, 0)]
+                begun = time.process_time()
+                with Lake.create(settings.lake) as lake:
+                    maintain(lake, keep=max(keep, timedelta(seconds=1)))
+                spent = time.process_time() - begun
+        print_size(given.syncs, settings, costs)
+        print(
+            f"CPU s per sync: first 50 {statistics.median(costs[:50]):.3f}, "
+            f"last 50 {statistics.median(costs[-50:]):.3f}; last upkeep {spent:.1f} CPU s"
+        )
+
+
+if __name__ == "__main__":
+    main()
