@@ -1,12 +1,25 @@
-# Two targets do all the set-up: `make demo` and `make test`.
+# Each target does all the set-up that it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+# Where Dagster keeps what it knows, and where its pages are.
+export DAGSTER_HOME := $(CURDIR)/.dagster
+PORT ?= 3000
+
+.PHONY: demo ui ui-demo test check bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/rapidlake demo
+
+ui: $(VENV)/.installed-ui $(DAGSTER_HOME)/dagster.yaml
+	@[ -f rapidlake.toml ] || [ -n "$$RAPIDPRO_URL" -a -n "$$RAPIDPRO_TOKEN" ] || \
+		echo "Nothing is synced until RAPIDPRO_URL and RAPIDPRO_TOKEN are set; make ui-demo needs neither."
+	@echo "Open http://127.0.0.1:$(PORT) in half a minute; Ctrl-C ends it."
+	@$(BIN)/dagster dev -w workspace.yaml --port $(PORT) --log-level warning
+
+ui-demo: $(VENV)/.installed-ui
+	@deploy/ui-demo.sh $(BIN) $(PORT)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile
@@ -17,19 +30,28 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/dagster definitions validate -w workspace.yaml
+	$(BIN)/dg check defs
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/api_to_lake.py
 	$(BIN)/python bench/archives_to_lake.py
 
 clean:
-	rm -rf $(VENV) demo-lake
+	rm -rf $(VENV) demo-lake .dagster-demo
+
+$(DAGSTER_HOME)/dagster.yaml: deploy/dagster.yaml
+	@mkdir -p $(DAGSTER_HOME)
+	@cp $< $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Rapidlake needs Python 3.11 or later: run make PYTHON=python3.12 $(MAKECMDGOALS), for example."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-ui: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ui]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
