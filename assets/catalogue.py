@@ -22,7 +22,7 @@ _GROUPS = {
 # What is synced every few minutes; all else every hour.
 LIVE = ("contacts", "messages", "runs", "tickets")
 # Streams that are read with what another one has brought.
-_NEEDS = {"definitions": ["flows"], "contacts": ["fields"], "messages": ["archives"], "runs": ["archives"]}
+_NEEDS = {"definitions": ["flows"]}
 
 OWNERS = ["team:data"]
 API_PAGE = "https://textit.com/api/v2/{name}"
@@ -46,7 +46,8 @@ def describe(stream: Stream) -> str:
 def _how_it_is_read(stream: Stream) -> str:
     match stream.strategy:
         case Window(on=on):
-            return f"Reads what is dated (`{on}`) after the last sync."
+            by_month = " A month that is over is read whole: archive files, API, and what has vanished."
+            return f"Reads what is dated (`{on}`) after the last sync.{by_month if stream.table.archive_type else ''}"
         case Newest(on=on):
             return f"Reads the newest first (`{on}`) until rows are known; everything once a day."
         case Archives():

@@ -67,6 +67,11 @@ def live_rows(lake: Lake, stream: Stream, month: Month | None = None) -> int:
     return int(lake.rows(f'SELECT count(*) FROM "{stream.name}" WHERE deleted_on IS NULL {within}')[0][0])
 
 
+def last_written(lake: Lake, stream: Stream) -> str:
+    """When a row of the table was last written (UTC)."""
+    return str(lake.rows(f'SELECT coalesce(max(synced_on)::VARCHAR, {literal("never")}) FROM "{stream.name}"')[0][0])
+
+
 def months_written(lake: Lake, stream: Stream, since: datetime) -> list[Month]:
     """The months of which rows were written since a time (UTC)."""
     rows = lake.rows(

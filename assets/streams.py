@@ -17,7 +17,7 @@ from assets.catalogue import (
     group_of,
     lineage_of,
 )
-from assets.metadata import live_rows, months_written, preview, sync_metadata
+from assets.metadata import last_written, live_rows, months_written, preview, sync_metadata
 from assets.outcome import ended, held_still, progress_in_log, refused
 from assets.partitions import MONTHS
 from assets.workspace import WorkspaceResource
@@ -102,11 +102,13 @@ def _whole(
     results = sync_in(session, settings, [stream], progress_in_log(context), config.options(stream)).streams
     if ended(context, results):
         yield dg.MaterializeResult(
+            # What is made from the stream is out of date when rows have changed, not when they were looked at.
+            data_version=dg.DataVersion(last_written(session.lake, stream)),
             metadata={
                 **sync_metadata(session, stream, results),
                 "dagster/row_count": live_rows(session.lake, stream),
                 "preview": preview(session.lake, stream),
-            }
+            },
         )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 import tempfile
 import time
@@ -24,7 +25,7 @@ from pipeline.sync import choose, sync
 from warehouse import Lake, maintain
 from warehouse.upkeep import size_of
 
-SYNCS_A_NIGHT, KEPT_NIGHTS = 96, 4
+SYNCS_A_NIGHT, KEPT_NIGHTS, EARLY = 96, 4, 50
 LIVE = ("contacts", "messages", "runs", "tickets")
 
 
@@ -50,6 +51,18 @@ def print_size(number: int, settings: Settings, costs: list[float]) -> None:
         f"{size.snapshots:>9} {catalog / 1e6:>11.1f} {statistics.median(costs[-50:]):>11.3f}",
         flush=True,
     )
+
+
+def idle_cost(settings: Settings, lake: Path) -> float:
+    """Median CPU-seconds of a sync that finds nothing, with this lake."""
+    with_lake = settings.model_copy(update={"lake": lake})
+    sync(with_lake, choose(LIVE), Quiet())
+    costs = []
+    for _ in range(15):
+        begun = time.process_time()
+        sync(with_lake, choose(LIVE), Quiet())
+        costs.append(time.process_time() - begun)
+    return statistics.median(costs)
 
 
 def main() -> None:
@@ -80,20 +93,24 @@ def main() -> None:
             costs.append(time.process_time() - begun)
             if result.failed:
                 raise SystemExit("a sync failed")
-            if number in (1, 50) or number % SYNCS_A_NIGHT == 0:
+            if number == EARLY:
+                shutil.copytree(settings.lake, Path(folder, "early"))
+            if number in (1, EARLY) or number % SYNCS_A_NIGHT == 0:
                 print_size(number, settings, costs)
             if given.upkeep and number % SYNCS_A_NIGHT == 0:
                 nights.append(datetime.now(UTC))
                 keep = datetime.now(UTC) - nights[max(len(nights) - 1 - KEPT_NIGHTS, 0)]
                 begun = time.process_time()
                 with Lake.create(settings.lake) as lake:
-                    maintain(lake, keep=max(keep, timedelta(seconds=1)))
+                    maintain(lake, keep=max(keep, timedelta(seconds=1)), grace=timedelta(0))
                 spent = time.process_time() - begun
         print_size(given.syncs, settings, costs)
-        print(
-            f"CPU s per sync: first 50 {statistics.median(costs[:50]):.3f}, "
-            f"last 50 {statistics.median(costs[-50:]):.3f}; last upkeep {spent:.1f} CPU s"
-        )
+        print(f"last upkeep: {spent:.1f} CPU s")
+        for title, lake_folder in (
+            (f"lake of {EARLY} syncs", Path(folder, "early")),
+            ("lake of all syncs", settings.lake),
+        ):
+            print(f"a sync that finds nothing, {title}: {idle_cost(settings, lake_folder):.3f} CPU s")
 
 
 if __name__ == "__main__":

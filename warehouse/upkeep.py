@@ -19,12 +19,11 @@ from warehouse.errors import LakeBusy
 from warehouse.lake import Lake
 from warehouse.literal import literal
 
-# Whoever began to read or to write a file before has ended since.
 GRACE = timedelta(days=1)
 # Parts of a file that deletions may waste.
 MOST_DELETED = 0.2
 # Files of a partition that may stay apart because something was deleted from them.
-MOST_FILES = 8
+MOST_FILES = 3
 # Files of at least this size are left alone: joining them would cost more than it saves.
 LARGE_FILE_BYTES = 64 * 1024 * 1024
 
@@ -51,8 +50,10 @@ class Upkeep:
     seconds: float = 0.0
 
 
-def maintain(lake: Lake, *, keep: timedelta) -> Upkeep:
+def maintain(lake: Lake, *, keep: timedelta, grace: timedelta = GRACE) -> Upkeep:
     """Tidy a lake up; versions younger than `keep` stay readable. Safe beside syncs, readers and `kill -9`.
+
+    Files that nobody refers to are removed after `grace`: whoever began to read or to write one before has ended.
 
     Raises:
         LakeUnwritable: the disk is full or not writable.
@@ -66,7 +67,7 @@ def maintain(lake: Lake, *, keep: timedelta) -> Upkeep:
             _expire_snapshots(lake, now - keep)
             for table in _tables(lake):
                 _tidy(lake, table, done)
-            done.files_removed = _remove_files(lake, now - GRACE)
+            done.files_removed = _remove_files(lake, now - grace)
     except Timeout:
         done.busy = True
     done.after = size_of(lake)
