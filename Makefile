@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 # Where Dagster keeps what it knows, and where its pages are.
 export DAGSTER_HOME := $(CURDIR)/.dagster
 PORT ?= 3000
+# Dagster names another command, which does not read workspace.yaml.
+ui ui-demo: export PYTHONWARNINGS := ignore:Function `dev_command`
 
 .PHONY: demo ui ui-demo test check bench clean
 
