@@ -1,4 +1,4 @@
-"""Makes the pictures in docs/images/ again, from what `make ui-demo` shows on http://127.0.0.1:3000 (or another address).
+"""Makes the pictures in docs/images/ again, from what `make ui-demo` shows.
 
 python .ci/screenshots.py http://127.0.0.1:3000
 """

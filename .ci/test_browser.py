@@ -10,12 +10,12 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import tenacity
@@ -32,11 +32,8 @@ ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or "chromium"
 LANGUAGES = ["eng", "fra", "kin"]
 GROUPS = (MESSAGES_AND_RUNS, CONTACTS, SETUP, ANALYTICS, UPKEEP)
-PATIENT = tenacity.Retrying(
-    stop=tenacity.stop_after_delay(180),
-    wait=tenacity.wait_fixed(1),
-    retry=tenacity.retry_if_result(lambda done: not done),
-)
+LONGEST_WAIT = 180.0
+Found = TypeVar("Found")
 RUNS = """{runsOrError(limit: 30) {... on Runs {results {runId status assetSelection {path} tags {key value}}}}}"""
 
 
@@ -45,17 +42,47 @@ class Site:
     """Dagster's web server of this test, what it syncs, and where to."""
 
     url: str
-    home: Path
-    lake: Path
+    folder: Path
     workspace: Workspace
+
+    @property
+    def home(self) -> Path:
+        """DAGSTER_HOME."""
+        return self.folder / "home"
+
+    @property
+    def lake(self) -> Path:
+        """The lake's folder."""
+        return self.folder / "lake"
+
+    @property
+    def log(self) -> Path:
+        """What `dagster dev` prints."""
+        return self.folder / "log"
 
     def ask(self, query: str) -> dict[str, Any]:
         """The answer of Dagster's own API."""
         request = urllib.request.Request(
             f"{self.url}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             found: dict[str, Any] = json.load(answer)["data"]
+        return found
+
+    def wait(self, what: str, ask: Callable[[], Found | None]) -> Found:
+        """What `ask` answers as soon as that is something."""
+
+        def give_up(_: tenacity.RetryCallState) -> None:
+            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+            pytest.fail(f"Waited {LONGEST_WAIT:.0f} s for {what}. Dagster's last lines:\n{tail}", pytrace=False)
+
+        found = tenacity.Retrying(
+            stop=tenacity.stop_after_delay(LONGEST_WAIT),
+            wait=tenacity.wait_fixed(1),
+            retry=tenacity.retry_if_result(lambda answer: not answer),
+            retry_error_callback=give_up,
+        )(ask)
+        assert found is not None
         return found
 
     def finished(self, asset: str) -> str | None:
@@ -80,29 +107,28 @@ def free_port() -> int:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """`dagster dev` as `make ui` starts it, with a lake and a DAGSTER_HOME of its own."""
     folder, port = tmp_path_factory.mktemp("site"), free_port()
-    home = folder / "home"
-    home.mkdir()
-    shutil.copy(ROOT / "deploy" / "dagster.yaml", home)
     with generate(messages=3000, contacts=300, seed=3) as workspace, Sandbox(workspace, requests_per_hour=0) as served:
+        found = Site(f"http://127.0.0.1:{port}", folder, workspace)
+        found.home.mkdir()
+        shutil.copy(ROOT / "deploy" / "dagster.yaml", found.home)
         environment = os.environ | {
-            "DAGSTER_HOME": str(home),
+            "DAGSTER_HOME": str(found.home),
             "RAPIDPRO_URL": served.url,
             "RAPIDPRO_TOKEN": served.token,
-            "RAPIDLAKE_LAKE": str(folder / "lake"),
+            "RAPIDLAKE_LAKE": str(found.lake),
             "RAPIDLAKE_CACHE": str(folder / "cache"),
             "RAPIDLAKE_REQUESTS_PER_HOUR": "0",
             "RAPIDLAKE_LIVE_MINUTES": "60",
             "RAPIDLAKE_LAG": "0",
         }
-        with (folder / "log").open("wb") as log:
+        with found.log.open("wb") as log:
             server = subprocess.Popen(
                 [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "--port", str(port)],
                 cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
             try:
-                found = Site(f"http://127.0.0.1:{port}", home, folder / "lake", workspace)
-                PATIENT.copy()(answers, found)
-                PATIENT.copy()(first_sync_is_over, found)
+                found.wait("the pages", lambda: answers(found))
+                found.wait("the first sync", lambda: first_sync_is_over(found))
                 yield found
             finally:
                 os.killpg(server.pid, signal.SIGINT)
@@ -159,7 +185,7 @@ def test_contacts_materialised_by_the_button_are_those_of_the_server(site: Site,
     page.goto(f"{site.url}/assets/contacts")
     page.get_by_role("button", name="Materialize").first.click()
     expect(page.get_by_text("Launched run")).to_be_visible(timeout=60_000)
-    assert PATIENT.copy()(site.finished, "contacts") == "SUCCESS"
+    assert site.wait("the run of contacts", lambda: site.finished("contacts")) == "SUCCESS"
     page.goto(f"{site.url}/assets/contacts?view=events")
     expect(page.get_by_text("Materialized").first).to_be_visible(timeout=60_000)
     with Lake.open(site.lake) as lake, lake.connection() as connection:
@@ -177,7 +203,7 @@ def test_three_months_of_messages_backfilled_in_the_dialog_are_those_of_the_serv
     dialog.get_by_role("textbox").first.press("Tab")
     expect(dialog.get_by_text("Backfills all partitions in a single run")).to_be_visible()
     dialog.get_by_role("button", name="Launch backfill").click()
-    assert PATIENT.copy()(site.finished, "messages") == "SUCCESS"
+    assert site.wait("the run of messages", lambda: site.finished("messages")) == "SUCCESS"
     page.goto(f"{site.url}/runs?view=backfills")
     expect(page.get_by_text("Success").first).to_be_visible(timeout=120_000)
     archived = [

@@ -93,7 +93,7 @@ def go_on_later(context: dg.AssetExecutionContext, said: str, seconds: float, pa
     span = f"{partitions[0]}...{partitions[-1]}" if partitions else ""
     note = f"{after.isoformat(timespec='seconds')} {span}".strip()
     asset = context.asset_key.to_user_string()
-    context.instance.add_run_tags(context.run_id, {UNFINISHED: "yes", f"{GO_ON}/{asset}": note})
+    context.instance.add_run_tags(context.run.run_id, {UNFINISHED: "yes", f"{GO_ON}/{asset}": note})
     if BACKFILL in context.run.tags:
         _await_successor(context, asset)
 
@@ -115,7 +115,7 @@ def _await_successor(context: dg.AssetExecutionContext, asset: str) -> None:
         stop=tenacity.stop_after_delay(QUEUED_WITHIN_SECONDS),
         retry_error_callback=lambda state: False,
     )
-    if not retrying(has_successor, context.instance, context.run_id, asset):
+    if not retrying(has_successor, context.instance, context.run.run_id, asset):
         context.log.warning("No sensor has queued the run that goes on: is rate_limit_freed switched on?")
 
 

@@ -16,7 +16,8 @@ def lake(tmp_path: Path) -> Path:
     """A lake of three small commits."""
     with Lake.create(tmp_path / "lake") as lake:
         for number in range(3):
-            sql = f"INSERT INTO messages (id, created_on, synced_on) SELECT {number} * 1000 + id, now(), now() FROM range(200) AS ids(id)"
+            rows = f"SELECT {number} * 1000 + id, now(), now() FROM range(200) AS ids(id)"
+            sql = f"INSERT INTO messages (id, created_on, synced_on) {rows}"
             lake.commit(lambda connection, sql=sql: connection.execute(sql))
     return tmp_path / "lake"
 

@@ -55,7 +55,7 @@ def test_each_fault_turns_its_check_red_and_no_other(settings: Settings) -> None
         ("channel_events", "no_orphans"): "UPDATE channel_events SET contact_uuid = uuid() "
         "WHERE id IN (SELECT id FROM channel_events WHERE deleted_on IS NULL LIMIT 3)",
         ("broadcasts", "quarantine_empty"): "INSERT INTO _quarantine VALUES "
-        "('broadcasts', 'd', 'text is a number', '{\"text\":\"secret\"}', 'api', now())",
+        "('broadcasts', 'd', 'secret is no number', '{\"text\":\"secret\"}', 'api', now())",
         ("flows", "no_drift"): "INSERT INTO _drift VALUES ('flows', 'colour', 'unknown', now())",
         ("runs", "archives_counted"): "DELETE FROM _archives WHERE archive_type = 'run' AND start_date = "
         "(SELECT min(start_date) FROM _archives WHERE archive_type = 'run')",
@@ -78,7 +78,7 @@ def test_each_fault_turns_its_check_red_and_no_other(settings: Settings) -> None
     assert red["tickets", "keys_unique"].said == (
         "2 keys of tickets stand twice: run `rapidlake verify tickets --repair`."
     )
-    assert red["broadcasts", "quarantine_empty"].said.startswith("1 rows of broadcasts could not be read (text is a")
+    assert red["broadcasts", "quarantine_empty"].said.startswith("1 rows of broadcasts could not be read: _quarantine")
     assert "secret" not in " ".join(found.said + str(found.facts) for found in red.values())
     assert red["flows", "no_drift"].facts["unknown"] == "colour"
     assert red["channel_events", "no_orphans"].facts == {"orphans": 3}
