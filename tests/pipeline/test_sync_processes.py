@@ -81,7 +81,8 @@ def test_a_reader_sees_whole_transactions_only_and_never_an_error(sandbox: Sandb
             if walk and walk.place:
                 looks += 1
                 assert stored and stored[0] == stored[1]
-                assert stored[0] >= sum(at >= walk.place for at in truth)
+                # Rows of the very moment of the place may be read in part: the walk asks for them again.
+                assert stored[0] >= sum(at > walk.place for at in truth)
     assert process.returncode == 0
     assert looks > 0
 
