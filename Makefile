@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # Where Dagster keeps what it knows, and where its pages are.
-export DAGSTER_HOME := $(CURDIR)/.dagster
+HOME_OF_DAGSTER := $(CURDIR)/.dagster
+ui: export DAGSTER_HOME := $(HOME_OF_DAGSTER)
 PORT ?= 3000
 # Dagster names another command, which does not read workspace.yaml.
 ui ui-demo: export PYTHONWARNINGS := ignore:Function `dev_command`
@@ -14,7 +15,7 @@ ui ui-demo: export PYTHONWARNINGS := ignore:Function `dev_command`
 demo: $(VENV)/.installed
 	$(BIN)/rapidlake demo
 
-ui: $(VENV)/.installed-ui $(DAGSTER_HOME)/dagster.yaml
+ui: $(VENV)/.installed-ui $(HOME_OF_DAGSTER)/dagster.yaml
 	@[ -f rapidlake.toml ] || [ -n "$$RAPIDPRO_URL" -a -n "$$RAPIDPRO_TOKEN" ] || \
 		echo "Nothing is synced until RAPIDPRO_URL and RAPIDPRO_TOKEN are set; make ui-demo needs neither."
 	@echo "Open http://127.0.0.1:$(PORT) in half a minute; Ctrl-C ends it."
@@ -41,8 +42,8 @@ bench: $(VENV)/.installed-dev
 clean:
 	rm -rf $(VENV) demo-lake .dagster-demo
 
-$(DAGSTER_HOME)/dagster.yaml: deploy/dagster.yaml
-	@mkdir -p $(DAGSTER_HOME)
+$(HOME_OF_DAGSTER)/dagster.yaml: deploy/dagster.yaml
+	@mkdir -p $(HOME_OF_DAGSTER)
 	@cp $< $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt
