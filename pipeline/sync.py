@@ -37,7 +37,7 @@ from pipeline.streams import (
     parse_revisits,
 )
 from pipeline.windows import WindowReader
-from warehouse import Lake, mark_rows_of_deleted_contacts, note_drift
+from warehouse import Lake, mark_rows_of_deleted_contacts, note_drift, refresh_views
 from warehouse.literal import Value, literal
 
 READERS: Readers = {
@@ -104,6 +104,7 @@ def sync_in(
     results = run.all(streams)
     _mark_rows_of_newly_deleted_contacts(session.lake, results)
     record(session.lake, run.uuid, results)
+    refresh_views(session.lake)
     return SyncResult(run.uuid, session.workspace.name, str(settings.lake), results, time.monotonic() - begun)
 
 

@@ -27,6 +27,7 @@ from warehouse.errors import (
 from warehouse.history import Sighting
 from warehouse.lake import Lake
 from warehouse.merge import Loaded, forget_batch, merge, note_drift
+from warehouse.refresh import refresh_views
 from warehouse.schema import ColumnDescription, TableDescription, describe_tables
 from warehouse.stage import Batch, stage
 from warehouse.table import Table
@@ -68,6 +69,7 @@ __all__ = [
     "note_moved_rows",
     "oldest_seen",
     "read_cursors",
+    "refresh_views",
     "remember_deleted_contacts",
     "remember_keys",
     "save_cursor",

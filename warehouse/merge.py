@@ -110,7 +110,9 @@ def find_changed(
     `besides` names columns that do not count as a difference. `by_reference` compares objects that a row refers to by
     their uuid, not by their name: the server sends current names, and a new name changes no row.
     """
-    final = {column: _final(table, column, tombstones=tombstones) for column in columns_of(connection, "batch")}
+    columns = columns_of(connection, "batch")
+    final = {column: _final(table, column, tombstones=tombstones) for column in columns}
+    final |= {name: _good_name(name, same, final[name]) for name, same in _names(columns).items()}
     compared = final.keys() - {"source", "synced_on", *besides}
     if by_reference:
         compared -= {column for column in final if f"{column.removesuffix('_name')}_uuid" in final}
@@ -131,6 +133,26 @@ def find_changed(
         """
     )
     return count(connection, "changed")
+
+
+def _names(columns: Collection[str]) -> dict[str, str]:
+    """The columns that hold the name of a thing, each with SQL that says that both states mean the same thing."""
+    names = {
+        column: f'stored."{uuid}" = incoming."{uuid}"'
+        for column in columns
+        if column.endswith("_name") and (uuid := f"{column.removesuffix('_name')}_uuid") in columns
+    }
+    return names | ({"name": "true"} if {"name", "uuid"} <= set(columns) else {})
+
+
+def _good_name(column: str, same: str, final: str) -> str:
+    """SQL of the name a thing has: the server calls a deleted one deleted-..., which never replaces its good name."""
+    incoming, stored = f'incoming."{column}"', f'stored."{column}"'
+    return f"""CASE
+        WHEN {same} AND starts_with({incoming}, 'deleted-') AND NOT starts_with({stored}, 'deleted-') THEN {stored}
+        WHEN {same} AND starts_with({stored}, 'deleted-') AND NOT starts_with({incoming}, 'deleted-') THEN {incoming}
+        ELSE {final}
+    END"""
 
 
 def _lists_of_references(connection: duckdb.DuckDBPyConnection) -> set[str]:

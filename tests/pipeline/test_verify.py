@@ -392,7 +392,10 @@ def do(lake: Path, damage: Damage, number: int = 0) -> tuple[tuple[str, date | N
 
 def digests(lake: Path) -> list[tuple[Any, ...]]:
     """What is in every table but `_verification`."""
-    tables = rows(lake, "SELECT table_name FROM information_schema.tables WHERE table_catalog = 'lake' ORDER BY 1")
+    tables = rows(
+        lake,
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' ORDER BY 1",
+    )
     names = [name for (name,) in tables if name != "_verification"]
     assert {"messages", "_sync", "_cursor", "_quarantine", "message_history"} <= set(names)
     return [(name, *rows(lake, f'SELECT count(*), sum(hash(t)) FROM "{name}" AS t')[0]) for name in names]

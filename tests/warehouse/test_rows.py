@@ -24,7 +24,7 @@ CONTACT = "7d3aa0ab-0a4c-4c3e-8c62-7c5f0a9f2a0b"
 FLOW = "b1f332f3-bdd3-4891-aec5-1843a712dbf1"
 LABEL = "5a4eb79e-1b1f-4ae3-8700-09384cca385f"
 TIME = "2026-03-28T12:58:26.494481"
-SYSTEM = {"_system.sql", "message_history.sql"}
+SYSTEM = {"_analyst.sql", "_system.sql", "message_history.sql"}
 
 
 @pytest.fixture(scope="module")
