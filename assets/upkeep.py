@@ -14,11 +14,11 @@ from assets.outcome import go_on_later, progress_in_log, refused
 from assets.workspace import WorkspaceResource
 from pipeline.progress import compared
 from pipeline.reader import Options
-from pipeline.report_proof import conclusion
-from pipeline.report_upkeep import tidied
 from pipeline.settings import local_settings
 from pipeline.streams import STREAMS
 from pipeline.sync import sync_in
+from pipeline.terminal_proof import conclusion
+from pipeline.terminal_upkeep import tidied
 from pipeline.verifiers import Verification
 from pipeline.verify import VerifyResult, choose_verifiable, verify_in
 from warehouse import Lake, LakeNotFound, RapidlakeError, maintain

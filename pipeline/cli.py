@@ -49,10 +49,10 @@ def sync(
     """Copy what is new or changed on the server into the lake."""
     from pipeline.progress import for_output
     from pipeline.reader import Options
-    from pipeline.report import print_sync
     from pipeline.settings import load_settings, parse_date
     from pipeline.sync import choose
     from pipeline.sync import sync as run
+    from pipeline.terminal import print_sync
 
     chosen = choose(streams or [])
     earliest = parse_date(since) if since is not None else None
@@ -69,8 +69,8 @@ def sync(
 @app.command()
 def status(lake: LakeOption = None, url: UrlOption = None, json: JsonOption = False) -> None:
     """Show what is in the lake, how far each stream is read, and how its last sync went."""
-    from pipeline.report import print_status
     from pipeline.settings import lake_path
+    from pipeline.terminal import print_status
     from warehouse import Lake
 
     with Lake.open(lake_path(lake)) as opened:
@@ -94,11 +94,11 @@ def archives(
     from pipeline.months import Month
     from pipeline.progress import for_output
     from pipeline.reader import ArchiveChoice, Options
-    from pipeline.report import print_sync
-    from pipeline.report_proof import print_archives
     from pipeline.settings import lake_path, load_settings
     from pipeline.sync import choose
     from pipeline.sync import sync as run
+    from pipeline.terminal import print_sync
+    from pipeline.terminal_proof import print_archives
     from warehouse import Lake
 
     if again and not load:
@@ -134,9 +134,9 @@ def backfill(
     from pipeline.backfill import backfill as run
     from pipeline.backfill import closed_months
     from pipeline.progress import for_output
-    from pipeline.report import print_sync
     from pipeline.settings import load_settings
     from pipeline.streams import ARCHIVED
+    from pipeline.terminal import print_sync
 
     chosen = closed_months(months or [], to)
     settings = load_settings(lake=lake, url=url)
@@ -164,8 +164,8 @@ def verify(
 ) -> None:
     """Read the server again and tell every row that the lake does not have as the server has it."""
     from pipeline.progress import for_output
-    from pipeline.report_proof import print_verification
     from pipeline.settings import load_settings, parse_date
+    from pipeline.terminal_proof import print_verification
     from pipeline.verifiers import Verification
     from pipeline.verify import choose_verifiable
     from pipeline.verify import verify as run
@@ -200,8 +200,8 @@ def maintain(
     """Tidy the lake up: join small files, forget old versions, remove unused files; safe while a sync runs."""
     from datetime import timedelta
 
-    from pipeline.report_upkeep import print_upkeep
     from pipeline.settings import local_settings
+    from pipeline.terminal_upkeep import print_upkeep
     from warehouse import Lake
     from warehouse import maintain as run
 
@@ -217,7 +217,7 @@ def sql(
         str, typer.Argument(metavar="SQL", help='For example "SELECT status, count(*) FROM messages GROUP BY ALL".')
     ],
     format: Annotated[
-        Literal["table", "csv", "json", "parquet"] | None,
+        Literal["table", "csv", "json", "parquet", "xlsx"] | None,
         typer.Option(help="Default: table, or what the name of the file says."),
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file.")] = None,
@@ -235,11 +235,59 @@ def sql(
 
 
 @app.command()
+def shell(lake: LakeOption = None, url: UrlOption = None) -> None:
+    """Ask the lake in DuckDB's own prompt, with history, completion and paging; safe while a sync runs."""
+    from pipeline.settings import lake_path
+    from pipeline.shell import run_shell
+
+    raise typer.Exit(run_shell(lake_path(lake)))
+
+
+@app.command()
+def export(
+    tables: Annotated[
+        list[str] | None, typer.Argument(metavar="TABLE", help="Only these tables and views; all by default.")
+    ] = None,
+    to: Annotated[Path, typer.Option("--to", help="Folder to write into; an earlier export there is replaced.")] = Path(
+        "export"
+    ),
+    format: Annotated[Literal["parquet", "csv"], typer.Option(help="What to write.")] = "parquet",
+    lake: LakeOption = None,
+    url: UrlOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write tables and views into a folder, for Spark, Athena, BigQuery, R or a spreadsheet; safe while a sync runs."""
+    from pipeline.settings import lake_path
+    from pipeline.terminal_export import print_export
+    from warehouse import Lake
+    from warehouse.export import export as run
+
+    with Lake.open(lake_path(lake)) as opened:
+        print_export(run(opened, to, format=format, names=tables or []), to, json=json)
+
+
+@app.command()
+def report(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Write to this file.")] = Path("report.html"),
+    lake: LakeOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Make one page that shows how the workspace is doing, and whether the data is whole; it needs no network."""
+    from pipeline.report import write_report
+    from pipeline.settings import lake_path
+    from warehouse import Lake
+
+    with Lake.open(lake_path(lake)) as opened:
+        write_report(opened, output)
+    print(f"Written: {output}")
+
+
+@app.command()
 def doctor(lake: LakeOption = None, url: UrlOption = None, json: JsonOption = False) -> None:
     """Check address, token, role, endpoints, clock and lake, and say what to do about what is wrong."""
     from pipeline.doctor import examine
-    from pipeline.report import print_findings
     from pipeline.settings import load_settings
+    from pipeline.terminal import print_findings
 
     findings = examine(load_settings(lake=lake, url=url))
     print_findings(findings, json=json)

@@ -12,12 +12,12 @@ from rich.console import Console
 
 from pipeline.errors import SettingsError
 from pipeline.progress import for_output
-from pipeline.report_proof import conclusion
 from pipeline.sandbox import Faults, Sandbox, Workspace, generate, serve
 from pipeline.session import identify, open_client
 from pipeline.settings import Settings, load_settings
 from pipeline.streams import STREAMS
 from pipeline.sync import sync
+from pipeline.terminal_proof import conclusion
 from pipeline.verifiers import Verification
 from pipeline.verify import choose_verifiable, verify
 from warehouse import Lake, LakeError

@@ -12,6 +12,7 @@ RapidlakeError              (from warehouse)
     AddressExpired          the address of an archive file is no longer valid
     Unproven                an archive file is not what the list says
     ArchivesFailed          some archive files could not be loaded
+  ReportError               a report cannot be made or written
   Stopped                   the user asked to stop
   MustWait                  the rate limit would hold the run up for longer than it may wait
 """
@@ -31,6 +32,10 @@ class WrongWorkspace(RapidlakeError):
     """The token belongs to another workspace than the one whose rows are in the lake."""
 
     exit_code = 2
+
+
+class ReportError(RapidlakeError):
+    """A report cannot be made of this lake, or not be written."""
 
 
 class ServerError(RapidlakeError):

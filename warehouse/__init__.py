@@ -14,6 +14,7 @@ from warehouse.absence import (
     remember_keys,
     unseen_keys,
 )
+from warehouse.analysis import OpenLake, open_lake
 from warehouse.archives import ArchiveKey, adopt_monthly_files, archives_to_load, note_archive, note_moved_rows
 from warehouse.cursor import Cursor, OpenWalk, forget_cursor, read_cursors, save_cursor
 from warehouse.errors import (
@@ -45,6 +46,7 @@ __all__ = [
     "LakeNotFound",
     "LakeUnwritable",
     "Loaded",
+    "OpenLake",
     "OpenWalk",
     "RapidlakeError",
     "Sighting",
@@ -68,6 +70,7 @@ __all__ = [
     "note_drift",
     "note_moved_rows",
     "oldest_seen",
+    "open_lake",
     "read_cursors",
     "refresh_views",
     "remember_deleted_contacts",

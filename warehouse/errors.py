@@ -7,6 +7,7 @@ RapidlakeError
     LakeUnwritable    path is a file, not writable, or the disk is full
     LakeBusy          another process kept the catalog locked for too long
     QueryError        the SQL of `rapidlake sql` is wrong
+    ExportError       an export cannot be made where it was asked for
 """
 
 
@@ -42,3 +43,7 @@ class LakeBusy(LakeError):
 
 class QueryError(LakeError):
     """A query of the user's that DuckDB refuses."""
+
+
+class ExportError(LakeError):
+    """What to export is unknown, or the folder cannot take it."""

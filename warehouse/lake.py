@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,7 @@ from warehouse.literal import literal
 from warehouse.stage import prepare
 
 EXTENSIONS = ("ducklake", "sqlite_scanner")
+EXCEL = "excel"
 CATALOG_BUSY_MILLISECONDS = 60_000
 CONFLICT_ATTEMPTS = 20
 
@@ -66,8 +68,8 @@ class Lake:
         return lake
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Open the lake at `path` for reading; other processes may write meanwhile.
+    def open(cls, path: Path, *, as_of: datetime | None = None) -> Self:
+        """Open the lake at `path` for reading, as it is or as it was at some time; other processes may write meanwhile.
 
         Raises:
             LakeNotFound: there is none.
@@ -75,7 +77,8 @@ class Lake:
         """
         if not (path / "catalog.sqlite").is_file():
             raise LakeNotFound(f"There is no lake at {path}: run `rapidlake sync` first, or name another with --lake.")
-        lake = cls(path, _connect(path, read_only=True, memory=None, threads=None), read_only=True)
+        connection = _connect(path, read_only=True, memory=None, threads=None, as_of=as_of)
+        lake = cls(path, connection, read_only=True)
         try:
             if not schema.check_format(lake):
                 raise LakeNotFound(f"The lake at {path} is still being made by its first sync: try again in a moment.")
@@ -222,7 +225,9 @@ def _make_folders(path: Path) -> None:
         ) from error
 
 
-def _connect(path: Path, *, read_only: bool, memory: str | None, threads: int | None) -> duckdb.DuckDBPyConnection:
+def _connect(
+    path: Path, *, read_only: bool, memory: str | None, threads: int | None, as_of: datetime | None = None
+) -> duckdb.DuckDBPyConnection:
     config: dict[str, str | bool | int | float | list[str]] = {}
     if memory:
         config["memory_limit"] = memory
@@ -233,13 +238,15 @@ def _connect(path: Path, *, read_only: bool, memory: str | None, threads: int | 
     try:
         connection.execute("SET TimeZone = 'UTC'")
         for extension in EXTENSIONS:
-            connection.execute(f"LOAD '{_extension_file(extension)}'")
+            load_extension(connection, extension)
         options = [
             f"DATA_PATH {literal(str(path.resolve() / 'data'))}",
             "OVERRIDE_DATA_PATH true",
             f"META_BUSY_TIMEOUT {CATALOG_BUSY_MILLISECONDS}",
             "READ_ONLY" if read_only else "META_JOURNAL_MODE 'WAL'",
         ]
+        if as_of:
+            options.append(f"SNAPSHOT_TIME {literal(as_of)}")
         catalog = literal(f"ducklake:sqlite:{path.resolve() / 'catalog.sqlite'}")
         RACING.copy()(connection.execute, f"ATTACH {catalog} AS lake ({', '.join(options)})")
         connection.execute("USE lake")
@@ -249,7 +256,12 @@ def _connect(path: Path, *, read_only: bool, memory: str | None, threads: int | 
     return connection
 
 
-def _extension_file(name: str) -> Path:
+def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Load an extension of DuckDB's that came with Rapidlake."""
+    connection.execute(f"LOAD {literal(str(extension_file(name)))}")
+
+
+def extension_file(name: str) -> Path:
     """Path of an extension inside its own PyPI wheel, so that no extension server is needed."""
     package = resources.files(f"duckdb_extension_{name}")
     return Path(str(package / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"))

@@ -1,4 +1,4 @@
-"""Answers a user's SQL: as a table on the terminal, or as CSV, JSON or Parquet in a file or on standard output."""
+"""Answers a user's SQL: as a table on the terminal, as CSV or JSON, or in a file, also of Parquet or Excel."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from pathlib import Path
 import duckdb
 
 from warehouse.errors import QueryError
-from warehouse.lake import Lake
+from warehouse.lake import EXCEL, Lake, load_extension
+from warehouse.names import identifier
 
 COPY_OPTIONS = {
     "csv": "FORMAT csv, HEADER true",
     "json": "FORMAT json",
     "parquet": "FORMAT parquet, COMPRESSION zstd",
+    "xlsx": "FORMAT xlsx, HEADER true",
 }
+FOR_FILES = {"parquet": "Parquet", "xlsx": "Excel"}
 SHOWN_ROWS = 200
+# What a sheet holds, less its heading.
+MOST_EXCEL_ROWS = 1_048_575
 
 
 def answer(lake: Lake, query: str, *, format: str | None = None, output: Path | None = None) -> None:
@@ -29,9 +34,9 @@ def answer(lake: Lake, query: str, *, format: str | None = None, output: Path | 
     """
     kind = format or (output.suffix.lstrip(".").lower() if output else "table")
     if kind not in ("table", *COPY_OPTIONS):
-        raise QueryError(f"{output} names no format: end it with .csv, .json or .parquet, or give --format.")
-    if kind == "parquet" and output is None:
-        raise QueryError("Parquet is for files, not for the terminal: name one with -o FILE.")
+        raise QueryError(f"{output} names no format: end it with .csv, .json, .parquet or .xlsx, or give --format.")
+    if kind in FOR_FILES and output is None:
+        raise QueryError(f"{FOR_FILES[kind]} is for files, not for the terminal: name one with -o FILE.")
     statement = _one_query(query)
     try:
         if kind == "table":
@@ -82,10 +87,34 @@ def _copy(lake: Lake, statement: str, kind: str, file: Path) -> None:
     target = str(file).replace("'", "''")
     with lake.raw_connection() as connection:
         try:
-            connection.sql(statement)  # what is wrong with it is told of the query as it was typed
+            asked = connection.sql(statement)  # what is wrong with it is told of the query as it was typed
+            if kind == "xlsx" and asked is not None:
+                load_extension(connection, EXCEL)
+                statement = _for_excel(asked, statement)
             connection.execute(f"COPY (FROM (\n{statement}\n)) TO '{target}' ({COPY_OPTIONS[kind]})")
         except duckdb.Error as error:
             raise QueryError(_sentence(error)) from None
+
+
+def _for_excel(asked: duckdb.DuckDBPyRelation, statement: str) -> str:
+    """The query in types that Excel knows: times in the workspace's time zone, all that is nested as JSON text.
+
+    Raises:
+        QueryError: there are more rows than a sheet holds.
+    """
+    if (rows := asked.limit(MOST_EXCEL_ROWS + 1).count("*").fetchall()[0][0]) > MOST_EXCEL_ROWS:
+        raise QueryError(f"Excel holds {MOST_EXCEL_ROWS:,} rows, there are at least {rows:,}: write .csv or .parquet.")
+    columns = ", ".join(_excel_column(name, str(kind)) for name, kind in zip(asked.columns, asked.types, strict=True))
+    return f"SELECT {columns} FROM (\n{statement}\n)"
+
+
+def _excel_column(name: str, kind: str) -> str:
+    column = identifier(name)
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        return f"local_time({column}) AS {column}"
+    if any(mark in kind for mark in ("STRUCT(", "MAP(", "[")):
+        return f"to_json({column})::VARCHAR AS {column}"
+    return f"{column}::VARCHAR AS {column}" if kind in ("UUID", "JSON", "HUGEINT", "BLOB") else column
 
 
 def _sentence(error: duckdb.Error) -> str:

@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.reader import ArchiveChoice
-from pipeline.report import Column, console, table
 from pipeline.streams import STREAMS
+from pipeline.terminal import Column, console, table
 from pipeline.verify import VerifyResult
 from warehouse import ArchiveKey, Lake
 from warehouse.verification import KINDS, Finding

@@ -1,0 +1,152 @@
+"""Draws charts as SVG with Vega-Lite, in two widths: for a screen or paper, and for a phone.
+
+A chart becomes an image of its own inside the page: nothing in it can run, whatever a workspace calls its things.
+Series differ in lightness and dash too, so that a black and white print can be read.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import vl_convert
+
+WIDE, NARROW = 640, 300
+COLOURS = ["#12466b", "#d98032", "#5b9bc4", "#8c8c8c", "#a7c4a0"]
+DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3]]
+INK, MUTED, LINE = "#1c2733", "#5c6b7a", "#e3e8ed"
+
+Row = Mapping[str, Any]
+Spec = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Image:
+    """A chart as data URLs of SVG images."""
+
+    wide: str
+    narrow: str
+
+
+def draw(spec: Spec, rows: Sequence[Row], *, height: int) -> Image:
+    """Draw the rows as the specification says; dates are days as YYYY-MM-DD, and stay those days."""
+    return Image(_data_url(spec, rows, WIDE, height), _data_url(spec, rows, NARROW, height))
+
+
+def lines(x: str, y: str, series: str, *, names: Sequence[str], unit: str, decimals: int = 0) -> Spec:
+    """A line per series over weeks or days; `names` gives the series their order, colour and dash."""
+    return {
+        "mark": {"type": "line", "strokeWidth": 2.2, "interpolate": "monotone"},
+        "encoding": {
+            "x": _time(x),
+            "y": _amount(y, unit, decimals),
+            "color": {"field": series, "type": "nominal", **_scale(names, COLOURS), "legend": _legend()},
+            "strokeDash": {"field": series, "type": "nominal", **_scale(names, DASHES)},
+        },
+    }
+
+
+def columns(x: str, y: str, *, unit: str, over_time: bool) -> Spec:
+    """A column per week, or per class in the order of the rows."""
+    across = (
+        _time(x)
+        if over_time
+        else {"field": x, "type": "ordinal", "sort": None, "title": None, "axis": {"labelAngle": 0}}
+    )
+    return {
+        "mark": {"type": "bar", "color": COLOURS[0], **({"width": {"band": 0.6}} if not over_time else {"width": 9})},
+        "encoding": {"x": across, "y": _amount(y, unit, 0)},
+    }
+
+
+def bars(y: str, x: str, series: str, *, names: Sequence[str], unit: str) -> Spec:
+    """Bars side by side, a group for each thing, in the order of the rows."""
+    return {
+        "mark": {"type": "bar", "height": {"band": 0.86}},
+        "encoding": {
+            "y": {"field": y, "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 190}},
+            "yOffset": {"field": series, "type": "nominal", "sort": list(names)},
+            "x": _amount(x, unit, 0),
+            "color": {"field": series, "type": "nominal", **_scale(names, COLOURS), "legend": _legend()},
+        },
+    }
+
+
+def steps(y: str, x: str, lost: str, *, unit: str) -> Spec:
+    """A bar per step in the order of the rows: how many came, and at its end how many of them went no further."""
+    across: Spec = {"field": y, "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 190}}
+    return {
+        "transform": [{"calculate": f"datum['{x}'] - datum['{lost}']", "as": "stayed"}],
+        "encoding": {"y": across},
+        "layer": [
+            {"mark": {"type": "bar", "color": COLOURS[0]}, "encoding": {"x": _amount("stayed", unit, 0)}},
+            {
+                "mark": {"type": "bar", "color": COLOURS[1]},
+                "encoding": {"x": {"field": "stayed", "type": "quantitative"}, "x2": {"field": x}},
+            },
+        ],
+    }
+
+
+def _time(field: str) -> Spec:
+    return {
+        "field": field,
+        "type": "temporal",
+        "scale": {"type": "utc"},
+        "title": None,
+        "axis": {"format": "%-d %b", "labelOverlap": True, "tickCount": 6, "grid": False},
+    }
+
+
+def _amount(field: str, unit: str, decimals: int) -> Spec:
+    axis: Spec = {"format": f",.{decimals}f", "tickCount": 5}
+    if not decimals:
+        axis["tickMinStep"] = 1
+    return {"field": field, "type": "quantitative", "title": unit, "axis": axis, "scale": {"zero": True}}
+
+
+def _scale(names: Sequence[str], values: Sequence[Any]) -> Spec:
+    return {"scale": {"domain": list(names), "range": [values[place % len(values)] for place in range(len(names))]}}
+
+
+def _legend() -> Spec:
+    return {"title": None, "orient": "top", "labelLimit": 180, "columns": 3, "symbolStrokeWidth": 3}
+
+
+def _data_url(spec: Spec, rows: Sequence[Row], width: int, height: int) -> str:
+    whole = {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "width": width,
+        "height": height,
+        "autosize": {"type": "fit", "contains": "padding"},
+        "background": "transparent",
+        "data": {"values": [dict(row) for row in rows]},
+        "config": _CONFIG,
+        **spec,
+    }
+    svg = vl_convert.vegalite_to_svg(whole, allowed_base_urls=[])
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+_CONFIG: Spec = {
+    "font": "Helvetica, Arial, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": MUTED,
+        "titleColor": MUTED,
+        "titleFontWeight": "normal",
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "gridColor": LINE,
+        "domainColor": LINE,
+        "tickColor": LINE,
+        "domain": False,
+        "ticks": False,
+        "labelPadding": 6,
+        "titlePadding": 8,
+    },
+    "axisX": {"grid": True},
+    "legend": {"labelFontSize": 12, "labelColor": INK, "symbolType": "stroke", "offset": 8},
+}
