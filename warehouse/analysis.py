@@ -58,7 +58,7 @@ class OpenLake:
         return self._answer(sql, lambda relation: relation.to_arrow_table())
 
     def as_of(self, moment: Moment) -> OpenLake:
-        """The same lake as it was at a time, or at the end of a date; either may be ISO text, in UTC if it names no zone.
+        """The same lake as it was at a time, or at the end of a date; either may be ISO text, in UTC if without zone.
 
         Raises:
             QueryError: it is no date or time.

@@ -42,22 +42,29 @@ def lines(x: str, y: str, series: str, *, names: Sequence[str], unit: str, decim
         "encoding": {
             "x": _time(x),
             "y": _amount(y, unit, decimals),
-            "color": {"field": series, "type": "nominal", **_scale(names, COLOURS), "legend": _legend()},
+            "color": {"field": series, "type": "nominal", **_scale(names, COLOURS), "legend": _legend("stroke")},
             "strokeDash": {"field": series, "type": "nominal", **_scale(names, DASHES)},
         },
     }
 
 
-def columns(x: str, y: str, *, unit: str, over_time: bool) -> Spec:
-    """A column per week, or per class in the order of the rows."""
-    across = (
-        _time(x)
-        if over_time
-        else {"field": x, "type": "ordinal", "sort": None, "title": None, "axis": {"labelAngle": 0}}
-    )
+def columns(x: str, y: str, *, unit: str, classes: str | None = None) -> Spec:
+    """A column per week; or per class in the order of the rows, where `classes` says what they are."""
+    ordinal = {"field": x, "type": "ordinal", "sort": None, "title": classes, "axis": {"labelAngle": 0, "grid": False}}
     return {
-        "mark": {"type": "bar", "color": COLOURS[0], **({"width": {"band": 0.6}} if not over_time else {"width": 9})},
-        "encoding": {"x": across, "y": _amount(y, unit, 0)},
+        "mark": {"type": "bar", "color": COLOURS[0], "width": {"band": 0.6} if classes else 9},
+        "encoding": {"x": ordinal if classes else _time(x), "y": _amount(y, unit, 0)},
+    }
+
+
+def ranking(y: str, x: str, *, unit: str) -> Spec:
+    """A bar for each thing, in the order of the rows."""
+    return {
+        "mark": {"type": "bar", "color": COLOURS[0], "height": {"band": 0.7}},
+        "encoding": {
+            "y": {"field": y, "type": "nominal", "sort": None, "title": None},
+            "x": _amount(x, unit, 0),
+        },
     }
 
 
@@ -66,17 +73,17 @@ def bars(y: str, x: str, series: str, *, names: Sequence[str], unit: str) -> Spe
     return {
         "mark": {"type": "bar", "height": {"band": 0.86}},
         "encoding": {
-            "y": {"field": y, "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 190}},
+            "y": {"field": y, "type": "nominal", "sort": None, "title": None},
             "yOffset": {"field": series, "type": "nominal", "sort": list(names)},
             "x": _amount(x, unit, 0),
-            "color": {"field": series, "type": "nominal", **_scale(names, COLOURS), "legend": _legend()},
+            "color": {"field": series, "type": "nominal", **_scale(names, COLOURS), "legend": _legend("square")},
         },
     }
 
 
 def steps(y: str, x: str, lost: str, *, unit: str) -> Spec:
     """A bar per step in the order of the rows: how many came, and at its end how many of them went no further."""
-    across: Spec = {"field": y, "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 190}}
+    across: Spec = {"field": y, "type": "nominal", "sort": None, "title": None}
     return {
         "transform": [{"calculate": f"datum['{x}'] - datum['{lost}']", "as": "stayed"}],
         "encoding": {"y": across},
@@ -96,12 +103,12 @@ def _time(field: str) -> Spec:
         "type": "temporal",
         "scale": {"type": "utc"},
         "title": None,
-        "axis": {"format": "%-d %b", "labelOverlap": True, "tickCount": 6, "grid": False},
+        "axis": {"format": "%-d %b", "grid": False},
     }
 
 
 def _amount(field: str, unit: str, decimals: int) -> Spec:
-    axis: Spec = {"format": f",.{decimals}f", "tickCount": 5}
+    axis: Spec = {"format": f",.{decimals}f"}
     if not decimals:
         axis["tickMinStep"] = 1
     return {"field": field, "type": "quantitative", "title": unit, "axis": axis, "scale": {"zero": True}}
@@ -111,8 +118,15 @@ def _scale(names: Sequence[str], values: Sequence[Any]) -> Spec:
     return {"scale": {"domain": list(names), "range": [values[place % len(values)] for place in range(len(names))]}}
 
 
-def _legend() -> Spec:
-    return {"title": None, "orient": "top", "labelLimit": 180, "columns": 3, "symbolStrokeWidth": 3}
+def _legend(symbol: str) -> Spec:
+    return {
+        "symbolType": symbol,
+        "title": None,
+        "orient": "top",
+        "labelLimit": 180,
+        "columns": 3,
+        "symbolStrokeWidth": 3,
+    }
 
 
 def _data_url(spec: Spec, rows: Sequence[Row], width: int, height: int) -> str:
@@ -123,30 +137,34 @@ def _data_url(spec: Spec, rows: Sequence[Row], width: int, height: int) -> str:
         "autosize": {"type": "fit", "contains": "padding"},
         "background": "transparent",
         "data": {"values": [dict(row) for row in rows]},
-        "config": _CONFIG,
+        "config": _config(narrow=width == NARROW),
         **spec,
     }
     svg = vl_convert.vegalite_to_svg(whole, allowed_base_urls=[])
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
-_CONFIG: Spec = {
-    "font": "Helvetica, Arial, sans-serif",
-    "view": {"stroke": None},
-    "axis": {
-        "labelColor": MUTED,
-        "titleColor": MUTED,
-        "titleFontWeight": "normal",
-        "labelFontSize": 12,
-        "titleFontSize": 12,
-        "gridColor": LINE,
-        "domainColor": LINE,
-        "tickColor": LINE,
-        "domain": False,
-        "ticks": False,
-        "labelPadding": 6,
-        "titlePadding": 8,
-    },
-    "axisX": {"grid": True},
-    "legend": {"labelFontSize": 12, "labelColor": INK, "symbolType": "stroke", "offset": 8},
-}
+def _config(*, narrow: bool) -> Spec:
+    """Calm: no frame, faint lines, small print; on a phone fewer marks on the axes and fewer names in a line."""
+    return {
+        "font": "Helvetica, Arial, sans-serif",
+        "view": {"stroke": None},
+        "axis": {
+            "labelColor": MUTED,
+            "titleColor": MUTED,
+            "titleFontWeight": "normal",
+            "labelFontSize": 12,
+            "titleFontSize": 12,
+            "gridColor": LINE,
+            "domain": False,
+            "ticks": False,
+            "labelPadding": 6,
+            "titlePadding": 8,
+            "labelLimit": 100 if narrow else 190,
+            "labelOverlap": True,
+        },
+        "axisBand": {"labelOverlap": False},
+        "axisQuantitative": {"tickCount": 3 if narrow else 5},
+        "axisTemporal": {"tickCount": 3 if narrow else 6},
+        "legend": {"labelFontSize": 12, "labelColor": INK, "offset": 8},
+    }

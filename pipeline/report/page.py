@@ -157,9 +157,7 @@ def _flows(rows: Sequence[Row]) -> Spec:
 
 def _steps(rows: Sequence[Row]) -> Spec:
     label = {"calculate": "datum.step + '. ' + datum.what", "as": "label"}
-    spec = charts.steps(
-        "label", "runs", "given_up_here", unit="runs that came to the step; orange: that went no further"
-    )
+    spec = charts.steps("label", "runs", "given_up_here", unit="runs at the step; orange: given up there")
     return spec | {"transform": [label, *spec["transform"]]}
 
 
@@ -191,7 +189,7 @@ CHARTS = (
         "responses",
         findings.of_responses,
         "Answers of the last 30 days, by the time since the message they answer",
-        lambda rows: charts.columns("within", "answers", unit="answers", over_time=False),
+        lambda rows: charts.columns("within", "answers", unit="answers", classes="answered within"),
     ),
     _chart(
         "contacts",
@@ -206,14 +204,14 @@ CHARTS = (
         lambda rows: (
             charts.lines("day", "contacts", "group", names=_names(rows, "group"), unit="contacts")
             if len(_names(rows, "day")) > 1
-            else charts.columns("group", "contacts", unit="contacts", over_time=False)
+            else charts.ranking("group", "contacts", unit="contacts")
         ),
     ),
     _chart(
         "opt_outs",
         findings.of_opt_outs,
         "Opt-outs per week",
-        lambda rows: charts.columns("week", "opt_outs", unit="opt-outs per week", over_time=True),
+        lambda rows: charts.columns("week", "opt_outs", unit="opt-outs per week"),
         160,
     ),
 )

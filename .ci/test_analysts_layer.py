@@ -1,0 +1,139 @@
+"""The analysts' views of a real workspace, held against what its dump says, computed without the product's SQL."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.progress import Quiet
+from pipeline.report import write_report
+from pipeline.sandbox import Sandbox, Workspace
+from pipeline.settings import load_settings
+from pipeline.sync import choose, sync
+from tests.truth import expected_union
+from warehouse import Lake, refresh_views
+
+DUMP = Path(__file__).parents[2] / "shared" / "workspace-a"
+PLACES = {"state": ("country", "state"), "district": ("country", "state", "district"),
+          "ward": ("country", "state", "district", "ward")}  # fmt: skip
+FLOWS = ("feedback", "long_survey", "sondage_ete")
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    """The dump, served and synced once, open for reading."""
+    path = tmp_path_factory.mktemp("real") / "lake"
+    with Workspace.load(DUMP) as workspace, Sandbox(workspace) as sandbox:
+        assert not sync(load_settings(url=sandbox.url, token=sandbox.token, lake=path), choose([]), Quiet()).failed
+    with Lake.open(path) as opened:
+        yield opened
+
+
+def test_every_view_can_be_selected_whole(lake: Lake) -> None:
+    views = lake.rows("SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = 'lake' AND NOT internal")
+    assert len(views) > 290
+    with lake.connection() as connection:
+        for schema, view in views:
+            connection.execute(f"""CREATE OR REPLACE TEMP TABLE whole AS FROM {schema}."{view}" """)
+
+
+def test_contacts_wide_has_every_value_of_every_field_in_its_type(lake: Lake) -> None:
+    fields = {row["key"]: row["type"] for row in _dump("fields")}
+    found = {row["contact_uuid"]: row for row in _rows(lake, "SELECT * FROM contacts_wide")}
+    contacts = _dump("contacts")
+    assert set(found) == {row["uuid"] for row in contacts}
+    for contact in contacts:
+        row = found[contact["uuid"]]
+        assert row["contact_name"] == contact["name"]
+        assert row["group_names"] == ", ".join(group["name"] for group in contact["groups"])
+        not_parsed = {}
+        for key, kind in fields.items():
+            written = contact["fields"][key]
+            for column, value in _typed(key, kind, written).items():
+                assert row[column] == value, (contact["uuid"], column, written)
+            if written is not None and row[key] is None:
+                not_parsed[key] = written
+        assert row["not_parsed"] == not_parsed
+
+
+@pytest.mark.parametrize("view", FLOWS)
+def test_the_view_of_a_flow_has_every_run_and_every_result_it_ever_had(lake: Lake, view: str) -> None:
+    flow = lake.rows(f"SELECT flow_uuid::VARCHAR FROM dim_flows WHERE results_view = '{view}'")[0][0]
+    runs = expected_union("runs", _dump("runs"), _records("run"), ["eng", "fra", "kin"])
+    expected = {str(key): run for key, run in runs.items() if str(run["flow_uuid"]) == flow}
+    gone = {row["uuid"] for row in _dump("contacts_deleted")}
+    expected = {key: run for key, run in expected.items() if str(run["contact_uuid"]) not in gone}
+    keys = {key for run in expected.values() for key in run["results"] or {}}
+    assert keys
+    found = {row["run_uuid"]: row for row in _rows(lake, f"SELECT * FROM results.{view}")}
+    assert set(found) == set(expected)
+    for uuid, run in expected.items():
+        for key in keys:
+            result = (run["results"] or {}).get(key) or {}
+            for part in ("value", "category", "input"):
+                assert found[uuid][f"{key}_{part}"] == result.get(part), (uuid, key)
+            assert found[uuid][f"{key}_time"] == (_utc(result["time"]) if result else None)
+
+
+def test_flows_of_one_name_have_views_of_their_own_and_every_view_is_one_flow(lake: Lake) -> None:
+    views = lake.rows("SELECT count(*), count(DISTINCT results_view), count(DISTINCT flow_uuid) FROM dim_flows")
+    assert views == [(263, 263, 263)]  # those listed, and a deleted one that has runs
+
+
+def test_a_look_after_nothing_changed_writes_nothing(lake: Lake) -> None:
+    before = lake.rows("SELECT max(snapshot_id) FROM ducklake_snapshots('lake')")
+    with Lake.create(lake.path) as writing:
+        assert refresh_views(writing) == 0
+        assert writing.rows("SELECT max(snapshot_id) FROM ducklake_snapshots('lake')") == before
+
+
+def test_the_report_can_be_made(lake: Lake, tmp_path: Path) -> None:
+    write_report(lake, tmp_path / "report.html")
+    assert "Org A – «Test» Workspace" in (tmp_path / "report.html").read_text("utf-8")
+
+
+def _typed(key: str, kind: str, written: str | None) -> dict[str, Any]:
+    """The columns of a field, and their values as Python reads the text."""
+    if kind == "number":
+        return {key: None if written is None else Decimal(written)}
+    if kind == "datetime":
+        return {key: None if written is None else _utc(written)}
+    if kind in PLACES:
+        levels = written.split(" > ") if written else []
+        names = [key if level == kind else f"{key}_{level}" for level in PLACES[kind]]
+        return dict(zip(names, levels if len(levels) == len(names) else [None] * len(names), strict=True))
+    return {key: written}
+
+
+def _utc(written: Any) -> datetime:
+    return (written if isinstance(written, datetime) else datetime.fromisoformat(str(written))).astimezone(UTC)
+
+
+def _rows(lake: Lake, query: str) -> list[dict[str, Any]]:
+    with lake.connection() as connection:
+        cursor = connection.execute(query)
+        names = [column[0] for column in cursor.description or []]
+        return [dict(zip(names, map(_plain, row), strict=True)) for row in cursor.fetchall()]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    return str(value) if type(value).__name__ == "UUID" else value
+
+
+def _records(archive_type: str) -> list[dict[str, Any]]:
+    files = (DUMP / "archives").glob(f"{archive_type}_*.jsonl.gz")
+    return [json.loads(line) for file in files for line in gzip.decompress(file.read_bytes()).splitlines()]
+
+
+def _dump(stream: str) -> list[dict[str, Any]]:
+    with gzip.open(DUMP / f"{stream}.jsonl.gz", "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
