@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
@@ -47,7 +48,10 @@ class OpenLake:
         Raises:
             QueryError: the SQL is wrong.
         """
-        return self._answer(sql, lambda relation: relation.df())
+        with warnings.catch_warnings():
+            # DuckDB 1.5 calls pandas in a way that pandas 3.1 is about to drop; goes with DuckDB's next version.
+            warnings.filterwarnings("ignore", message="The inplace keyword in DataFrame.drop")
+            return self._answer(sql, lambda relation: relation.df())
 
     def arrow(self, sql: str) -> pyarrow.Table:
         """The rows of a query as an Arrow table, every type as it is; UUIDs as text.
