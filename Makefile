@@ -38,6 +38,7 @@ check: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/api_to_lake.py
 	$(BIN)/python bench/archives_to_lake.py
+	$(BIN)/python bench/analysis.py
 
 clean:
 	rm -rf $(VENV) demo-lake .dagster-demo

@@ -21,6 +21,7 @@ from pipeline.streams import STREAMS, Window
 from warehouse import Lake, RapidlakeError
 
 NIGHTLY_VERIFICATION, NIGHTLY_MAINTENANCE = "nightly_verification", "nightly_maintenance"
+MORNING_REPORT = "morning_report"
 HOURLY_CHECKS, NIGHTLY_CHECKS = "hourly_checks", "nightly_checks"
 HOURLY = tuple(name for name in STREAMS if name not in LIVE)
 # Streams of which recent rows change without a date that tells it.
@@ -43,6 +44,7 @@ _TAKES: dict[str, tuple[Sequence[str], str]] = {
     NIGHTLY_REVISITS: (REVISITED, "Recent rows once more, because no date tells that they changed."),
     NIGHTLY_VERIFICATION: (("verify",), "Holds the lake against the server."),
     NIGHTLY_MAINTENANCE: (("maintain",), "Joins small files and forgets old versions."),
+    MORNING_REPORT: (("report",), "Makes the report anew."),
 }
 _CHECKS: dict[str, tuple[dg.AssetSelection, str]] = {
     HOURLY_CHECKS: (dg.AssetSelection.checks(*CHEAP_CHECKS), "The checks that cost little."),
@@ -89,6 +91,7 @@ def schedules() -> list[dg.ScheduleDefinition]:
         _schedule(HOURLY_CHECKS, "22 * * * *"),
         _schedule(NIGHTLY_CHECKS, f"35 {(hour + 1) % 24} * * *", timezone),
         _schedule(NIGHTLY_MAINTENANCE, f"5 {(hour + 2) % 24} * * *", timezone),
+        _schedule(MORNING_REPORT, f"5 {(hour + 4) % 24} * * *", timezone),
     ]
 
 

@@ -24,7 +24,8 @@ INSERT INTO flows (uuid, name, created_on, synced_on, source, results)
     SELECT uuid_of('f', i), 'Flow ' || i, now(), now(), 'api', [] FROM range(12) AS t(i);
 INSERT INTO fields (key, name, type, synced_on, source) VALUES ('age', 'Age', 'number', now(), 'api');
 INSERT INTO contacts (uuid, name, status, urns, groups, fields, created_on, modified_on, synced_on, source)
-    SELECT uuid_of('p', i), 'Name ' || i, 'active', [], [], MAP {'age': (i % 90)::VARCHAR}, moment(i, 100_000), now(), now(), 'api'
+    SELECT uuid_of('p', i), 'Name ' || i, 'active', [], [], MAP {'age': (i % 90)::VARCHAR}, moment(i, 100_000), now(),
+        now(), 'api'
     FROM range(100_000) AS t(i);
 INSERT INTO _sync VALUES (uuid(), 'messages', now(), 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 'done', NULL);
 """
@@ -41,12 +42,14 @@ FROM range({first}, {last}) AS t(i)
 """
 RUNS = """
 INSERT INTO runs (
-    uuid, flow_uuid, flow_name, contact_uuid, responded, path, results, created_on, modified_on, exited_on, exit_type, synced_on, source
+    uuid, flow_uuid, flow_name, contact_uuid, responded, path, results, created_on, modified_on, exited_on, exit_type,
+    synced_on, source
 )
-SELECT uuid_of('r', i), uuid_of('f', hash(i) % 12), 'Flow ' || hash(i) % 12, uuid_of('p', hash(i + 7) % 100_000), i % 3 > 0,
+SELECT uuid_of('r', i), uuid_of('f', hash(i) % 12), 'Flow ' || hash(i) % 12, uuid_of('p', hash(i + 7) % 100_000),
+    i % 3 > 0,
     list_transform(range(1 + i % 8), lambda step: struct_pack(node := uuid_of('n', step), "time" := moment(i, {runs}))),
-    MAP {{'answer': struct_pack(value := 'yes', category := 'Yes', name := 'Answer', input := 'yes', node := uuid_of('n', 1),
-        "time" := moment(i, {runs}))}},
+    MAP {{'answer': struct_pack(value := 'yes', category := 'Yes', name := 'Answer', input := 'yes',
+        node := uuid_of('n', 1), "time" := moment(i, {runs}))}},
     moment(i, {runs}), moment(i, {runs}), moment(i, {runs}), ['completed', 'expired', 'completed'][1 + i % 3], now(), 'api'
 FROM range({first}, {last}) AS t(i)
 """
@@ -76,7 +79,8 @@ def _fill(path: Path, messages: int, runs: int) -> None:
     with Lake.create(path, memory="4GB", threads=2) as lake, lake.connection() as connection:
         connection.execute("CREATE TEMP MACRO uuid_of(kind, i) AS md5(kind || i::VARCHAR)::UUID")
         connection.execute(
-            "CREATE TEMP MACRO moment(i, of) AS now() - INTERVAL 1 HOUR - to_microseconds(((of - i) * (94_000_000_000_000 / of))::BIGINT)"
+            "CREATE TEMP MACRO moment(i, of) AS "
+            "now() - INTERVAL 1 HOUR - to_microseconds(((of - i) * (94_000_000_000_000 / of))::BIGINT)"
         )
         for statement in WORKSPACE.strip().split(";\n"):
             connection.execute(statement)

@@ -29,6 +29,7 @@ TAKES = {
     "nightly_revisits": {"messages", "broadcasts", "channel_events"},
     "nightly_verification": {"verify"},
     "nightly_maintenance": {"maintain"},
+    "morning_report": {"report"},
 }
 CHECKS = {"hourly_checks", "nightly_checks"}
 BY_MONTH = {"live_sync", "nightly_revisits"}
