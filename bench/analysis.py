@@ -31,12 +31,14 @@ INSERT INTO _sync VALUES (uuid(), 'messages', now(), 1, 1, 1, 1, 1, 1, 0, 0, 0, 
 """
 MESSAGES = """
 INSERT INTO messages (
-    id, contact_uuid, channel_uuid, flow_uuid, flow_name, channel_name, direction, type, status, visibility, text, labels,
+    id, contact_uuid, channel_uuid, flow_uuid, flow_name, channel_name, direction, type, status, visibility, text,
+    labels,
     attachments, created_on, modified_on, synced_on, source
 )
 SELECT i, uuid_of('p', hash(i // 2) % 100_000), uuid_of('c', hash(i) % 4), uuid_of('f', hash(i // 7) % 12),
     'Flow ' || hash(i // 7) % 12, 'Channel ' || hash(i) % 4, CASE WHEN i % 2 = 0 THEN 'out' ELSE 'in' END, 'text',
-    CASE WHEN i % 2 = 1 THEN 'handled' ELSE ['sent', 'delivered', 'wired', 'failed'][(1 + hash(i) % 4)::BIGINT] END, 'visible',
+    CASE WHEN i % 2 = 1 THEN 'handled' ELSE ['sent', 'delivered', 'wired', 'failed'][(1 + hash(i) % 4)::BIGINT] END,
+    'visible',
     'How are you today? ' || i, [], [], moment(i, {messages}), now(), now(), 'api'
 FROM range({first}, {last}) AS t(i)
 """
@@ -50,7 +52,8 @@ SELECT uuid_of('r', i), uuid_of('f', hash(i) % 12), 'Flow ' || hash(i) % 12, uui
     list_transform(range(1 + i % 8), lambda step: struct_pack(node := uuid_of('n', step), "time" := moment(i, {runs}))),
     MAP {{'answer': struct_pack(value := 'yes', category := 'Yes', name := 'Answer', input := 'yes',
         node := uuid_of('n', 1), "time" := moment(i, {runs}))}},
-    moment(i, {runs}), moment(i, {runs}), moment(i, {runs}), ['completed', 'expired', 'completed'][1 + i % 3], now(), 'api'
+    moment(i, {runs}), moment(i, {runs}), moment(i, {runs}), ['completed', 'expired', 'completed'][1 + i % 3],
+    now(), 'api'
 FROM range({first}, {last}) AS t(i)
 """
 BATCH = 500_000

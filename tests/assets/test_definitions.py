@@ -77,8 +77,8 @@ def test_what_must_be_read_first_stands_before() -> None:
         key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
         for key in graph.get_all_asset_keys()
     }
-    assert {name: of for name, of in parents.items() if of and name != "verify"} == {"definitions": {"flows"}}
-    assert {"messages", "runs", "contacts"} <= parents["verify"]
+    assert {name: of for name, of in parents.items() if of and name in STREAMS} == {"definitions": {"flows"}}
+    assert {"messages", "runs", "contacts"} <= parents["verify"] & parents["report"]
 
 
 def test_jobs_and_sensors_are_as_the_docs_name_them() -> None:
