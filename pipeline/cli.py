@@ -283,6 +283,35 @@ def report(
 
 
 @app.command()
+def dictionary(
+    output: Annotated[
+        list[Path] | None,
+        typer.Option("-o", "--output", help="Write to this file, .md or .html; may be repeated.", show_default="both"),
+    ] = None,
+    lake: LakeOption = None,
+    url: UrlOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Describe every table, column, flow and field of the lake, with meaning, fill rate and made-up examples."""
+    from dataclasses import asdict
+    from json import dumps
+
+    from pipeline.dictionary import write_dictionary
+    from pipeline.settings import lake_path
+    from warehouse import Lake
+    from warehouse.dictionary import read_dictionary
+
+    outputs = output or [Path("dictionary.md"), Path("dictionary.html")]
+    with Lake.open(lake_path(lake)) as opened:
+        found = read_dictionary(opened)
+    if json:
+        print(dumps(asdict(found), indent=2))
+        return
+    write_dictionary(found, outputs)
+    print("Written: " + ", ".join(map(str, outputs)))
+
+
+@app.command()
 def doctor(lake: LakeOption = None, url: UrlOption = None, json: JsonOption = False) -> None:
     """Check address, token, role, endpoints, clock and lake, and say what to do about what is wrong."""
     from pipeline.doctor import examine

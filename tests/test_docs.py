@@ -15,7 +15,7 @@ from pipeline.cli import app
 from pipeline.sandbox import Faults
 from pipeline.settings import Settings
 from pipeline.streams import STREAMS, Newest, Window
-from warehouse import Lake
+from warehouse import Lake, refresh_views
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -120,7 +120,8 @@ def test_every_query_of_the_documentation_runs(tmp_path: Path) -> None:
     queries = [statement.query for block in blocks for statement in duckdb.extract_statements(block)]
     queries = [query for query in queries if re.match(r"\s*(SELECT|FROM|WITH)", query)]
     assert len(queries) > 8
-    Lake.create(tmp_path / "lake").close()
+    with Lake.create(tmp_path / "lake") as lake:
+        refresh_views(lake)
     with Lake.open(tmp_path / "lake") as lake, lake.connection() as connection:
         for query in queries:
             query = re.sub(r"VERSION => \d+", "VERSION => 1", query)

@@ -13,6 +13,7 @@ import duckdb
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.errors import ReportError
+from pipeline.files import write_whole
 from pipeline.report import charts, findings
 from pipeline.report.charts import Image, Row, Spec
 from pipeline.retention import at_risk
@@ -52,14 +53,7 @@ def write_report(lake: Lake, output: Path) -> None:
     Raises:
         ReportError: the file cannot be written, or the lake has no views yet.
     """
-    html = render(lake)
-    partial = output.with_name(f".{output.name}.partial")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(html, encoding="utf-8")
-        partial.replace(output)
-    except OSError as error:
-        raise ReportError(f"{output} cannot be written ({error.strerror}): choose another place with -o.") from None
+    write_whole(output, render(lake))
 
 
 def render(lake: Lake) -> str:

@@ -6,7 +6,8 @@ WITH counted AS (
 ),
 
 last AS (
-    SELECT group_uuid, arg_max(contacts, day) AS contacts FROM _group_sizes WHERE day <= getvariable('day') GROUP BY group_uuid
+    SELECT group_uuid, arg_max(contacts, day) AS contacts FROM _group_sizes WHERE day <= getvariable('day')
+    GROUP BY group_uuid
 )
 
 SELECT counted.*

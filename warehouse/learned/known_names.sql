@@ -9,7 +9,8 @@ WITH seen AS (
     SELECT 'flow', flow_uuid, flow_name, max(CASE source WHEN 'api' THEN synced_on ELSE modified_on END)
     FROM messages WHERE synced_on >= getvariable('since') GROUP BY ALL
     UNION ALL
-    SELECT 'flow', flow_uuid, flow_name, max(synced_on) FROM flow_starts WHERE synced_on >= getvariable('since') GROUP BY ALL
+    SELECT 'flow', flow_uuid, flow_name, max(synced_on) FROM flow_starts WHERE synced_on >= getvariable('since')
+    GROUP BY ALL
     UNION ALL
     SELECT 'channel', uuid, name, synced_on FROM channels WHERE synced_on >= getvariable('since')
     UNION ALL
@@ -38,7 +39,8 @@ WITH seen AS (
     UNION ALL
     SELECT 'topic', uuid, name, synced_on FROM topics WHERE synced_on >= getvariable('since')
     UNION ALL
-    SELECT 'topic', topic_uuid, topic_name, max(synced_on) FROM tickets WHERE synced_on >= getvariable('since') GROUP BY ALL
+    SELECT 'topic', topic_uuid, topic_name, max(synced_on) FROM tickets WHERE synced_on >= getvariable('since')
+    GROUP BY ALL
 ),
 
 best AS (

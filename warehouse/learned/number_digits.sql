@@ -14,7 +14,8 @@ needed AS (
     SELECT key, coalesce(max(length(ltrim(split_part(value, '.', 1), '+-0'))), 0) AS whole,
         coalesce(max(length(rtrim(split_part(value, '.', 2), '0'))), 0) AS decimals
     FROM fields
-    LEFT JOIN (SELECT key, trim(value) AS value FROM written WHERE regexp_full_match(trim(value), '[+-]?[0-9]*\.?[0-9]*'))
+    LEFT JOIN (SELECT key, trim(value) AS value FROM written
+    WHERE regexp_full_match(trim(value), '[+-]?[0-9]*\.?[0-9]*'))
         USING (key)
     WHERE fields.type = 'number' AND fields.deleted_on IS NULL
     GROUP BY key

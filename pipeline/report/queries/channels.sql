@@ -7,7 +7,8 @@ WITH counted AS (
     GROUP BY ALL
 ),
 
-largest AS (SELECT channel, sum(messages) AS all_messages FROM counted GROUP BY channel ORDER BY all_messages DESC, channel LIMIT 12)
+largest AS (SELECT channel, sum(messages) AS all_messages FROM counted GROUP BY channel ORDER BY all_messages DESC,
+channel LIMIT 12)
 
 SELECT channel, direction, messages
 FROM counted

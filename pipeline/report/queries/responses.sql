@@ -1,6 +1,7 @@
 -- How fast contacts answered in the last 30 days.
 SELECT name AS within, coalesce(answers, 0) AS answers
-FROM (VALUES (1, '1 min'), (2, '5 min'), (3, '15 min'), (4, '1 h'), (5, '6 h'), (6, '1 day'), (7, 'later')) AS classes (class, name)
+FROM (VALUES (1, '1 min'), (2, '5 min'), (3, '15 min'), (4, '1 h'), (5, '6 h'), (6, '1 day'),
+    (7, 'later')) AS classes (class, name)
 LEFT JOIN (
     SELECT
         CASE

@@ -1,5 +1,6 @@
 CREATE VIEW campaign_event_translations AS
-SELECT event_uuid, campaign_uuid, campaign_name, entry.key AS language, entry.value AS text, entry.value = message_default AS is_default
+SELECT event_uuid, campaign_uuid, campaign_name, entry.key AS language, entry.value AS text,
+    entry.value = message_default AS is_default
 FROM (
     SELECT uuid AS event_uuid, campaign_uuid, campaign_name, message_default, unnest(map_entries(message)) AS entry
     FROM campaign_events WHERE deleted_on IS NULL

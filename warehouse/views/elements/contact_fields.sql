@@ -9,7 +9,8 @@ SELECT
     CASE fields.type WHEN 'number' THEN try_cast(entry.value AS DOUBLE) END AS number,
     CASE fields.type WHEN 'datetime' THEN time_of(entry.value) END AS "time",
     CASE WHEN fields.type IN ('state', 'district', 'ward') THEN string_split(entry.value, ' > ') END AS place
-FROM (SELECT uuid AS contact_uuid, name AS contact_name, unnest(map_entries(fields)) AS entry FROM contacts WHERE deleted_on IS NULL)
+FROM (SELECT uuid AS contact_uuid, name AS contact_name, unnest(map_entries(fields)) AS entry FROM contacts
+WHERE deleted_on IS NULL)
 LEFT JOIN fields ON fields.key = entry.key AND fields.deleted_on IS NULL
 WHERE entry.value IS NOT NULL;
 

@@ -1,7 +1,8 @@
 CREATE VIEW flow_categories AS
 SELECT flow_uuid, dim_flows.flow_name, result.key, result.name AS result_name, number, category
 FROM (
-    SELECT flow_uuid, result, unnest(result.categories) AS category, unnest(range(1, len(result.categories) + 1)) AS number
+    SELECT flow_uuid, result, unnest(result.categories) AS category,
+        unnest(range(1, len(result.categories) + 1)) AS number
     FROM (SELECT uuid AS flow_uuid, unnest(results) AS result FROM flows WHERE deleted_on IS NULL)
 )
 LEFT JOIN dim_flows USING (flow_uuid);

@@ -8,7 +8,8 @@ SELECT
     coalesce(
         node ->> '$.router.result_name',
         list_transform(
-            list_filter((node -> 'actions')::JSON[], lambda action: action ->> 'type' = 'set_run_result'), lambda action: action ->> 'name'
+            list_filter((node -> 'actions')::JSON[], lambda action: action ->> 'type' = 'set_run_result'),
+            lambda action: action ->> 'name'
         )[1]
     ) AS sets_result,
     json_exists(node, '$.router.wait') AS waits

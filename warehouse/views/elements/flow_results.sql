@@ -1,10 +1,12 @@
 CREATE VIEW flow_results AS
-SELECT known.flow_uuid, dim_flows.flow_name, known.key, known.name AS result_name, given.name AS results_columns, defined.key IS NOT NULL AS in_flow_now
+SELECT known.flow_uuid, dim_flows.flow_name, known.key, known.name AS result_name, given.name AS results_columns,
+    defined.key IS NOT NULL AS in_flow_now
 FROM _result_keys AS known
 LEFT JOIN dim_flows USING (flow_uuid)
 LEFT JOIN _given_names AS given ON given.scope = known.flow_uuid::VARCHAR AND given.key = known.key
 LEFT JOIN (
-    SELECT uuid AS flow_uuid, unnest(list_transform(results, lambda result: result.key)) AS key FROM flows WHERE deleted_on IS NULL
+    SELECT uuid AS flow_uuid, unnest(list_transform(results, lambda result: result.key)) AS key FROM flows
+    WHERE deleted_on IS NULL
 ) AS defined
     ON defined.flow_uuid = known.flow_uuid AND defined.key = known.key;
 

@@ -1,5 +1,6 @@
 CREATE VIEW latest_results AS
-SELECT DISTINCT ON (contact_uuid, flow_uuid, key) contact_uuid, flow_uuid, flow_name, key, result_name, value, category, input, "time", run_uuid
+SELECT DISTINCT ON (contact_uuid, flow_uuid, key) contact_uuid, flow_uuid, flow_name, key, result_name, value,
+    category, input, "time", run_uuid
 FROM run_results
 ORDER BY contact_uuid, flow_uuid, key, "time" DESC NULLS LAST, run_created_on DESC, run_uuid;
 

@@ -1,5 +1,6 @@
 CREATE VIEW message_labels AS
-SELECT message_id, contact_uuid, created_on, entry.uuid AS label_uuid, coalesce(dim_labels.label_name, entry.name) AS label_name
+SELECT message_id, contact_uuid, created_on, entry.uuid AS label_uuid,
+    coalesce(dim_labels.label_name, entry.name) AS label_name
 FROM (SELECT id AS message_id, contact_uuid, created_on, unnest(labels) AS entry FROM messages WHERE deleted_on IS NULL)
 LEFT JOIN dim_labels ON dim_labels.label_uuid = entry.uuid;
 

@@ -1,10 +1,17 @@
 CREATE VIEW resthook_payloads AS
 SELECT
     resthook_events.key AS event_key, resthook, created_on, try_cast(data ->> '$.contact.uuid' AS UUID) AS contact_uuid,
-    try_cast(data ->> '$.flow.uuid' AS UUID) AS flow_uuid, try_cast(data ->> '$.run.uuid' AS UUID) AS run_uuid, entry.key,
+    try_cast(data ->> '$.flow.uuid' AS UUID) AS flow_uuid, try_cast(data ->> '$.run.uuid' AS UUID) AS run_uuid,
+    entry.key,
     entry.value
 FROM (
-    SELECT *, unnest(list_transform(json_keys(data), lambda name: struct_pack(key := name, value := data -> ('/' || replace(replace(name, '~', '~0'), '/', '~1'))))) AS entry
+    SELECT
+        *,
+        unnest(list_transform(
+            json_keys(data),
+            -- A JSON pointer, because a key may hold any sign.
+            lambda name: struct_pack(key := name, value := data -> ('/' || replace(replace(name, '~', '~0'), '/', '~1')))
+        )) AS entry
     FROM resthook_events WHERE json_type(data) = 'OBJECT'
 ) AS resthook_events;
 

@@ -1,9 +1,11 @@
 CREATE VIEW run_results AS
 SELECT
-    run_uuid, flow_uuid, dim_flows.flow_name, contact_uuid, entry.key, entry.value.name AS result_name, entry.value.value,
+    run_uuid, flow_uuid, dim_flows.flow_name, contact_uuid, entry.key, entry.value.name AS result_name,
+    entry.value.value,
     entry.value.category, entry.value.input, entry.value.time, entry.value.node AS node_uuid, run_created_on
 FROM (
-    SELECT uuid AS run_uuid, flow_uuid, contact_uuid, created_on AS run_created_on, unnest(map_entries(results)) AS entry
+    SELECT uuid AS run_uuid, flow_uuid, contact_uuid, created_on AS run_created_on,
+        unnest(map_entries(results)) AS entry
     FROM runs WHERE deleted_on IS NULL
 )
 LEFT JOIN dim_flows USING (flow_uuid);

@@ -13,7 +13,8 @@ WITH reached AS (
 SELECT
     id AS broadcast_id, created_on, broadcasts.status, text_default AS text, progress_total AS meant_for,
     list_aggregate(list_transform(groups, lambda entry: entry.name), 'string_agg', ', ') AS group_names,
-    coalesce(messages, 0) AS messages, coalesce(reached.contacts, 0) AS reached, coalesce(delivered, 0) AS delivered, coalesce(sent, 0) AS sent, coalesce(failed, 0) AS failed
+    coalesce(messages, 0) AS messages, coalesce(reached.contacts, 0) AS reached, coalesce(delivered, 0) AS delivered,
+    coalesce(sent, 0) AS sent, coalesce(failed, 0) AS failed
 FROM broadcasts
 LEFT JOIN reached USING (id)
 WHERE deleted_on IS NULL;

@@ -6,11 +6,13 @@ WITH heard AS (
 ),
 
 counted AS (
-    SELECT date_trunc('week', local_time(to_timestamp(quarter_hour * 900)))::DATE AS week, 'active' AS what, count(DISTINCT contact_uuid) AS contacts
+    SELECT date_trunc('week', local_time(to_timestamp(quarter_hour * 900)))::DATE AS week, 'active' AS what,
+        count(DISTINCT contact_uuid) AS contacts
     FROM heard
     GROUP BY week
     UNION ALL
-    SELECT date_trunc('week', local_time(created_on))::DATE, 'new', count(*) FROM contacts WHERE created_on IS NOT NULL GROUP BY ALL
+    SELECT date_trunc('week', local_time(created_on))::DATE, 'new', count(*) FROM contacts
+    WHERE created_on IS NOT NULL GROUP BY ALL
     UNION ALL
     SELECT date_trunc('week', local_time(lost_on))::DATE, 'lost', count(DISTINCT contact_uuid)
     FROM (

@@ -1,7 +1,9 @@
 CREATE VIEW flow_funnel AS
 SELECT
-    flow_uuid, flow_name, sum(started)::BIGINT AS started, sum(responded)::BIGINT AS responded, sum(completed)::BIGINT AS completed,
-    sum(expired)::BIGINT AS expired, sum(interrupted)::BIGINT AS interrupted, sum(failed)::BIGINT AS failed, sum(ongoing)::BIGINT AS ongoing,
+    flow_uuid, flow_name, sum(started)::BIGINT AS started, sum(responded)::BIGINT AS responded,
+    sum(completed)::BIGINT AS completed,
+    sum(expired)::BIGINT AS expired, sum(interrupted)::BIGINT AS interrupted, sum(failed)::BIGINT AS failed,
+    sum(ongoing)::BIGINT AS ongoing,
     round(100.0 * sum(responded) / sum(started), 1) AS responded_percent,
     round(100.0 * sum(completed) / sum(started), 1) AS completed_percent
 FROM flow_runs_daily

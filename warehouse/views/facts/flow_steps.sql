@@ -6,7 +6,8 @@ WITH reached AS (
         count(*) FILTER (step = steps) AS ended_here,
         count(*) FILTER (step = steps AND exit_type IN ('expired', 'interrupted')) AS given_up_here
     FROM (
-        SELECT flow_uuid, exit_type, uuid AS run, len(path) AS steps, unnest(path) AS entry, unnest(range(1, len(path) + 1)) AS step
+        SELECT flow_uuid, exit_type, uuid AS run, len(path) AS steps, unnest(path) AS entry,
+            unnest(range(1, len(path) + 1)) AS step
         FROM runs
         WHERE deleted_on IS NULL AND created_on >= start
     )
@@ -14,7 +15,8 @@ WITH reached AS (
 )
 
 SELECT
-    flow_uuid, flow_name, reached.node_uuid, flow_nodes.number, says, sets_result, waits, first_step, runs, ended_here, given_up_here
+    flow_uuid, flow_name, reached.node_uuid, flow_nodes.number, says, sets_result, waits, first_step, runs, ended_here,
+    given_up_here
 FROM reached
 LEFT JOIN dim_flows USING (flow_uuid)
 LEFT JOIN flow_nodes USING (flow_uuid, node_uuid);

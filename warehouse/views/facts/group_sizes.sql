@@ -1,8 +1,13 @@
 CREATE VIEW group_sizes AS
+WITH spans AS (
+    SELECT group_uuid, contacts, day AS first_day,
+        coalesce(lead(day) OVER (PARTITION BY group_uuid ORDER BY day) - 1, local_time(now())::DATE) AS last_day
+    FROM _group_sizes
+)
+
 SELECT day::DATE AS day, group_uuid, group_name, sizes.contacts
 FROM (
-    SELECT group_uuid, contacts, unnest(generate_series(day, coalesce(lead(day) OVER (PARTITION BY group_uuid ORDER BY day) - 1, today()), INTERVAL 1 DAY)) AS day
-    FROM _group_sizes
+    SELECT group_uuid, contacts, unnest(generate_series(first_day, last_day, INTERVAL 1 DAY)) AS day FROM spans
 ) AS sizes
 LEFT JOIN dim_groups USING (group_uuid);
 

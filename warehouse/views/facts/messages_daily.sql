@@ -7,7 +7,8 @@ WITH counted AS (
     GROUP BY ALL
 )
 
-SELECT local_time(to_timestamp(quarter_hour * 900))::DATE AS day, channel_uuid, channel_name, direction, status, sum(messages)::BIGINT AS messages
+SELECT local_time(to_timestamp(quarter_hour * 900))::DATE AS day, channel_uuid, channel_name, direction, status,
+    sum(messages)::BIGINT AS messages
 FROM counted
 LEFT JOIN dim_channels USING (channel_uuid)
 GROUP BY ALL;

@@ -10,10 +10,12 @@ dated AS (
     UNION ALL
     SELECT uuid, modified_on, NULL, false
     FROM contacts
-    WHERE status = 'stopped' AND deleted_on IS NULL AND uuid NOT IN (SELECT contact_uuid FROM stops WHERE contact_uuid IS NOT NULL)
+    WHERE status = 'stopped' AND deleted_on IS NULL
+        AND uuid NOT IN (SELECT contact_uuid FROM stops WHERE contact_uuid IS NOT NULL)
 )
 
-SELECT dated.contact_uuid, contacts.name AS contact_name, opted_out_on, is_exact, channel_uuid, channel_name, coalesce(contacts.status = 'stopped', false) AS is_out_now
+SELECT dated.contact_uuid, contacts.name AS contact_name, opted_out_on, is_exact, channel_uuid, channel_name,
+    coalesce(contacts.status = 'stopped', false) AS is_out_now
 FROM dated
 LEFT JOIN contacts ON contacts.uuid = dated.contact_uuid
 LEFT JOIN dim_channels USING (channel_uuid);

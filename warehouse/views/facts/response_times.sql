@@ -1,6 +1,7 @@
 -- First messages in after one out; only messages written since `start` count.
 CREATE OR REPLACE MACRO responses_since(start) AS TABLE
-SELECT id AS message_id, contact_uuid, flow_uuid, asked_on, created_on AS answered_on, epoch(created_on - asked_on) AS seconds
+SELECT id AS message_id, contact_uuid, flow_uuid, asked_on, created_on AS answered_on,
+    epoch(created_on - asked_on) AS seconds
 FROM (
     SELECT id, contact_uuid, flow_uuid, direction, created_on, lag(direction) OVER before AS last_direction,
         lag(created_on) OVER before AS asked_on

@@ -3,7 +3,8 @@ SELECT
     known.uuid AS flow_uuid,
     -- The server calls a deleted flow deleted-<uuid>-<old name>.
     regexp_replace(known.name, '^deleted-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-(.)', '\2') AS flow_name,
-    given.name AS results_view, flows.type, flows.archived, flows.uuid IS NOT NULL AND flows.deleted_on IS NULL AS exists_now
+    given.name AS results_view, flows.type, flows.archived, flows.uuid IS NOT NULL
+    AND flows.deleted_on IS NULL AS exists_now
 FROM _known_names AS known
 LEFT JOIN flows ON flows.uuid = known.uuid
 LEFT JOIN _given_names AS given ON given.scope = 'results' AND given.key = known.uuid::VARCHAR
