@@ -80,6 +80,7 @@ def run_demo(lake: Path, *, messages: int, stop: threading.Event) -> bool:
     console.print(
         "\nThe lake stays. Ask it yourself:\n"
         f'  {command} sql --lake {lake} "SELECT status, count(*) AS messages FROM messages GROUP BY status"\n'
+        f"  {command} report --lake {lake}\n"
         f"  {command} status --lake {lake}\n"
         f"  {command} archives --lake {lake}\n"
         "Your own workspace:\n"
