@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -91,7 +92,7 @@ def test_how_long_contacts_took_to_answer(lake: Lake, workspace: Workspace) -> N
     expected = {
         answer["id"]: (moment(answer["created_on"]) - moment(asked["created_on"])) / timedelta(seconds=1)
         for talk in talks.values()
-        for asked, answer in zip(talk, talk[1:], strict=False)
+        for asked, answer in itertools.pairwise(talk)
         if (asked["direction"], answer["direction"]) == ("out", "in")
     }
     found = dict(lake.rows("SELECT message_id, seconds FROM response_times"))
