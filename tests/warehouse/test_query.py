@@ -167,9 +167,9 @@ def test_parquet_is_not_for_the_terminal(lake: Lake, out: Any) -> None:
     assert out() == ""
 
 
-@pytest.mark.parametrize("name", ["answer", "answer.txt", "answer.xlsx", ".csv"])
+@pytest.mark.parametrize("name", ["answer", "answer.txt", "answer.docx", ".csv"])
 def test_a_name_without_a_known_format_is_refused_and_nothing_written(name: str, lake: Lake, tmp_path: Path) -> None:
-    with pytest.raises(QueryError, match=r"names no format: end it with \.csv, \.json or \.parquet"):
+    with pytest.raises(QueryError, match=r"names no format: end it with \.csv, \.json, \.parquet or \.xlsx"):
         answer(lake, "SELECT 1", output=tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
