@@ -11,7 +11,7 @@ import dagster as dg
 from assets.catalogue import ANALYTICS, OWNERS
 from assets.outcome import refused
 from assets.workspace import WorkspaceResource
-from warehouse import LakeNotFound, RapidlakeError
+from warehouse import RapidlakeError
 
 REPORT_FILE = "report.html"
 DAILY = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=50))
@@ -40,9 +40,6 @@ def report_asset(
         with workspace.lake() as lake:
             file = lake.path / REPORT_FILE
             write_report(lake, file)
-    except LakeNotFound as error:
-        context.log.warning(str(error))
-        return
     except RapidlakeError as error:
         refused(context, error)
         return

@@ -12,7 +12,7 @@ from pipeline.errors import MustWait, RequestRefused, SettingsError, TokenRefuse
 from pipeline.months import Month
 from pipeline.progress import Lines, Tell, summary
 from pipeline.results import StreamResult
-from warehouse import RapidlakeError
+from warehouse import LakeNotFound, RapidlakeError
 
 # What a run that must be gone on with carries: that it is one, and, per asset, after when and with which partitions.
 UNFINISHED, GO_ON = "rapidlake/unfinished", "rapidlake_go_on"
@@ -46,13 +46,16 @@ def progress_in_log(context: dg.AssetExecutionContext, tell: Tell = summary) -> 
 
 
 def refused(context: dg.AssetExecutionContext, error: RapidlakeError) -> None:
-    """End a step that could not begin: red with one sentence, or, if it is the rate limit, well.
+    """End a step that could not begin: red with one sentence, or, if it is the rate limit or no lake yet, well.
 
     Raises:
         dagster.Failure: unless it is.
     """
     if isinstance(error, MustWait):
         go_on_later(context, str(error), error.seconds, _partitions(context))
+        return
+    if isinstance(error, LakeNotFound):
+        context.log.warning(str(error))
         return
     # Asking again would meet the same answer.
     lasting = isinstance(error, SettingsError | TokenRefused | RequestRefused)

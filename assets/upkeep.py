@@ -21,7 +21,7 @@ from pipeline.terminal_proof import conclusion
 from pipeline.terminal_upkeep import tidied
 from pipeline.verifiers import Verification
 from pipeline.verify import VerifyResult, choose_verifiable, verify_in
-from warehouse import Lake, LakeNotFound, RapidlakeError, maintain
+from warehouse import Lake, RapidlakeError, maintain
 from warehouse.verification import KINDS, Finding
 
 # Each night, and a little patience.
@@ -100,9 +100,6 @@ def maintain_asset(
             settings = local_settings(lake=workspace.lake_folder)
         with Lake.create(settings.lake) as lake:
             done = maintain(lake, keep=timedelta(days=settings.keep_days))
-    except LakeNotFound as error:
-        context.log.warning(str(error))
-        return
     except RapidlakeError as error:
         refused(context, error)
         return
