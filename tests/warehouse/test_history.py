@@ -135,6 +135,31 @@ def test_a_change_between_the_reading_and_its_commit_is_not_noted_as_later_than_
     assert still_on is None or still_on <= changed[0]
 
 
+def test_delivery_times_enclose_the_moment_of_delivery_as_closely_as_the_syncs_came(
+    sandbox: Sandbox, lake: Path
+) -> None:
+    at_once, in_steps, failed, gone, _ = newest(sandbox, 5)
+    edit, created = sandbox.workspace.edit, {row["id"]: row["created_on"] for row in sandbox.workspace.rows("messages")}
+    syncs = [timed_run(sandbox, lake)]
+    edit("messages", [at_once, gone], changes={"status": "delivered"})
+    edit("messages", [in_steps], changes={"status": "sent"})
+    edit("messages", [failed], changes={"status": "failed"})
+    syncs.append(timed_run(sandbox, lake))
+    edit("messages", [in_steps], changes={"status": "delivered"})
+    sandbox.workspace.delete("messages", [gone])
+    syncs.append(timed_run(sandbox, lake))
+    edit("messages", [at_once, in_steps], changes={"status": "read"})
+    syncs.append(timed_run(sandbox, lake))
+
+    found = rows(lake, "SELECT message_id, at_least_seconds, at_most_seconds FROM delivery_times")
+    delivered_before = {at_once: 1, in_steps: 2}
+    assert {message for message, *_ in found} == set(delivered_before)
+    for message, at_least, at_most in found:
+        age = [tuple(seconds_since(created[message], at) for at in sync) for sync in syncs]
+        (began, ended), (begins, ends) = age[delivered_before[message] - 1 :][:2]
+        assert began <= at_least <= ended < begins <= at_most <= ends
+
+
 def test_the_last_state_that_an_archive_tells_is_noted_too(sandbox: Sandbox, lake: Path) -> None:
     oldest = sandbox.workspace.rows("messages")[-1]
     run(sandbox, lake)
@@ -196,6 +221,17 @@ def run(sandbox: Sandbox, lake: Path, stream: str = "messages") -> None:
     settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0)
     result = sync(settings, choose([stream]), Quiet())
     assert not result.failed, result.streams
+
+
+def timed_run(sandbox: Sandbox, lake: Path) -> tuple[datetime, datetime]:
+    """When the sync began and when it ended."""
+    began = now()
+    run(sandbox, lake)
+    return began, now()
+
+
+def seconds_since(created_on: str, at: datetime) -> float:
+    return (at - datetime.fromisoformat(created_on)) / timedelta(seconds=1)
 
 
 def newest(sandbox: Sandbox, number: int) -> list[int]:
