@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Where Dagster keeps what it knows, and where its pages are.
+# Where Dagster keeps what it knows, and where its pages are; its checks leave nothing in anybody's home.
 HOME_OF_DAGSTER := $(CURDIR)/.dagster
+HOME_OF_CHECKS := $(CURDIR)/$(VENV)/dagster
 ui: export DAGSTER_HOME := $(HOME_OF_DAGSTER)
+check: export DAGSTER_HOME := $(HOME_OF_CHECKS)
 PORT ?= 3000
 # Dagster names another command, which does not read workspace.yaml.
 ui ui-demo: export PYTHONWARNINGS := ignore:Function `dev_command`
@@ -27,7 +29,7 @@ ui-demo: $(VENV)/.installed-ui
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-check: $(VENV)/.installed-dev
+check: $(VENV)/.installed-dev $(HOME_OF_CHECKS)/dagster.yaml
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -43,8 +45,8 @@ bench: $(VENV)/.installed-dev
 clean:
 	rm -rf $(VENV) demo-lake .dagster-demo
 
-$(HOME_OF_DAGSTER)/dagster.yaml: deploy/dagster.yaml
-	@mkdir -p $(HOME_OF_DAGSTER)
+$(HOME_OF_DAGSTER)/dagster.yaml $(HOME_OF_CHECKS)/dagster.yaml: deploy/dagster.yaml | $(VENV)/.installed
+	@mkdir -p $(@D)
 	@cp $< $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from assets.catalogue import ANALYTICS, CONTACTS, MESSAGES_AND_RUNS, SETUP, UPKE
 from pipeline.months import Month
 from pipeline.sandbox import Sandbox, Workspace, generate, read_archive
 from pipeline.streams import STREAMS
+from tests.processes import ended_afterwards, start
 from tests.truth import assert_same, expected_rows, expected_union, stored_rows
 from warehouse import Lake
 
@@ -32,7 +32,9 @@ ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or "chromium"
 LANGUAGES = ["eng", "fra", "kin"]
 GROUPS = (MESSAGES_AND_RUNS, CONTACTS, SETUP, ANALYTICS, UPKEEP)
-LONGEST_WAIT = 180.0
+LONGEST_WAIT = 600.0
+# Dagster starts, and reads everything once, before the first test.
+pytestmark = pytest.mark.timeout(2 * LONGEST_WAIT)
 Found = TypeVar("Found")
 RUNS = """{runsOrError(limit: 30) {... on Runs {results {runId status assetSelection {path} tags {key value}}}}}"""
 
@@ -65,7 +67,7 @@ class Site:
         request = urllib.request.Request(
             f"{self.url}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=LONGEST_WAIT) as answer:
             found: dict[str, Any] = json.load(answer)["data"]
         return found
 
@@ -121,21 +123,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             "RAPIDLAKE_LIVE_MINUTES": "60",
             "RAPIDLAKE_LAG": "0",
         }
-        with found.log.open("wb") as log:
-            server = subprocess.Popen(
-                [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "--port", str(port)],
-                cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-            try:
-                found.wait("the pages", lambda: answers(found))
-                found.wait("the first sync", lambda: first_sync_is_over(found))
-                yield found
-            finally:
-                os.killpg(server.pid, signal.SIGINT)
-                with suppress(subprocess.TimeoutExpired):
-                    server.wait(20)
-                with suppress(ProcessLookupError):
-                    os.killpg(server.pid, signal.SIGKILL)
+        words = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "--port", port]
+        with found.log.open("wb") as log, ended_afterwards():
+            server = start(words, cwd=ROOT, env=environment, stdout=log, stderr=log)
+            found.wait("the pages", lambda: answers(found))
+            found.wait("the first sync", lambda: first_sync_is_over(found))
+            yield found
+            os.killpg(server.pid, signal.SIGINT)
+            server.wait()
 
 
 def answers(site: Site) -> bool:
@@ -158,7 +153,8 @@ def page() -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         opened = browser.new_page(viewport={"width": 1400, "height": 900})
-        opened.set_default_timeout(60_000)
+        opened.set_default_timeout(LONGEST_WAIT * 1000)
+        expect.set_options(timeout=LONGEST_WAIT * 1000)
         yield opened
         browser.close()
 
@@ -168,26 +164,26 @@ def test_the_graph_shows_every_stream_in_its_group(site: Site, page: Page) -> No
         page.goto(f"{site.url}/locations/__repository__@rapidlake/asset-groups/{group}/list")
         members = [name for name, stream in STREAMS.items() if group_of(stream) == group]
         for name in members or ["verify", "maintain"]:
-            expect(page.locator(f'a[href="/assets/{name}"]').first).to_be_visible(timeout=60_000)
+            expect(page.locator(f'a[href="/assets/{name}"]').first).to_be_visible()
     page.goto(f"{site.url}/asset-groups")
     for group in GROUPS:
-        expect(page.get_by_text(group, exact=True).first).to_be_visible(timeout=60_000)
+        expect(page.get_by_text(group, exact=True).first).to_be_visible()
 
 
 def test_an_asset_explains_itself(site: Site, page: Page) -> None:
     page.goto(f"{site.url}/assets/messages?view=overview")
     for text in ("one row per message, in its latest state", "Number of the message, unique in the workspace"):
-        expect(page.get_by_text(text).first).to_be_visible(timeout=60_000)
+        expect(page.get_by_text(text).first).to_be_visible()
 
 
 def test_contacts_materialised_by_the_button_are_those_of_the_server(site: Site, page: Page) -> None:
     site.workspace.edit("contacts", 20)
     page.goto(f"{site.url}/assets/contacts")
     page.get_by_role("button", name="Materialize").first.click()
-    expect(page.get_by_text("Launched run")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Launched run")).to_be_visible()
     assert site.wait("the run of contacts", lambda: site.finished("contacts")) == "SUCCESS"
     page.goto(f"{site.url}/assets/contacts?view=events")
-    expect(page.get_by_text("Materialized").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Materialized").first).to_be_visible()
     with Lake.open(site.lake) as lake, lake.connection() as connection:
         expected = expected_rows("contacts", site.workspace.rows("contacts"), LANGUAGES)
         assert_same("contacts", stored_rows(connection, "contacts"), expected)
@@ -205,7 +201,7 @@ def test_three_months_of_messages_backfilled_in_the_dialog_are_those_of_the_serv
     dialog.get_by_role("button", name="Launch backfill").click()
     assert site.wait("the run of messages", lambda: site.finished("messages")) == "SUCCESS"
     page.goto(f"{site.url}/runs?view=backfills")
-    expect(page.get_by_text("Success").first).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("Success").first).to_be_visible()
     archived = [
         json.loads(line)
         for row in site.workspace.rows("archives")

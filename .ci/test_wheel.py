@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import run
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("assets", "pipeline", "warehouse")
-SECONDS = 300
+HOME = Path.home()  # as it is before the tests get another one
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    _run("-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, source)
+    _pip("wheel", "--quiet", "--no-deps", "--wheel-dir", folder, source)
     return next(folder.glob("*.whl"))
 
 
@@ -33,7 +35,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds the installed wheel."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    _run("-m", "pip", "install", "--quiet", "--no-deps", "--target", folder / "installed", wheel)
+    _pip("install", "--quiet", "--no-deps", "--target", folder / "installed", wheel)
     return folder
 
 
@@ -58,20 +60,15 @@ def test_the_installed_command_fills_a_lake(elsewhere: Path) -> None:
     assert "The lake is true" in _run("-c", command, "demo", "--messages", "100", folder=elsewhere)
 
 
-def _run(*arguments: str | Path, folder: Path | None = None) -> str:
+def _pip(*arguments: str | Path) -> None:
+    """Run pip as its user has configured it; what it downloads is not kept."""
+    _run("-m", "pip", *arguments, HOME=str(HOME), PIP_NO_CACHE_DIR="1")
+
+
+def _run(*arguments: str | Path, folder: Path | None = None, **settings: str) -> str:
     """What Python prints; in `folder`, it finds what is installed there, and not the checkout."""
-    environment = dict(os.environ)
     if folder:
-        environment |= {"PYTHONPATH": str(folder / "installed"), "DAGSTER_HOME": str(folder)}
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=folder,
-        env=environment,
-        timeout=SECONDS,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
+        settings |= {"PYTHONPATH": str(folder / "installed"), "DAGSTER_HOME": str(folder)}
+    done = run([sys.executable, *arguments], cwd=folder, env=os.environ | settings, stderr=subprocess.STDOUT)
     assert done.returncode == 0, f"{arguments} in {folder} ended with {done.returncode}:\n{done.stdout}"
     return done.stdout

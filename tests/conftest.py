@@ -1,8 +1,7 @@
-"""What every test may use: a clean environment, a small workspace, and a server that answers what a test wants."""
+"""What every test may use: a place of its own, a small workspace, and a server that answers what a test wants."""
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -42,17 +41,6 @@ class Origin:
 
 
 Serve = Callable[[Callable[[Asked], Answer]], Origin]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No setting of the person who runs the tests has a say in them, and no file of theirs is written."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in list(os.environ):
-            if name.startswith(("RAPIDPRO_", "RAPIDLAKE_")):
-                patch.delenv(name)
-        patch.setenv("RAPIDLAKE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(autouse=True)

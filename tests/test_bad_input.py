@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
@@ -15,8 +14,9 @@ import pytest
 from filelock import FileLock
 
 from pipeline.sandbox import Faults, Sandbox, generate
+from tests.commands import Ended, access, run, together
 from tests.conftest import Answer, Serve
-from tests.test_cli import Ended, access, run, together
+from tests.processes import run as run_process
 from warehouse import Lake
 
 TOKEN = "0f3c9a6e5b7d4812a9c0ffee0f3c9a6e5b7d4812"
@@ -259,18 +259,14 @@ def test_a_catalog_that_is_none_is_told_and_kept(sandbox: Sandbox, lake: Path) -
 def small_disk(at: Path, megabytes: int) -> Iterator[None]:
     """A disk of this size for a while, if this user may make one."""
     at.mkdir()
-    made = (
-        shutil.which("mount")
-        and not subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(at)], capture_output=True, check=False
-        ).returncode
-    )
+    words = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", at]
+    made = shutil.which("mount") and run_process(words).returncode == 0
     if not made:
         pytest.skip("only root makes disks")
     try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", str(at)], check=True)
+        assert run_process(["umount", "--lazy", at]).returncode == 0
 
 
 def test_a_full_disk_is_told_and_after_room_is_made_the_sync_completes(

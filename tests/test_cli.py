@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import chdir
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
@@ -26,68 +20,12 @@ from typer.testing import CliRunner
 from pipeline.cli import app
 from pipeline.sandbox import Faults, Sandbox, generate
 from pipeline.streams import STREAMS
+from tests.commands import access, run, start, together
+from tests.processes import run as run_process
 from warehouse import Lake
 
-COMMAND = Path(sys.executable).with_name("rapidlake")
 SYNCED = ["messages", "contacts", "labels", "statistics"]
 LABELS_BY_NAME = "SELECT name, count FROM labels ORDER BY name"
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a process ended, and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def said(self) -> str:
-        """Everything it printed, line breaks and frames taken out: a sentence may be wrapped."""
-        return re.sub(r"[\s│]+", " ", f"{self.out} {self.err}")
-
-    @property
-    def facts(self) -> Any:
-        """What it answered in JSON."""
-        return json.loads(self.out)
-
-
-def run(*arguments: object, first: list[str] | None = None, **settings: str) -> Ended:
-    """Run `rapidlake` in the test's directory with these settings and no others; `first` is a command that starts it.
-
-    Whatever happens, there is no traceback, and the token is shown nowhere.
-    """
-    process = start(*arguments, first=first, **settings)
-    out, err = process.communicate(timeout=60)
-    ended = Ended(process.returncode, out, err)
-    assert "Traceback" not in ended.said, ended.err
-    assert settings.get("RAPIDPRO_TOKEN", "(none)") not in ended.said
-    return ended
-
-
-def start(*arguments: object, first: list[str] | None = None, **settings: str) -> subprocess.Popen[str]:
-    """Start what `run` runs."""
-    cache = os.environ["RAPIDLAKE_CACHE"]
-    environment = {"PATH": os.environ["PATH"], "HOME": cache, "RAPIDLAKE_CACHE": cache, **settings}
-    return subprocess.Popen(
-        [*(first or []), str(COMMAND), *map(str, arguments)],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    )
-
-
-def together(*calls: Callable[[], Ended]) -> list[Ended]:
-    """Make several calls of `run`, two at a time: each mostly waits for the processor."""
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda call: call(), calls))
-
-
-def access(sandbox: Sandbox) -> dict[str, str]:
-    """The settings that a sandbox needs; with little patience, for a test has none."""
-    return {"RAPIDPRO_URL": sandbox.url, "RAPIDPRO_TOKEN": sandbox.token, "RAPIDLAKE_PATIENCE": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +74,7 @@ def test_the_help_of_a_command_names_every_option_of_it() -> None:
 def test_help_does_not_load_what_only_the_work_needs() -> None:
     heavy = ("dagster", "duckdb", "httpx", "pandas", "pipeline.sync", "pyarrow", "pydantic", "uvicorn")
     code = f"import pipeline.cli, sys; print([name for name in {heavy} if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert run_process([sys.executable, "-c", code]).stdout == "[]\n"
 
 
 # -- sync and status --
@@ -178,22 +116,28 @@ def test_status_shows_what_is_in_the_lake(lake: Path, sandbox: Sandbox) -> None:
     assert "…" not in people.out
 
 
-def test_an_interrupted_sync_ends_soon_says_so_and_goes_on_next_time(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_an_interrupted_sync_asks_for_no_more_says_so_and_goes_on_next_time(sandbox: Sandbox, tmp_path: Path) -> None:
     settings = {**access(sandbox), "RAPIDLAKE_LAKE": str(tmp_path / "lake")}
     streams = ("messages", "campaigns", "channels", "flows", "globals", "groups", "labels", "topics", "users")
-    sandbox.faults = Faults(slow=0.3)
-    sandbox.requests.clear()
+    asked: list[str] = []
+    told: list[str] = []
+
+    def interrupt(endpoint: str) -> None:
+        asked.append(endpoint)
+        if len(asked) == 5:
+            process.send_signal(signal.SIGINT)
+            while told[-1:] != [""] and "Stopping" not in "".join(told):
+                told.append(process.stderr.readline())
+
+    sandbox.after_page = interrupt
     try:
         process = start("sync", *streams, **settings)
-        while len(sandbox.requests) < 5 and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        begun = time.monotonic()
-        out, err = process.communicate(timeout=30)
-        assert time.monotonic() - begun < 3
+        code = process.wait()
     finally:
-        sandbox.faults = Faults()
-    assert process.returncode == 1
+        sandbox.after_page = None
+    out, err = process.stdout.read(), "".join(told) + process.stderr.read()
+    assert len(asked) < len(streams)
+    assert code == 1
     assert "Stopping after a last commit; Ctrl-C again to stop at once" in err
     assert "run the same command again to go on" in err
     assert "Traceback" not in out + err
@@ -303,7 +247,7 @@ def test_the_sandbox_serves_and_prints_what_to_type() -> None:
         assert run("sync", "workspace", RAPIDPRO_URL=url, RAPIDPRO_TOKEN=token).code == 0
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
+        process.communicate()
     assert process.returncode == 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from pipeline.progress import Quiet
 from pipeline.sandbox import Sandbox, Workspace
 from pipeline.settings import load_settings
 from pipeline.sync import choose, sync
-from tests.test_cli import COMMAND, run
+from tests.commands import run
 from warehouse import Lake
 
 
@@ -58,11 +57,9 @@ def test_the_shell_begins_inside_the_lake_and_only_reads(lake: Path) -> None:
     typed = (
         "SELECT count(*) AS n FROM messages;\nSELECT count(*) > 0 FROM results.registration;\nDELETE FROM messages;\n"
     )
-    ended = subprocess.run(
-        [COMMAND, "shell", "--lake", lake], input=typed, capture_output=True, text=True, check=False, timeout=60
-    )
-    assert "600" in ended.stdout and "true" in ended.stdout
-    assert "read-only" in ended.stderr
+    ended = run("shell", "--lake", lake, typed=typed)
+    assert "600" in ended.out and "true" in ended.out
+    assert "read-only" in ended.err
     missing = run("shell", "--lake", "nowhere")
     assert missing.code == 2 and "There is no lake at nowhere" in missing.err
 

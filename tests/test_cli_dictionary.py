@@ -14,7 +14,7 @@ from pipeline.progress import Quiet
 from pipeline.sandbox import Sandbox, Workspace, generate
 from pipeline.settings import load_settings
 from pipeline.sync import choose, sync
-from tests.test_cli import run
+from tests.commands import run
 from warehouse import Lake
 from warehouse.dictionary import Dictionary, read_dictionary
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.test_cli import run
+from tests.commands import run
 from warehouse import Lake
 
 

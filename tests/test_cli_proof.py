@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 from pipeline.sandbox import Faults, Sandbox, Workspace, archive_old_rows, count_statistics, generate
-from tests.test_cli import Ended, access, run, together
+from tests.commands import Ended, access, run, together
 from warehouse import Lake
 from warehouse.verification import KINDS
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import dagster as dg
 import pytest
@@ -18,6 +18,7 @@ from assets.workspace import workspace_from_environment
 from pipeline.months import Month
 from pipeline.streams import STREAMS
 from tests.assets.conftest import LOCATION, Deployment, defs
+from tests.processes import run
 from warehouse import Lake
 
 ROOT = Path(__file__).parents[2]
@@ -32,12 +33,12 @@ GROUPS = {
 }
 
 
-def load(**settings: str) -> subprocess.CompletedProcess[str]:
+def load(**settings: str) -> CompletedProcess[str]:
     """Load the location in a process of its own, with these settings and no others; any warning is an error."""
     code = "import assets.definitions as it, dagster as dg; dg.Definitions.validate_loadable(it.defs); print('loaded')"
     environment = {"PATH": os.environ["PATH"], "HOME": str(Path.cwd()), **settings}
     words = [sys.executable, "-W", "error::DeprecationWarning:assets", "-c", code]
-    return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    return run(words, env=environment)
 
 
 def test_the_location_loads_without_any_setting_and_makes_nothing() -> None:

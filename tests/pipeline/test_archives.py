@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -30,6 +27,8 @@ from pipeline.sandbox import (
 )
 from pipeline.settings import load_settings
 from pipeline.sync import choose, sync
+from tests.commands import access, killed, start
+from tests.processes import Process
 from tests.truth import assert_same, expected_union, stored_rows
 from warehouse import Lake
 
@@ -104,23 +103,18 @@ def test_rows_that_api_and_archives_share_are_the_same_in_whichever_order_they_c
 
 def test_a_sync_that_is_killed_again_and_again_ends_with_the_truth(sandbox: Sandbox, lake: Path) -> None:
     archive_old_rows(sandbox.workspace, FIRST + timedelta(days=6))
-    for wanted in (1, 3, 5):
-        sandbox.requests.clear()
-        process = start(sandbox, lake)
-        while process.poll() is None and len(downloads(sandbox)) < wanted:
-            pass
-        process.kill()
-        assert process.wait() in (0, -signal.SIGKILL)
-    assert start(sandbox, lake).wait() == 0
+    for number in (1, 3, 5):
+        assert killed(sandbox, lambda: started(sandbox, lake), file=number) == -signal.SIGKILL
+    assert exit_code(sandbox, lake) == 0
     assert_true(sandbox.workspace, lake)
     assert not [path for path in (lake / "spool").iterdir() if path.is_file()]
 
 
 def test_the_exit_code_says_that_a_file_could_not_be_loaded(sandbox: Sandbox, lake: Path) -> None:
     put_archive(sandbox.workspace, "message", "daily", "2025-03-01", [], record_count=1)
-    assert start(sandbox, lake).wait() == 1
+    assert exit_code(sandbox, lake) == 1
     put_empty_archive(sandbox.workspace, "message", "daily", "2025-03-01")
-    assert start(sandbox, lake).wait() == 0
+    assert exit_code(sandbox, lake) == 0
 
 
 # -- forms of other years --
@@ -287,15 +281,15 @@ def run(sandbox: Sandbox, lake: Path, *streams: str, since: datetime | None = No
     return {stream.stream: stream for stream in result.streams}
 
 
-def start(sandbox: Sandbox, lake: Path) -> subprocess.Popen[bytes]:
-    environment = {
-        "RAPIDPRO_URL": sandbox.url,
-        "RAPIDPRO_TOKEN": sandbox.token,
-        "RAPIDLAKE_LAKE": str(lake),
-        "RAPIDLAKE_REQUESTS_PER_HOUR": "0",
-    }
-    words = [sys.executable, "-c", "from pipeline.cli import main; main()", "sync", *ALL]
-    return subprocess.Popen(words, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def started(sandbox: Sandbox, lake: Path) -> Process:
+    settings = {**access(sandbox), "RAPIDLAKE_LAKE": str(lake), "RAPIDLAKE_REQUESTS_PER_HOUR": "0"}
+    return start("sync", *ALL, **settings)
+
+
+def exit_code(sandbox: Sandbox, lake: Path) -> int:
+    process = started(sandbox, lake)
+    process.communicate()
+    return process.returncode
 
 
 def encode(record: Row) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.budget import Budget
+from tests.processes import start
 from warehouse import RapidlakeError
 
 TAKE = """
@@ -101,8 +101,8 @@ def test_threads_share_one_budget() -> None:
 
 def test_processes_share_one_budget() -> None:
     command = [sys.executable, "-c", TAKE, "farm", "30", "25"]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    granted = [int(process.communicate(timeout=60)[0]) for process in processes]
+    processes = [start(command) for _ in range(2)]
+    granted = [int(process.communicate()[0]) for process in processes]
     assert sum(granted) == 30
     budget = Budget("farm", 30)
     assert budget.left("v2.runs") == 0

@@ -1,0 +1,84 @@
+"""A plugin: no test harms the next one, however it ends, nor the person who runs it."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import threading
+from collections.abc import Generator, Iterator
+from types import FrameType
+
+import pytest
+from pytest_timeout import Settings, is_debugging
+
+from tests import processes
+
+# A test whose own threads never end cannot be unwound: so long after its limit, its process is ended.
+GRACE_SECONDS = 30.0
+
+STDERR = pytest.StashKey[int]()
+LAST_RESORT = pytest.StashKey[threading.Timer]()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No setting of the person who runs the tests has a say in them, and nothing is left in their home."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("RAPIDPRO_", "RAPIDLAKE_", "DAGSTER_", "XDG_")):
+                patch.delenv(name)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("RAPIDLAKE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_process_outlives_its_test() -> Iterator[None]:
+    """Whatever a test starts has ended before the next one begins."""
+    with processes.ended_afterwards():
+        yield
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the terminal at hand: while a test runs, what it prints is captured."""
+    config.stash[STDERR] = os.dup(2)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Settings) -> Generator[None, object, object]:
+    """At the limit, first end the processes: threads of the test may wait for them, and the test for its threads."""
+    answer = yield
+    fail = signal.getsignal(signal.SIGALRM)
+    assert callable(fail)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if not is_debugging():
+            processes.kill_those_of_this_test()
+        fail(number, frame)
+
+    signal.signal(signal.SIGALRM, handle)
+    timer = threading.Timer(settings.timeout + GRACE_SECONDS, _give_up, (item.nodeid, item.config.stash[STDERR]))
+    timer.daemon = True
+    timer.start()
+    item.stash[LAST_RESORT] = timer
+    return answer
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """The last resort stays until the fixtures have ended too: pytest-timeout itself forgets a test that failed."""
+    try:
+        return (yield)
+    finally:
+        if timer := item.stash.get(LAST_RESORT, None):
+            timer.cancel()
+            timer.join()
+
+
+def _give_up(test: str, stderr: int) -> None:
+    """End this process; xdist goes on with another."""
+    if not is_debugging():
+        os.write(stderr, f"\n{test} does not end after its time limit:\n".encode())
+        faulthandler.dump_traceback(stderr)
+        os._exit(1)
