@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.sandbox import Sandbox, Workspace, generate
+from tests.commands import killed
+from tests.lakes import new_lake
+from tests.processes import Process, start
 from tests.truth import assert_same, expected_rows, stored_rows
-from warehouse import Cursor, Lake, LakeNotFound, read_cursors
+from warehouse import Cursor, Lake, read_cursors
 
 RAPIDLAKE = [sys.executable, "-c", "from pipeline.cli import main; main()"]
 STREAMS = ["messages", "runs", "contacts", "tickets", "groups", "labels", "broadcasts"]
@@ -33,28 +35,24 @@ def sandbox() -> Iterator[Sandbox]:
 
 def test_a_sync_killed_at_random_moments_goes_on_from_its_last_commit(sandbox: Sandbox, tmp_path: Path) -> None:
     lake, dice, kills = tmp_path / "lake", random.Random(5), 0
-    while kills < 20:
+    while kills < 8:
         sandbox.requests.clear()
         place = _place(lake)
-        process = _start(sandbox, lake, *STREAMS, pages=2)
-        wanted = dice.randrange(2, 14)
-        while process.poll() is None and len(sandbox.requests) < wanted:
-            pass
-        if process.poll() is None:
-            process.kill()
-            kills += 1
-        assert process.wait() in (0, -signal.SIGKILL)
+        code = killed(sandbox, lambda lake=lake: _start(sandbox, lake), page=dice.randrange(2, 14))
+        assert code in (0, -signal.SIGKILL)
         if place is not None:
             assert all(before <= place for before in _asked(sandbox, "messages") if before < _newest(sandbox))
-        if process.returncode == 0:  # it was done before it could be killed: begin anew with an empty lake
+        if code == 0:  # it was done before it could be killed: begin anew with an empty lake
             lake = tmp_path / f"lake-{kills}"
-    assert _start(sandbox, lake, *STREAMS, pages=2).wait() == 0
+        else:
+            kills += 1
+    assert _start(sandbox, lake).wait() == 0
     _assert_true(sandbox.workspace, lake)
 
 
 def test_two_syncs_at_once_end_well_and_bring_every_row_once(sandbox: Sandbox, tmp_path: Path) -> None:
     lake = tmp_path / "lake"
-    processes = [_start(sandbox, lake, *STREAMS, pages=2, capture=True) for _ in range(2)]
+    processes = [_start(sandbox, lake) for _ in range(2)]
     said = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], "\n".join(said)
     assert any("another process is syncing it now" in one for one in said)
@@ -62,18 +60,14 @@ def test_two_syncs_at_once_end_well_and_bring_every_row_once(sandbox: Sandbox, t
 
 
 def test_a_reader_sees_whole_transactions_only_and_never_an_error(sandbox: Sandbox, tmp_path: Path) -> None:
-    lake = tmp_path / "lake"
+    lake = new_lake(tmp_path / "lake")
     truth = sorted(
         (datetime.fromisoformat(row["created_on"]) for row in sandbox.workspace.rows("messages")), reverse=True
     )
-    process = _start(sandbox, lake, *STREAMS, pages=2)
+    process = _start(sandbox, lake)
     looks = 0
     while process.poll() is None:
-        try:
-            opened = Lake.open(lake)
-        except LakeNotFound:
-            continue
-        with opened, opened.connection() as connection:
+        with Lake.open(lake) as opened, opened.connection() as connection:
             connection.begin()
             walk = read_cursors(connection, "messages").get("rows", Cursor()).walk
             stored = connection.execute("SELECT count(*), count(DISTINCT id) FROM messages").fetchone()
@@ -87,23 +81,16 @@ def test_a_reader_sees_whole_transactions_only_and_never_an_error(sandbox: Sandb
     assert looks > 0
 
 
-def _start(sandbox: Sandbox, lake: Path, *streams: str, pages: int, capture: bool = False) -> subprocess.Popen[str]:
+def _start(sandbox: Sandbox, lake: Path) -> Process:
     environment = {
-        **os.environ,
         "RAPIDPRO_URL": sandbox.url,
         "RAPIDPRO_TOKEN": sandbox.token,
         "RAPIDLAKE_LAKE": str(lake),
         "RAPIDLAKE_REQUESTS_PER_HOUR": "0",
-        "RAPIDLAKE_BATCH_PAGES": str(pages),
+        "RAPIDLAKE_BATCH_PAGES": "2",
         "RAPIDLAKE_LAG": "0",
     }
-    return subprocess.Popen(
-        [*RAPIDLAKE, "sync", *streams],
-        env=environment,
-        stdout=subprocess.PIPE if capture else subprocess.DEVNULL,
-        stderr=subprocess.PIPE if capture else subprocess.DEVNULL,
-        text=True,
-    )
+    return start([*RAPIDLAKE, "sync", *STREAMS], env=os.environ | environment)
 
 
 def _place(lake: Path) -> datetime | None:

@@ -4,44 +4,53 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
+import shutil
+import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+from tests.lakes import new_lake
+from tests.processes import Process, start
 from warehouse import Lake, maintain
 from warehouse.upkeep import size_of
 
 KEEP, NOTHING = timedelta(days=30), timedelta(0)
 MAINTAIN = """
-import sys
+import signal, sys
 from datetime import timedelta
 from pathlib import Path
 from warehouse import Lake, maintain
 with Lake.create(Path(sys.argv[1])) as lake:
     print("begun", flush=True)
+    signal.setitimer(signal.ITIMER_PROF, float(sys.argv[3]))
     for _ in range(int(sys.argv[2])):
         maintain(lake, keep=timedelta(0), grace=timedelta(0))
 """
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def untidy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake of many small commits: three months of messages in twelve files, half of one deleted, and small tables."""
-    with Lake.create(tmp_path / "lake") as lake:
+    path = new_lake(tmp_path_factory.mktemp("untidy") / "lake")
+    with Lake.create(path) as lake:
         for number in range(12):
             write(lake, number * 1000, month=number % 3 + 1)
         lake.commit(lambda connection: connection.execute("DELETE FROM messages WHERE id < 100"))
         for number in range(20):
             sql = f"INSERT INTO _drift VALUES ('flows', 'key {number}', 'unknown', now())"
             lake.commit(lambda connection, sql=sql: connection.execute(sql))
-    return tmp_path / "lake"
+    return path
+
+
+@pytest.fixture
+def path(untidy: Path, tmp_path: Path) -> Path:
+    """A copy of that lake."""
+    return Path(shutil.copytree(untidy, tmp_path / "lake"))
 
 
 def write(lake: Lake, first: int, *, month: int, rows: int = 200) -> None:
@@ -57,13 +66,12 @@ def write(lake: Lake, first: int, *, month: int, rows: int = 200) -> None:
     )
 
 
-@contextmanager
-def tidying(path: Path, *, times: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that has opened the lake and begins to tidy it up so many times."""
-    with subprocess.Popen([sys.executable, "-c", MAINTAIN, str(path), str(times)], stdout=subprocess.PIPE) as process:
-        assert process.stdout
-        process.stdout.readline()
-        yield process
+def tidying(path: Path, *, times: int, killed_after: float = 0) -> Process:
+    """A process that has opened the lake and begins to tidy it up so many times, or for so many seconds of a CPU."""
+    process = start([sys.executable, "-c", MAINTAIN, path, times, killed_after])
+    assert process.stdout
+    assert process.stdout.readline() == "begun\n"
+    return process
 
 
 def contents(lake: Lake) -> list[list[tuple[object, ...]]]:
@@ -134,16 +142,14 @@ def test_a_second_upkeep_leaves_it_to_the_first(path: Path) -> None:
     assert done.busy and done.after == done.before
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_upkeep_that_is_killed_at_any_moment_loses_nothing(path: Path, seed: int) -> None:
+def test_upkeep_that_is_killed_at_any_moment_loses_nothing(path: Path) -> None:
     with Lake.open(path) as lake:
         before = contents(lake)
-    dice = random.Random(seed)
-    for _ in range(4):
-        with tidying(path, times=3) as process:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(dice.uniform(0.02, 0.6))
-            process.kill()
+    dice = random.Random(5)
+    for _ in range(8):
+        process = tidying(path, times=50, killed_after=dice.uniform(0.02, 0.6))
+        process.communicate()
+        assert process.returncode == -signal.SIGPROF
     with Lake.create(path) as lake:
         assert contents(lake) == before
         for _ in range(2):  # the first makes files unused that the second removes
@@ -152,21 +158,13 @@ def test_upkeep_that_is_killed_at_any_moment_loses_nothing(path: Path, seed: int
         assert len(parquet_files(path)) == size_of(lake).files
 
 
-@pytest.fixture
-def beside(path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Another process that tidies the lake up again and again."""
-    with tidying(path, times=6) as process:
-        yield process
-    assert process.returncode == 0
-
-
-def test_rows_written_beside_upkeep_all_arrive_and_a_reader_sees_whole_commits(
-    path: Path, beside: subprocess.Popen[bytes]
-) -> None:
+def test_rows_written_beside_upkeep_all_arrive_and_a_reader_sees_whole_commits(path: Path) -> None:
+    beside = tidying(path, times=6)
     with Lake.create(path) as lake, Lake.open(path) as reader:
         start = lake.rows("SELECT count(*) FROM messages")[0][0]
         for number in range(15):
             write(lake, 100_000 + number * 1000, month=number % 3 + 1)
             assert (reader.rows("SELECT count(*) FROM messages")[0][0] - start) % 200 == 0
-        beside.wait(120)
+        _, said = beside.communicate()
+        assert beside.returncode == 0, said
         assert lake.rows("SELECT count(*), count(DISTINCT id) FROM messages") == [(start + 3000, start + 3000)]
