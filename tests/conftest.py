@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from pipeline.sandbox import Workspace, generate
+from pipeline.sandbox import Sandbox, Workspace, generate
+from tests.lakes import new_lake
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,19 @@ def small_workspace() -> Iterator[Workspace]:
     """A workspace that no test changes; serve it with `Sandbox(small_workspace, keep=True)`."""
     with generate(messages=600, contacts=300, archives=False) as workspace:
         yield workspace
+
+
+@pytest.fixture
+def sandbox(workspace: Workspace) -> Iterator[Sandbox]:
+    """The `workspace` of a file, served without limits."""
+    with Sandbox(workspace, requests_per_hour=0) as served:
+        yield served
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """A lake that has no rows yet."""
+    return new_lake(tmp_path / "lake")
 
 
 @pytest.fixture

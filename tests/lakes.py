@@ -1,14 +1,32 @@
-"""Lakes to begin a test with: one is made and then copied, because making one costs more than most tests do."""
+"""Lakes to begin a test with, and what is in them.
+
+Making a lake, and loading the extensions that read one, cost more than most tests: both are done once.
+"""
 
 from __future__ import annotations
 
 import atexit
 import shutil
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import duckdb
+
+from tests.truth import Row, stored_rows
 from warehouse import Lake, refresh_views
+from warehouse.lake import EXTENSIONS, load_extension
+
+_turn = threading.Lock()
+
+
+def new_lake(path: Path) -> Path:
+    """Put a lake at `path` that has its tables and views, and no rows."""
+    return Path(shutil.copytree(_made_once(), path, dirs_exist_ok=True))
 
 
 @cache
@@ -20,6 +38,46 @@ def _made_once() -> Path:
     return Path(folder.name, "lake")
 
 
-def new_lake(path: Path) -> Path:
-    """Put a lake at `path` that has its tables and views, and no rows."""
-    return Path(shutil.copytree(_made_once(), path, dirs_exist_ok=True))
+@contextmanager
+def reading(lake: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that reads a lake."""
+    catalog, data = str(lake.resolve() / "catalog.sqlite"), str(lake.resolve() / "data")
+    with _turn:
+        connection = _reader()
+        connection.execute(
+            f"ATTACH 'ducklake:sqlite:{catalog}' AS lake "
+            f"(DATA_PATH '{data}', OVERRIDE_DATA_PATH true, META_BUSY_TIMEOUT 60000, READ_ONLY)"
+        )
+        try:
+            connection.execute("USE lake")
+            yield connection
+        finally:
+            connection.execute("USE memory")
+            connection.execute("DETACH lake")
+
+
+@cache
+def _reader() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    atexit.register(connection.close)
+    connection.execute("SET TimeZone = 'UTC'")
+    for extension in EXTENSIONS:
+        load_extension(connection, extension)
+    return connection
+
+
+def rows(lake: Path, query: str) -> list[tuple[Any, ...]]:
+    """What the lake answers."""
+    with reading(lake) as connection:
+        return connection.execute(query).fetchall()
+
+
+def column(lake: Path, query: str) -> set[Any]:
+    """The values of the first column of an answer."""
+    return {row[0] for row in rows(lake, query)}
+
+
+def stored(lake: Path, stream: str) -> dict[Any, Row]:
+    """Key → the live row that the lake holds."""
+    with reading(lake) as connection:
+        return stored_rows(connection, stream)

@@ -16,6 +16,7 @@ from filelock import FileLock
 from pipeline.sandbox import Faults, Sandbox, generate
 from tests.commands import Ended, access, run, together
 from tests.conftest import Answer, Serve
+from tests.lakes import rows
 from tests.processes import run as run_process
 from warehouse import Lake
 
@@ -78,11 +79,6 @@ def assert_told(ended: Ended, code: int, *words: str) -> None:
     assert ended.err.startswith("rapidlake: "), ended.err
     assert ended.err.count("\n") == 1, ended.err
     assert [word for word in words if word not in ended.err] == [], ended.err
-
-
-def rows(lake: Path, query: str) -> list[tuple[object, ...]]:
-    with Lake.open(lake) as opened:
-        return opened.rows(query)
 
 
 def assert_as_synced(lake: Path, *queries: str) -> None:

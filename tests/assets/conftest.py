@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +14,8 @@ import dagster as dg
 import pytest
 
 from pipeline.sandbox import Sandbox, Workspace, generate, read_archive, remove_archive
-from tests.truth import assert_same, expected_rows, stored_rows
-from warehouse import Lake
+from tests.lakes import new_lake, rows, stored
+from tests.truth import assert_same, expected_rows
 
 with pytest.MonkeyPatch.context() as _patch, tempfile.TemporaryDirectory() as _folder:
     # Dagster's list of months is made when the location is loaded: let no lake or setting of the developer's decide.
@@ -28,15 +25,6 @@ with pytest.MonkeyPatch.context() as _patch, tempfile.TemporaryDirectory() as _f
     _patch.setenv("RAPIDLAKE_FIRST_MONTH", "2025-01")
     from assets.definitions import defs
     from assets.workspace import WorkspaceResource
-
-
-@cache
-def _empty_lake() -> Path:
-    """A lake without rows: to copy it costs less than to make one."""
-    folder = tempfile.TemporaryDirectory(prefix="empty-lake-")
-    atexit.register(folder.cleanup)
-    Lake.create(Path(folder.name, "lake")).close()
-    return Path(folder.name, "lake")
 
 
 LANGUAGES = ["eng", "fra", "kin"]
@@ -111,7 +99,7 @@ class Deployment:
     ) -> Ran:
         """Materialise assets; of the months from the first to the last named, where there are any."""
         if not self.lake.exists():
-            shutil.copytree(_empty_lake(), self.lake)
+            new_lake(self.lake)
         marks = dict(zip(RANGE, (str(months[0]), str(months[-1])), strict=True)) if len(months) > 1 else {}
         result = dg.materialize(
             [
@@ -130,15 +118,13 @@ class Deployment:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What the lake answers."""
-        with Lake.open(self.lake) as lake:
-            return lake.rows(query)
+        return rows(self.lake, query)
 
     def assert_true(self, *streams: str) -> None:
         """The live rows of the lake are those that the API lists, value by value."""
-        with Lake.open(self.lake) as lake, lake.connection() as connection:
-            for stream in streams:
-                expected = expected_rows(stream, self.workspace.rows(stream), LANGUAGES)
-                assert_same(stream, stored_rows(connection, stream), expected)
+        for stream in streams:
+            expected = expected_rows(stream, self.workspace.rows(stream), LANGUAGES)
+            assert_same(stream, stored(self.lake, stream), expected)
 
 
 @pytest.fixture
@@ -154,7 +140,10 @@ def workspace() -> Iterator[Workspace]:
 @pytest.fixture
 def deployment(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
     """That workspace, served without limits, an empty lake, and the settings of the daemon's environment."""
-    with Sandbox(workspace, requests_per_hour=0) as sandbox, dg.DagsterInstance.ephemeral() as instance:
+    with (
+        Sandbox(workspace, requests_per_hour=0) as sandbox,
+        dg.DagsterInstance.ephemeral(settings={"telemetry": {"enabled": False}}) as instance,
+    ):
         monkeypatch.setenv("RAPIDPRO_URL", sandbox.url)
         monkeypatch.setenv("RAPIDPRO_TOKEN", sandbox.token)
         monkeypatch.setenv("RAPIDLAKE_LAKE", str(tmp_path / "lake"))

@@ -28,8 +28,8 @@ from pipeline.sandbox import (
 )
 from pipeline.settings import load_settings
 from pipeline.sync import choose, sync
-from tests.truth import assert_same, expected_union, stored_rows
-from warehouse import Lake
+from tests.lakes import rows, stored
+from tests.truth import assert_same, expected_union
 
 Row = dict[str, Any]
 
@@ -47,17 +47,6 @@ def workspace() -> Iterator[Workspace]:
             put_archive(workspace, "message", "daily", day, lines_of(day))
         workspace.offer("archives")
         yield workspace
-
-
-@pytest.fixture
-def sandbox(workspace: Workspace) -> Iterator[Sandbox]:
-    with Sandbox(workspace, requests_per_hour=0) as served:
-        yield served
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Path:
-    return tmp_path / "lake"
 
 
 # -- the store fails for good --
@@ -168,7 +157,9 @@ def test_a_file_that_is_replaced_after_it_was_listed_is_loaded_as_it_is_now(
     meet(sandbox, {BAD: [*after, "ok"]}, before_last=replace)
     assert run(sandbox, lake).outcome == "done"
     assert_true(sandbox.workspace, lake)
-    assert {row["text"] for row in read(lake).values() if row["created_on"].strftime("%F") == BAD} == {"new"}
+    assert {row["text"] for row in stored(lake, "messages").values() if row["created_on"].strftime("%F") == BAD} == {
+        "new"
+    }
 
 
 def test_a_file_that_is_replaced_again_and_again_is_left_to_the_next_sync_and_said(
@@ -362,21 +353,13 @@ def row_of(workspace: Workspace, day: str) -> Row:
     return next(row for row in workspace.rows("archives") if row["start_date"] == day)
 
 
-def rows(lake: Path, query: str) -> list[tuple[Any, ...]]:
-    with Lake.open(lake) as opened:
-        return opened.rows(query)
-
-
-def read(lake: Path) -> dict[Any, Row]:
-    with Lake.open(lake) as opened, opened.connection() as connection:
-        return stored_rows(connection, "messages")
-
-
 def assert_true(workspace: Workspace, lake: Path, *, without: Sequence[str] = ()) -> None:
     """The lake has every record of every listed file, but those of some days, as the file has it."""
     listed = [row for row in workspace.rows("archives") if row["start_date"] not in without]
     records = [json.loads(line) for row in listed for line in read_archive(workspace, row)]
-    assert_same("messages", read(lake), expected_union("messages", workspace.rows("messages"), records, []))
+    assert_same(
+        "messages", stored(lake, "messages"), expected_union("messages", workspace.rows("messages"), records, [])
+    )
     loaded = {(row["start_date"], row["record_count"]) for row in listed if row["record_count"]}
     assert set(rows(lake, "SELECT start_date::VARCHAR, rows FROM _archives")) == loaded
 

@@ -28,9 +28,9 @@ from pipeline.sandbox import (
 from pipeline.settings import load_settings
 from pipeline.sync import choose, sync
 from tests.commands import access, killed, start
+from tests.lakes import reading, rows
 from tests.processes import Process
 from tests.truth import assert_same, expected_union, stored_rows
-from warehouse import Lake
 
 Row = dict[str, Any]
 
@@ -47,17 +47,6 @@ def workspace() -> Iterator[Workspace]:
     with generate(messages=600, seed=3, archives=False, now=NOW) as generated:
         generated.offer("archives")
         yield generated
-
-
-@pytest.fixture
-def sandbox(workspace: Workspace) -> Iterator[Sandbox]:
-    with Sandbox(workspace, requests_per_hour=0) as served:
-        yield served
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Path:
-    return tmp_path / "lake"
 
 
 # -- complete, and once --
@@ -313,14 +302,9 @@ def loaded_days(lake: Path) -> set[object]:
     return days
 
 
-def rows(lake: Path, query: str) -> list[tuple[Any, ...]]:
-    with Lake.open(lake) as opened:
-        return opened.rows(query)
-
-
 def assert_true(workspace: Workspace, lake: Path) -> None:
     """Messages and runs are those of API and archives together, and the account of the files is right."""
-    with Lake.open(lake) as opened, opened.connection() as connection:
+    with reading(lake) as connection:
         for kind, stream in (("message", "messages"), ("run", "runs")):
             expected = expected_union(stream, workspace.rows(stream), records(workspace, kind), LANGUAGES)
             assert_same(stream, stored_rows(connection, stream), expected)

@@ -35,7 +35,8 @@ from pipeline.spool import Spool
 from pipeline.streams import STREAMS
 from pipeline.sync import choose, sync
 from tests.commands import Ended, access, run, start, together
-from tests.truth import assert_same, expected_union, stored_rows
+from tests.lakes import column, rows, stored
+from tests.truth import assert_same, expected_union
 from warehouse import Lake
 
 Row = dict[str, Any]
@@ -57,17 +58,6 @@ def workspace() -> Iterator[Workspace]:
         for row in daily[4:]:  # newest first, and each file costs time
             remove_archive(generated, row)
         yield generated
-
-
-@pytest.fixture
-def sandbox(workspace: Workspace) -> Iterator[Sandbox]:
-    with Sandbox(workspace, requests_per_hour=0) as served:
-        yield served
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Path:
-    return tmp_path / "lake"
 
 
 # -- whole --
@@ -248,7 +238,6 @@ def test_rows_that_two_writers_add_at_the_same_moment_stand_once(sandbox: Sandbo
     page = sandbox.workspace.rows("messages")[:40]
     file = tmp_path / "page.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in page), encoding="utf-8")
-    Lake.create(lake).close()
     both = threading.Event()
     merged: list[str] = []
 
@@ -266,7 +255,7 @@ def test_rows_that_two_writers_add_at_the_same_moment_stand_once(sandbox: Sandbo
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(add, ("one", "two")))
     assert sorted(merged) == ["one", "two"]
-    assert_same("messages", read(lake, "messages"), expected_union("messages", page, [], LANGUAGES))
+    assert_same("messages", stored(lake, "messages"), expected_union("messages", page, [], LANGUAGES))
 
 
 def test_two_backfills_of_one_month_at_once_bring_every_row_once(sandbox: Sandbox, lake: Path) -> None:
@@ -291,7 +280,7 @@ def test_the_command_reads_all_months_up_to_one_and_tells_machines_how_each_part
         ("archives", "done"), ("runs", "done"), ("archives", "done"), ("runs", "done"),
     ]  # fmt: skip
     assert_true(sandbox.workspace, lake, "runs", THIS.plus(-7), OLD)
-    assert read(lake, "messages") == {}
+    assert stored(lake, "messages") == {}
 
 
 def test_wrong_months_are_told_in_one_sentence() -> None:
@@ -419,27 +408,16 @@ def assert_true(
     records = archived(workspace, stream, *months) if archives else []
     expected = expected_union(stream, api, records, LANGUAGES)
     assert expected
-    stored = {key: row for key, row in read(lake, stream).items() if key not in besides}
-    assert_same(stream, stored, expected)
-
-
-def read(lake: Path, stream: str) -> dict[Any, Row]:
-    with Lake.open(lake) as opened, opened.connection() as connection:
-        return stored_rows(connection, stream)
+    found = {key: row for key, row in stored(lake, stream).items() if key not in besides}
+    assert_same(stream, found, expected)
 
 
 def dump(lake: Path, stream: str) -> dict[str, tuple[Any, ...]]:
     """Key → the whole row, the lake's own columns too."""
-    with Lake.open(lake) as opened:
-        found = opened.rows(f"SELECT {KEY[stream]}::VARCHAR, * FROM {stream}")
+    found = rows(lake, f"SELECT {KEY[stream]}::VARCHAR, * FROM {stream}")
     assert len({row[0] for row in found}) == len(found)
     return {row[0]: row[1:] for row in found}
 
 
 def live(lake: Path, stream: str) -> set[object]:
     return column(lake, f"SELECT {KEY[stream]}::VARCHAR FROM {stream} WHERE deleted_on IS NULL")
-
-
-def column(lake: Path, query: str) -> set[object]:
-    with Lake.open(lake) as opened:
-        return {row[0] for row in opened.rows(query)}

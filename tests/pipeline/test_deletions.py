@@ -17,8 +17,8 @@ from pipeline.results import StreamResult
 from pipeline.sandbox import Faults, Sandbox, Workspace, archive_old_rows, generate, read_archive
 from pipeline.settings import load_settings
 from pipeline.sync import choose, sync
+from tests.lakes import column, reading, rows
 from tests.truth import assert_same, expected_rows, stored_rows
-from warehouse import Lake
 
 Row = dict[str, Any]
 
@@ -33,17 +33,6 @@ def workspace() -> Iterator[Workspace]:
     with generate(messages=600, seed=7, archives=False) as generated:
         generated.offer("archives")
         yield generated
-
-
-@pytest.fixture
-def sandbox(workspace: Workspace) -> Iterator[Sandbox]:
-    with Sandbox(workspace, requests_per_hour=0) as served:
-        yield served
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Path:
-    return tmp_path / "lake"
 
 
 # -- with their contact --
@@ -373,16 +362,7 @@ def live(lake: Path, stream: str) -> set[object]:
     return column(lake, f'SELECT {key}::VARCHAR FROM "{stream}" WHERE deleted_on IS NULL')
 
 
-def rows(lake: Path, query: str) -> list[tuple[Any, ...]]:
-    with Lake.open(lake) as opened:
-        return opened.rows(query)
-
-
-def column(lake: Path, query: str) -> set[object]:
-    return {row[0] for row in rows(lake, query)}
-
-
 def assert_true(workspace: Workspace, lake: Path, stream: str) -> None:
     """The live rows of the lake are the server's, value by value."""
-    with Lake.open(lake) as opened, opened.connection() as connection:
+    with reading(lake) as connection:
         assert_same(stream, stored_rows(connection, stream), expected_rows(stream, workspace.rows(stream), LANGUAGES))

@@ -44,7 +44,7 @@ def sandbox(workspace: Workspace) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=10) as client:
+    with httpx.Client(timeout=None) as client:
         yield client
 
 

@@ -29,7 +29,7 @@ def sandbox(workspace: Workspace) -> Iterator[Sandbox]:
 @pytest.fixture
 def client(sandbox: Sandbox) -> Iterator[httpx.Client]:
     base = f"{sandbox.url}/api/v2/"
-    with httpx.Client(base_url=base, headers={"Authorization": f"Token {sandbox.token}"}, timeout=10) as client:
+    with httpx.Client(base_url=base, headers={"Authorization": f"Token {sandbox.token}"}, timeout=None) as client:
         yield client
 
 

@@ -15,8 +15,8 @@ from pipeline.sandbox import Faults, Sandbox, Workspace, generate
 from pipeline.settings import load_settings
 from pipeline.streams import STREAMS
 from pipeline.sync import choose, sync
+from tests.lakes import column, reading, rows, stored
 from tests.truth import assert_same, expected_rows, stored_rows
-from warehouse import Lake
 
 LANGUAGES = ["eng", "fra", "kin"]
 # When each stream's rows were last written, and how many there are.
@@ -29,19 +29,6 @@ def workspace() -> Iterator[Workspace]:
     """A workspace of a few pages per large stream."""
     with generate(messages=2500, seed=7, archives=False) as generated:
         yield generated
-
-
-@pytest.fixture
-def sandbox(workspace: Workspace) -> Iterator[Sandbox]:
-    """That workspace, served without limits."""
-    with Sandbox(workspace, requests_per_hour=0) as served:
-        yield served
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Path:
-    """Where the lake will be."""
-    return tmp_path / "lake"
 
 
 def test_every_value_of_every_stream_arrives(sandbox: Sandbox, lake: Path) -> None:
@@ -210,9 +197,9 @@ def test_since_reads_only_from_that_date_and_a_later_full_sync_the_rest(sandbox:
     everything = expected_rows("messages", sandbox.workspace.rows("messages"), LANGUAGES)
     recent = {key: row for key, row in everything.items() if datetime.fromisoformat(row["created_on"]) >= since}
     assert 0 < len(recent) < len(everything)
-    assert read(lake, "messages").keys() == recent.keys()
+    assert stored(lake, "messages").keys() == recent.keys()
     run(sandbox, lake, "messages")
-    assert read(lake, "messages").keys() == recent.keys()
+    assert stored(lake, "messages").keys() == recent.keys()
     run(sandbox, lake, "messages", full=True)
     assert_table_is_true(sandbox.workspace, lake, "messages")
 
@@ -307,22 +294,8 @@ def by_stream(result: SyncResult) -> dict[str, StreamResult]:
     return {stream.stream: stream for stream in result.streams}
 
 
-def read(lake: Path, stream: str) -> dict[object, dict[str, object]]:
-    with Lake.open(lake) as opened, opened.connection() as connection:
-        return stored_rows(connection, stream)
-
-
-def rows(lake: Path, query: str) -> list[tuple[object, ...]]:
-    with Lake.open(lake) as opened:
-        return opened.rows(query)
-
-
-def column(lake: Path, query: str) -> set[object]:
-    return {row[0] for row in rows(lake, query)}
-
-
 def assert_table_is_true(workspace: Workspace, lake: Path, *streams: str) -> None:
-    with Lake.open(lake) as opened, opened.connection() as connection:
+    with reading(lake) as connection:
         for stream in streams:
             expected = expected_rows(stream, workspace.rows(stream), LANGUAGES)
             assert_same(stream, stored_rows(connection, stream), expected)

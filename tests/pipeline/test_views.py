@@ -16,6 +16,8 @@ from pipeline.report import write_report
 from pipeline.sandbox import Sandbox, Workspace, generate
 from pipeline.settings import load_settings
 from pipeline.sync import choose, sync
+from tests import lakes
+from tests.lakes import new_lake
 from warehouse import Lake, refresh_views
 
 HOSTILE = [
@@ -223,14 +225,15 @@ def now() -> str:
 
 
 def run(sandbox: Sandbox, folder: Path) -> None:
+    if not (folder / "lake").exists():
+        new_lake(folder / "lake")
     settings = load_settings(url=sandbox.url, token=sandbox.token, lake=folder / "lake", lag=0)
     result = sync(settings, choose([]), Quiet())
     assert not [one.message for one in result.streams if not one.good]
 
 
 def rows(folder: Path, query: str) -> list[tuple[Any, ...]]:
-    with Lake.open(folder / "lake") as lake:
-        return lake.rows(query)
+    return lakes.rows(folder / "lake", query)
 
 
 def quoted(text: str) -> str:

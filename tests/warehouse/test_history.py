@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,6 +14,7 @@ from pipeline.progress import Quiet
 from pipeline.sandbox import Sandbox, Workspace, archive_old_rows, generate
 from pipeline.settings import load_settings
 from pipeline.sync import choose, sync
+from tests.lakes import rows
 from warehouse import Lake
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -27,17 +27,6 @@ def workspace() -> Iterator[Workspace]:
     with generate(messages=100, seed=7, archives=False) as generated:
         generated.add("messages", 5, at=now() - HOUR, changes={"status": "wired", "labels": [], "direction": "out"})
         yield generated
-
-
-@pytest.fixture
-def sandbox(workspace: Workspace) -> Iterator[Sandbox]:
-    with Sandbox(workspace, requests_per_hour=0) as served:
-        yield served
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Path:
-    return tmp_path / "lake"
 
 
 # -- what is noted --
@@ -240,11 +229,6 @@ def newest(sandbox: Sandbox, number: int) -> list[int]:
 
 def labels(text: str) -> tuple[str, ...]:
     return tuple(label["uuid"] for label in json.loads(text))
-
-
-def rows(lake: Path, query: str) -> list[tuple[Any, ...]]:
-    with Lake.open(lake) as opened:
-        return opened.rows(query)
 
 
 def reach(sandbox: Sandbox, lake: Path) -> timedelta:
