@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,27 +10,20 @@ from typing import Any
 
 import pytest
 
-from pipeline.progress import Quiet
 from pipeline.report import write_report
-from pipeline.sandbox import Sandbox, Workspace
-from pipeline.settings import load_settings
-from pipeline.sync import choose, sync
-from tests.truth import expected_union
+from tests.real import Real
+from tests.truth import archived_records, dumped_rows, expected_union
 from warehouse import Lake, refresh_views
 
-DUMP = Path(__file__).parents[2] / "shared" / "workspace-a"
 PLACES = {"state": ("country", "state"), "district": ("country", "state", "district"),
           "ward": ("country", "state", "district", "ward")}  # fmt: skip
 FLOWS = ("feedback", "long_survey", "sondage_ete")
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    """The dump, served and synced once, open for reading."""
-    path = tmp_path_factory.mktemp("real") / "lake"
-    with Workspace.load(DUMP) as workspace, Sandbox(workspace) as sandbox:
-        assert not sync(load_settings(url=sandbox.url, token=sandbox.token, lake=path), choose([]), Quiet()).failed
-    with Lake.open(path) as opened:
+def lake(real: Real) -> Iterator[Lake]:
+    """The lake of the dump, open for reading."""
+    with Lake.open(real.lake) as opened:
         yield opened
 
 
@@ -44,10 +35,10 @@ def test_every_view_can_be_selected_whole(lake: Lake) -> None:
             connection.execute(f"""CREATE OR REPLACE TEMP TABLE whole AS FROM {schema}."{view}" """)
 
 
-def test_contacts_wide_has_every_value_of_every_field_in_its_type(lake: Lake) -> None:
-    fields = {row["key"]: row["type"] for row in _dump("fields")}
+def test_contacts_wide_has_every_value_of_every_field_in_its_type(lake: Lake, real: Real) -> None:
+    fields = {row["key"]: row["type"] for row in dumped_rows(real.dump, "fields")}
     found = {row["contact_uuid"]: row for row in _rows(lake, "SELECT * FROM contacts_wide")}
-    contacts = _dump("contacts")
+    contacts = dumped_rows(real.dump, "contacts")
     assert set(found) == {row["uuid"] for row in contacts}
     for contact in contacts:
         row = found[contact["uuid"]]
@@ -64,11 +55,13 @@ def test_contacts_wide_has_every_value_of_every_field_in_its_type(lake: Lake) ->
 
 
 @pytest.mark.parametrize("view", FLOWS)
-def test_the_view_of_a_flow_has_every_run_and_every_result_it_ever_had(lake: Lake, view: str) -> None:
+def test_the_view_of_a_flow_has_every_run_and_every_result_it_ever_had(lake: Lake, real: Real, view: str) -> None:
     flow = lake.rows(f"SELECT flow_uuid::VARCHAR FROM dim_flows WHERE results_view = '{view}'")[0][0]
-    runs = expected_union("runs", _dump("runs"), _records("run"), ["eng", "fra", "kin"])
+    runs = expected_union(
+        "runs", dumped_rows(real.dump, "runs"), archived_records(real.dump, "run"), ["eng", "fra", "kin"]
+    )
     expected = {str(key): run for key, run in runs.items() if str(run["flow_uuid"]) == flow}
-    gone = {row["uuid"] for row in _dump("contacts_deleted")}
+    gone = {row["uuid"] for row in dumped_rows(real.dump, "contacts_deleted")}
     expected = {key: run for key, run in expected.items() if str(run["contact_uuid"]) not in gone}
     keys = {key for run in expected.values() for key in run["results"] or {}}
     assert keys
@@ -127,13 +120,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC)
     return str(value) if type(value).__name__ == "UUID" else value
-
-
-def _records(archive_type: str) -> list[dict[str, Any]]:
-    files = (DUMP / "archives").glob(f"{archive_type}_*.jsonl.gz")
-    return [json.loads(line) for file in files for line in gzip.decompress(file.read_bytes()).splitlines()]
-
-
-def _dump(stream: str) -> list[dict[str, Any]]:
-    with gzip.open(DUMP / f"{stream}.jsonl.gz", "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]

@@ -8,13 +8,14 @@ import pytest
 from filelock import FileLock
 
 from tests.commands import run
+from tests.lakes import new_lake
 from warehouse import Lake
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Path:
     """A lake of three small commits."""
-    with Lake.create(tmp_path / "lake") as lake:
+    with Lake.create(new_lake(tmp_path / "lake")) as lake:
         for number in range(3):
             rows = f"SELECT {number} * 1000 + id, now(), now() FROM range(200) AS ids(id)"
             sql = f"INSERT INTO messages (id, created_on, synced_on) {rows}"

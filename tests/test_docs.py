@@ -15,7 +15,8 @@ from pipeline.cli import app
 from pipeline.sandbox import Faults
 from pipeline.settings import Settings
 from pipeline.streams import STREAMS, Newest, Window
-from warehouse import Lake, refresh_views
+from tests.lakes import new_lake
+from warehouse import Lake
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -109,7 +110,7 @@ def test_the_readme_lists_every_fault_of_the_sandbox() -> None:
 
 
 def test_the_page_about_the_lake_lists_every_table_of_our_own(tmp_path: Path) -> None:
-    with Lake.create(tmp_path / "lake") as lake:
+    with Lake.open(new_lake(tmp_path / "lake")) as lake:
         own = {name for (name,) in lake.rows("SELECT table_name FROM duckdb_tables()") if str(name).startswith("_")}
     described = {name for row in table(section(LAKE, "Tables of Rapidlake's own"), "Table") for name in code(row[0])}
     assert described == own
@@ -120,9 +121,7 @@ def test_every_query_of_the_documentation_runs(tmp_path: Path) -> None:
     queries = [statement.query for block in blocks for statement in duckdb.extract_statements(block)]
     queries = [query for query in queries if re.match(r"\s*(SELECT|FROM|WITH)", query)]
     assert len(queries) > 8
-    with Lake.create(tmp_path / "lake") as lake:
-        refresh_views(lake)
-    with Lake.open(tmp_path / "lake") as lake, lake.connection() as connection:
+    with Lake.open(new_lake(tmp_path / "lake")) as lake, lake.connection() as connection:
         for query in queries:
             query = re.sub(r"VERSION => \d+", "VERSION => 1", query)
             query = re.sub(r"TIMESTAMP => '[^']*'", "TIMESTAMP => now()", query)

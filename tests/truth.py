@@ -5,12 +5,14 @@ No code of the product's.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import re
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -39,6 +41,18 @@ def expected_union(stream: str, rows: Iterable[Row], records: Iterable[Row], lan
     for key, flat in archived.items():
         united[key] = _unite(stream, united[key], flat) if key in united else flat
     return united
+
+
+def dumped_rows(dump: Path, stream: str) -> list[Row]:
+    """The rows of a stream in the dump of a workspace."""
+    with gzip.open(dump / f"{stream}.jsonl.gz", "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def archived_records(dump: Path, archive_type: str) -> list[Row]:
+    """What all archive files of a type hold in the dump of a workspace."""
+    files = (dump / "archives").glob(f"{archive_type}_*.jsonl.gz")
+    return [json.loads(line) for file in files for line in gzip.decompress(file.read_bytes()).splitlines()]
 
 
 def stored_rows(connection: duckdb.DuckDBPyConnection, stream: str, *, live: bool = True) -> dict[Any, Row]:

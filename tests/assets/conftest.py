@@ -137,12 +137,17 @@ def workspace() -> Iterator[Workspace]:
         yield generated
 
 
+def quiet_instance() -> dg.DagsterInstance:
+    """Dagster's own memory of a test, which tells nobody of itself."""
+    return dg.DagsterInstance.ephemeral(settings={"telemetry": {"enabled": False}})
+
+
 @pytest.fixture
 def deployment(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
     """That workspace, served without limits, an empty lake, and the settings of the daemon's environment."""
     with (
         Sandbox(workspace, requests_per_hour=0) as sandbox,
-        dg.DagsterInstance.ephemeral(settings={"telemetry": {"enabled": False}}) as instance,
+        quiet_instance() as instance,
     ):
         monkeypatch.setenv("RAPIDPRO_URL", sandbox.url)
         monkeypatch.setenv("RAPIDPRO_TOKEN", sandbox.token)

@@ -18,7 +18,8 @@ from filelock import FileLock
 from pipeline.months import Month
 from pipeline.sandbox import Faults, Sandbox, generate
 from pipeline.streams import STREAMS
-from tests.assets.conftest import LANGUAGES, LOCATION, Deployment, Ran, records
+from tests.assets.conftest import LANGUAGES, LOCATION, Deployment, Ran, quiet_instance, records
+from tests.lakes import new_lake
 from tests.truth import assert_same, expected_union, stored_rows
 from warehouse import Lake
 
@@ -39,7 +40,7 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deploymen
         pytest.MonkeyPatch.context() as patch,
         generate(messages=300, seed=5) as workspace,
         Sandbox(workspace, requests_per_hour=0) as sandbox,
-        dg.DagsterInstance.ephemeral() as instance,
+        quiet_instance() as instance,
     ):
         patch.chdir(tmp_path_factory.mktemp("synced"))
         patch.setenv("RAPIDLAKE_LAG", "0")
@@ -51,7 +52,7 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deploymen
 
 
 def test_every_stream_is_an_asset_that_says_what_it_is(tmp_path: Path) -> None:
-    with Lake.create(tmp_path / "lake") as lake:
+    with Lake.open(new_lake(tmp_path / "lake")) as lake:
         for name, stream in STREAMS.items():
             node = GRAPH.get(dg.AssetKey(name))
             assert node.description and len(node.description) > 40

@@ -15,6 +15,7 @@ from pipeline.progress import Quiet
 from pipeline.sandbox import Sandbox, Workspace, generate
 from pipeline.settings import load_settings
 from pipeline.sync import choose, sync
+from tests.lakes import new_lake
 from warehouse import Lake
 
 Row = dict[str, Any]
@@ -29,7 +30,7 @@ def workspace() -> Iterator[Workspace]:
 
 @pytest.fixture(scope="module")
 def lake(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    path = tmp_path_factory.mktemp("facts") / "lake"
+    path = new_lake(tmp_path_factory.mktemp("facts") / "lake")
     with Sandbox(workspace, keep=True) as sandbox:
         settings = load_settings(url=sandbox.url, token=sandbox.token, lake=path, lag=0)
         assert not sync(settings, choose([]), Quiet()).failed

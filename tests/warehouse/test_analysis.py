@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import pytest
 
+from tests.lakes import new_lake
 from warehouse import Lake, OpenLake, open_lake, refresh_views
 from warehouse.errors import ExportError, LakeError, QueryError
 from warehouse.export import MARK, export
@@ -21,10 +23,11 @@ from warehouse.query import answer
 ONE = "550e8400-e29b-41d4-a716-446655440000"
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake of two messages in two months and one contact."""
-    with Lake.create(tmp_path / "lake") as lake:
+    path = new_lake(tmp_path_factory.mktemp("filled") / "lake")
+    with Lake.create(path) as lake:
 
         def fill(connection: duckdb.DuckDBPyConnection) -> None:
             connection.execute(
@@ -47,7 +50,13 @@ def path(tmp_path: Path) -> Path:
 
         lake.commit(fill)
         refresh_views(lake)
-    return tmp_path / "lake"
+    return path
+
+
+@pytest.fixture
+def path(filled: Path, tmp_path: Path) -> Path:
+    """A copy of that lake."""
+    return Path(shutil.copytree(filled, tmp_path / "lake"))
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 from pipeline.sandbox import Workspace
 from pipeline.sandbox.definitions import export
 from pipeline.streams import STREAMS
+from tests.lakes import new_lake
 from warehouse import (
     Batch,
     Cursor,
@@ -69,7 +70,7 @@ class Loader:
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    with Lake.create(tmp_path_factory.mktemp("load") / "lake") as lake:
+    with Lake.create(new_lake(tmp_path_factory.mktemp("load") / "lake")) as lake:
         yield lake
 
 

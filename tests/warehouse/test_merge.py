@@ -15,6 +15,7 @@ import duckdb
 import pytest
 
 from pipeline.streams import STREAMS
+from tests.lakes import new_lake
 from tests.truth import assert_same, expected_union, stored_rows
 from warehouse import Lake, forget_batch, merge, stage
 
@@ -114,7 +115,7 @@ def _run(number: int, which: str, modified: str | None) -> Row:
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     """All cases, each in its order."""
     folder = tmp_path_factory.mktemp("merge")
-    with Lake.create(folder / "lake") as lake:
+    with Lake.create(new_lake(folder / "lake")) as lake:
         for place in range(3):
             for stream in ("messages", "runs"):
                 due = [case for case in CASES if case.stream == stream]
@@ -140,7 +141,7 @@ def test_three_states_of_a_row_become_one_whatever_their_order(lake: Lake, case:
 @pytest.fixture
 def loaded(tmp_path: Path) -> Iterator[Callable[..., dict[Any, Row]]]:
     """Load rows, of an archive if its day is named, and return what the table holds then."""
-    with Lake.create(tmp_path / "lake") as lake:
+    with Lake.create(new_lake(tmp_path / "lake")) as lake:
 
         def loading(stream: str, *rows: Row, day: date | None = None) -> dict[Any, Row]:
             load(lake, tmp_path, stream, list(rows), day)

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from tests.lakes import new_lake
 from warehouse import Lake
 from warehouse.errors import QueryError
 from warehouse.query import answer
@@ -25,9 +26,7 @@ TEXTS = ["é 😀\nline", 'with "quotes", commas', "plain"]
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    path = tmp_path_factory.mktemp("query") / "lake"
-    Lake.create(path).close()
-    with Lake.open(path) as lake:
+    with Lake.open(new_lake(tmp_path_factory.mktemp("query") / "lake")) as lake:
         yield lake
 
 

@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 from pipeline.streams import STREAMS
+from tests.lakes import new_lake
 from warehouse import Batch, Lake, stage
 
 Row = dict[str, Any]
@@ -42,7 +43,7 @@ class Stager:
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    with Lake.create(tmp_path_factory.mktemp("stage") / "lake") as lake:
+    with Lake.create(new_lake(tmp_path_factory.mktemp("stage") / "lake")) as lake:
         yield lake
 
 
