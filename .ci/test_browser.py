@@ -24,13 +24,13 @@ from assets.catalogue import ANALYTICS, CONTACTS, MESSAGES_AND_RUNS, SETUP, UPKE
 from pipeline.months import Month
 from pipeline.sandbox import Sandbox, Workspace, generate, read_archive
 from pipeline.streams import STREAMS
+from tests.lakes import LANGUAGES
 from tests.processes import ended_afterwards, start
 from tests.truth import assert_same, expected_rows, expected_union, stored_rows
 from warehouse import Lake
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or "chromium"
-LANGUAGES = ["eng", "fra", "kin"]
 GROUPS = (MESSAGES_AND_RUNS, CONTACTS, SETUP, ANALYTICS, UPKEEP)
 LONGEST_WAIT = 600.0
 # Dagster starts, and reads everything once, before the first test.

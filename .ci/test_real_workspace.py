@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.lakes import stored
+from tests.lakes import LANGUAGES, stored
 from tests.real import Real
 from tests.truth import archived_records, assert_same, dumped_rows, expected_rows, expected_union
 from warehouse import Lake
@@ -22,7 +22,6 @@ COUNTS = {
 }  # fmt: skip
 LARGE = {"contacts", "messages", "runs"}
 ARCHIVED = {"messages": "message", "runs": "run"}
-LANGUAGES = ["eng", "fra", "kin"]
 
 
 def test_every_table_has_exactly_the_rows_of_the_dump(real: Real) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import httpx
 import pytest
 
 from pipeline.sandbox import Sandbox, Workspace, generate
@@ -70,6 +72,21 @@ def sandbox(workspace: Workspace) -> Iterator[Sandbox]:
 def lake(tmp_path: Path) -> Path:
     """A lake that has no rows yet."""
     return new_lake(tmp_path / "lake")
+
+
+@pytest.fixture
+def client() -> Iterator[httpx.Client]:
+    """A client that knows nothing of the API."""
+    with httpx.Client(timeout=None) as client:
+        yield client
+
+
+def ask(client: httpx.Client, sandbox: Sandbox, path: str) -> list[dict[str, Any]]:
+    """The rows of a listing's only page."""
+    answer = client.get(f"{sandbox.url}/api/v2/{path}", headers={"Authorization": f"Token {sandbox.token}"})
+    assert answer.status_code == 200, answer.text
+    rows: list[dict[str, Any]] = answer.json()["results"]
+    return rows
 
 
 @pytest.fixture

@@ -17,9 +17,13 @@ from typing import Any
 
 import duckdb
 
-from tests.truth import Row, stored_rows
+from pipeline.sandbox import Workspace
+from tests.truth import Row, assert_same, expected_rows, stored_rows
 from warehouse import Lake, refresh_views
 from warehouse.lake import EXTENSIONS, load_extension
+
+# Of the workspaces that the sandbox makes up.
+LANGUAGES = ["eng", "fra", "kin"]
 
 _turn = threading.Lock()
 
@@ -81,3 +85,9 @@ def stored(lake: Path, stream: str) -> dict[Any, Row]:
     """Key → the live row that the lake holds."""
     with reading(lake) as connection:
         return stored_rows(connection, stream)
+
+
+def assert_holds(lake: Path, workspace: Workspace, *streams: str) -> None:
+    """The live rows of a lake are those that the API of the workspace lists, value by value."""
+    for stream in streams:
+        assert_same(stream, stored(lake, stream), expected_rows(stream, workspace.rows(stream), LANGUAGES))

@@ -14,8 +14,7 @@ import dagster as dg
 import pytest
 
 from pipeline.sandbox import Sandbox, Workspace, generate, read_archive, remove_archive
-from tests.lakes import new_lake, rows, stored
-from tests.truth import assert_same, expected_rows
+from tests.lakes import assert_holds, new_lake, rows
 
 with pytest.MonkeyPatch.context() as _patch, tempfile.TemporaryDirectory() as _folder:
     # Dagster's list of months is made when the location is loaded: let no lake or setting of the developer's decide.
@@ -27,7 +26,6 @@ with pytest.MonkeyPatch.context() as _patch, tempfile.TemporaryDirectory() as _f
     from assets.workspace import WorkspaceResource
 
 
-LANGUAGES = ["eng", "fra", "kin"]
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 LOCATION = defs.get_repository_def()
 
@@ -122,9 +120,7 @@ class Deployment:
 
     def assert_true(self, *streams: str) -> None:
         """The live rows of the lake are those that the API lists, value by value."""
-        for stream in streams:
-            expected = expected_rows(stream, self.workspace.rows(stream), LANGUAGES)
-            assert_same(stream, stored(self.lake, stream), expected)
+        assert_holds(self.lake, self.workspace, *streams)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from pipeline.sandbox import (
 from pipeline.settings import load_settings
 from pipeline.sync import choose, sync
 from tests.commands import access, killed, start
-from tests.lakes import reading, rows
+from tests.lakes import LANGUAGES, reading, rows
 from tests.processes import Process
 from tests.truth import assert_same, expected_union, stored_rows
 
@@ -36,7 +36,6 @@ Row = dict[str, Any]
 
 NOW = datetime(2025, 6, 15, 12, tzinfo=UTC)
 FIRST = date(2025, 3, 18)  # the first day that the API shows
-LANGUAGES = ["eng", "fra", "kin"]
 ALL = ("archives", "messages", "runs")
 ONE, TWO, THREE, FOUR = (f"{number}0000000-0000-4000-8000-000000000000" for number in (1, 2, 3, 4))
 

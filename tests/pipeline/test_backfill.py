@@ -35,13 +35,12 @@ from pipeline.spool import Spool
 from pipeline.streams import STREAMS
 from pipeline.sync import choose, sync
 from tests.commands import Ended, access, run, start, together
-from tests.lakes import column, rows, stored
+from tests.lakes import LANGUAGES, column, rows, stored
 from tests.truth import assert_same, expected_union
 from warehouse import Lake
 
 Row = dict[str, Any]
 
-LANGUAGES = ["eng", "fra", "kin"]
 LARGE = ("messages", "runs")
 ON = {"messages": "created_on", "runs": "modified_on"}
 KEY = {"messages": "id", "runs": "uuid"}

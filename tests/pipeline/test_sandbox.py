@@ -33,12 +33,6 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-@pytest.fixture
-def client() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=None) as client:
-        yield client
-
-
 def get(client: httpx.Client, sandbox: Sandbox, path: str, **headers: str) -> httpx.Response:
     """Ask the API as an administrator."""
     url = path if path.startswith("http") else f"{sandbox.url}/api/v2/{path}"

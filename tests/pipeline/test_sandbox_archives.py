@@ -22,6 +22,7 @@ from pipeline.sandbox import (
     roll_up,
 )
 from pipeline.sandbox.dates import to_micros
+from tests.conftest import ask
 
 Row = dict[str, Any]
 
@@ -40,20 +41,6 @@ def workspace() -> Iterator[Workspace]:
 def sandbox(workspace: Workspace) -> Iterator[Sandbox]:
     with Sandbox(workspace, requests_per_hour=None, keep=True) as sandbox:
         yield sandbox
-
-
-@pytest.fixture
-def client() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=None) as client:
-        yield client
-
-
-def ask(client: httpx.Client, sandbox: Sandbox, path: str) -> list[Row]:
-    """Return the rows of a listing's only page."""
-    answer = client.get(f"{sandbox.url}/api/v2/{path}", headers={"Authorization": f"Token {sandbox.token}"})
-    assert answer.status_code == 200, answer.text
-    rows: list[Row] = answer.json()["results"]
-    return rows
 
 
 def listed(client: httpx.Client, sandbox: Sandbox, archive_type: str) -> dict[str, Row]:

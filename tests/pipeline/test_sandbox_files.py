@@ -21,6 +21,7 @@ from pipeline.sandbox import (
     read_archive,
     remove_archive,
 )
+from tests.conftest import ask
 
 Row = dict[str, Any]
 
@@ -34,20 +35,6 @@ def sandbox() -> Iterator[Sandbox]:
     workspace.offer("archives")
     with Sandbox(workspace, requests_per_hour=None) as sandbox:
         yield sandbox
-
-
-@pytest.fixture
-def client() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=None) as client:
-        yield client
-
-
-def ask(client: httpx.Client, sandbox: Sandbox, path: str) -> list[Row]:
-    """Return the rows of a listing's only page."""
-    answer = client.get(f"{sandbox.url}/api/v2/{path}", headers={"Authorization": f"Token {sandbox.token}"})
-    assert answer.status_code == 200, answer.text
-    rows: list[Row] = answer.json()["results"]
-    return rows
 
 
 def address(client: httpx.Client, sandbox: Sandbox) -> str:

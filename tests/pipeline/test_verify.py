@@ -22,11 +22,11 @@ from pipeline.streams import ARCHIVED, STREAMS
 from pipeline.sync import choose, sync
 from pipeline.verifiers import Verification
 from pipeline.verify import VerifyResult, choose_verifiable, verify
+from tests.lakes import LANGUAGES
 from tests.truth import assert_same, expected_union, stored_rows
 from warehouse import Lake
 from warehouse.verification import KINDS
 
-LANGUAGES = ["eng", "fra", "kin"]
 ARCHIVED_DAYS = 8
 LARGE = ["contacts", "messages", "runs"]
 PURGED = ["channel_events", "broadcasts", "flow_starts", "resthook_events"]
