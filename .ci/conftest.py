@@ -11,6 +11,7 @@ from pipeline.sandbox import Sandbox, Workspace
 from tests.real import Real
 
 DUMP = Path(__file__).parents[2] / "shared" / "workspace-a"
+SECONDS = 1800
 
 
 @pytest.fixture(scope="session")
@@ -24,8 +25,10 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
         yield synced
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of the dump share one sync of it; those of other files share what their file sets up."""
+    """All tests of the dump share one sync of it; those of other files share what theirs sets up: it is much."""
     for item in items:
+        item.add_marker(pytest.mark.timeout(SECONDS))
         fixtures = getattr(item, "fixturenames", ())
         item.add_marker(pytest.mark.xdist_group("real" if "real" in fixtures else item.path.stem))

@@ -33,8 +33,6 @@ ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or "chromium"
 GROUPS = (MESSAGES_AND_RUNS, CONTACTS, SETUP, ANALYTICS, UPKEEP)
 LONGEST_WAIT = 600.0
-# Dagster starts, and reads everything once, before the first test.
-pytestmark = pytest.mark.timeout(2 * LONGEST_WAIT)
 Found = TypeVar("Found")
 RUNS = """{runsOrError(limit: 30) {... on Runs {results {runId status assetSelection {path} tags {key value}}}}}"""
 

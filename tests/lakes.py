@@ -21,6 +21,7 @@ from pipeline.sandbox import Workspace
 from tests.truth import Row, assert_same, expected_rows, stored_rows
 from warehouse import Lake, refresh_views
 from warehouse.lake import EXTENSIONS, load_extension
+from warehouse.literal import literal
 
 # Of the workspaces that the sandbox makes up.
 LANGUAGES = ["eng", "fra", "kin"]
@@ -45,12 +46,12 @@ def _made_once() -> Path:
 @contextmanager
 def reading(lake: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that reads a lake."""
-    catalog, data = str(lake.resolve() / "catalog.sqlite"), str(lake.resolve() / "data")
+    catalog = literal(f"ducklake:sqlite:{lake.resolve() / 'catalog.sqlite'}")
+    data = literal(str(lake.resolve() / "data"))
     with _turn:
         connection = _reader()
         connection.execute(
-            f"ATTACH 'ducklake:sqlite:{catalog}' AS lake "
-            f"(DATA_PATH '{data}', OVERRIDE_DATA_PATH true, META_BUSY_TIMEOUT 60000, READ_ONLY)"
+            f"ATTACH {catalog} AS lake (DATA_PATH {data}, OVERRIDE_DATA_PATH true, META_BUSY_TIMEOUT 60000, READ_ONLY)"
         )
         try:
             connection.execute("USE lake")

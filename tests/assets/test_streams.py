@@ -18,8 +18,8 @@ from filelock import FileLock
 from pipeline.months import Month
 from pipeline.sandbox import Faults, Sandbox, generate
 from pipeline.streams import STREAMS
-from tests.assets.conftest import LANGUAGES, LOCATION, Deployment, Ran, quiet_instance, records
-from tests.lakes import new_lake
+from tests.assets.conftest import LOCATION, Deployment, Ran, quiet_instance, records
+from tests.lakes import LANGUAGES, new_lake
 from tests.truth import assert_same, expected_union, stored_rows
 from warehouse import Lake
 

@@ -159,12 +159,12 @@ def test_upkeep_that_is_killed_at_any_moment_loses_nothing(path: Path) -> None:
 
 
 def test_rows_written_beside_upkeep_all_arrive_and_a_reader_sees_whole_commits(path: Path) -> None:
-    beside = tidying(path, times=6)
+    beside = tidying(path, times=3)
     with Lake.create(path) as lake, Lake.open(path) as reader:
         start = lake.rows("SELECT count(*) FROM messages")[0][0]
-        for number in range(15):
+        for number in range(10):
             write(lake, 100_000 + number * 1000, month=number % 3 + 1)
             assert (reader.rows("SELECT count(*) FROM messages")[0][0] - start) % 200 == 0
         _, said = beside.communicate()
         assert beside.returncode == 0, said
-        assert lake.rows("SELECT count(*), count(DISTINCT id) FROM messages") == [(start + 3000, start + 3000)]
+        assert lake.rows("SELECT count(*), count(DISTINCT id) FROM messages") == [(start + 2000, start + 2000)]
