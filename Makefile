@@ -27,7 +27,7 @@ ui-demo: $(VENV)/.installed-ui
 	@deploy/ui-demo.sh $(BIN) $(PORT)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(VENV)/.installed-dev $(HOME_OF_CHECKS)/dagster.yaml
 	$(BIN)/ruff format --check .
