@@ -12,7 +12,6 @@ import duckdb
 import pytest
 
 from pipeline.streams import STREAMS
-from tests.lakes import new_lake
 from warehouse import Lake, Table, forget_batch, merge, stage
 from warehouse.schema import COMMON_COLUMNS
 
@@ -30,7 +29,7 @@ SYSTEM = {"_analyst.sql", "_system.sql", "message_history.sql"}
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    with Lake.create(new_lake(tmp_path_factory.mktemp("rows") / "lake")) as lake:
+    with Lake.create(tmp_path_factory.mktemp("rows") / "lake") as lake:
         yield lake
 
 
