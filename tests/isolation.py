@@ -41,8 +41,10 @@ def no_process_outlives_its_test() -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the terminal at hand: while a test runs, what it prints is captured."""
+    """Keep the terminal at hand, as what a test prints is captured, and let Ctrl-C reach what tests start."""
     config.stash[STDERR] = os.dup(2)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what runs in its background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

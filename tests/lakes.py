@@ -30,8 +30,9 @@ _turn = threading.Lock()
 
 
 def new_lake(path: Path) -> Path:
-    """Put a lake at `path` that has its tables and views, and no rows."""
-    return Path(shutil.copytree(_made_once(), path, dirs_exist_ok=True))
+    """Put a lake at `path` that has its tables and views, and no rows; what was there is gone."""
+    shutil.rmtree(path, ignore_errors=True)
+    return Path(shutil.copytree(_made_once(), path))
 
 
 @cache

@@ -16,6 +16,7 @@ from assets.schedules import schedules
 from pipeline.months import Month
 from pipeline.streams import STREAMS
 from tests.assets.conftest import LOCATION, Deployment
+from tests.lakes import new_lake
 from warehouse import Lake
 
 # Dagster calls it deprecated, and the location uses it.
@@ -160,8 +161,7 @@ def test_each_night_has_one_run_of_each_kind_also_when_clocks_change(
 
 def in_timezone(deployment: Deployment, timezone: str) -> None:
     """Let the lake know the timezone of the workspace."""
-    with Lake.create(deployment.lake) as lake, lake.connection() as connection:
-        connection.execute("DELETE FROM workspace")
+    with Lake.create(new_lake(deployment.lake)) as lake, lake.connection() as connection:
         connection.execute("INSERT INTO workspace (uuid, timezone) VALUES (uuid(), ?)", [timezone])
 
 
