@@ -151,3 +151,29 @@ def test_an_export_replaces_an_earlier_one_and_nothing_else(path: Path, tmp_path
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "ten years"
     assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == [MARK, "contacts"]
     assert not list(tmp_path.glob(".*.partial"))
+
+
+def test_all_tables_of_an_export_are_of_one_state_though_others_commit_meanwhile(path: Path, tmp_path: Path) -> None:
+    def add_rows() -> int:
+        with Lake.create(path) as writing:
+            writing.commit(
+                lambda connection: connection.execute(
+                    "INSERT INTO labels (uuid, name, synced_on) VALUES (uuid(), 'late', now()); DELETE FROM contacts"
+                )
+            )
+        return 1
+
+    with Lake.create(path) as lake, lake.connection() as connection:
+        connection.create_function("meanwhile", add_rows, [], "INTEGER", side_effects=True)  # type: ignore[arg-type]
+        connection.execute("CREATE VIEW between AS SELECT meanwhile() AS committed")
+    with Lake.open(path) as lake:
+        with lake.connection() as connection:
+            connection.create_function("meanwhile", add_rows, [], "INTEGER", side_effects=True)  # type: ignore[arg-type]
+        done = export(lake, tmp_path / "out", format="csv", names=["messages", "between", "labels", "contacts"])
+        assert [(one.name, one.rows) for one in done] == [
+            ("messages", 2),
+            ("between", 1),
+            ("labels", 0),
+            ("contacts", 1),
+        ]
+        assert lake.rows("SELECT (SELECT count(*) FROM labels), (SELECT count(*) FROM contacts)") == [(1, 0)]
