@@ -122,6 +122,7 @@ def test_exported_parquet_is_read_by_others_as_it_is(path: Path, tmp_path: Path)
     with Lake.open(path) as lake:
         done = {one.name: one.rows for one in export(lake, tmp_path / "out", format="parquet")}
     assert done["messages"] == 2
+    assert not [name for name in done if name.startswith("_")]
     assert done["contacts_wide"] == 1
     messages = pyarrow.dataset.dataset(tmp_path / "out" / "messages", partitioning="hive").to_table().sort_by("id")
     assert messages["month"].to_pylist() == [7, 8]
@@ -177,3 +178,18 @@ def test_all_tables_of_an_export_are_of_one_state_though_others_commit_meanwhile
             ("contacts", 1),
         ]
         assert lake.rows("SELECT (SELECT count(*) FROM labels), (SELECT count(*) FROM contacts)") == [(1, 0)]
+
+
+def test_an_export_that_fails_leaves_the_earlier_one_as_it_was(path: Path, tmp_path: Path) -> None:
+    with Lake.open(path) as lake:
+        export(lake, tmp_path / "out", format="csv", names=["messages"])
+        before = {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()}
+        for names in (["contacts", "nowhere"], ["contacts", "_sync"]):
+            with pytest.raises(ExportError, match="has no table or view"):
+                export(lake, tmp_path / "out", format="csv", names=names)
+        (tmp_path / "file").write_text("mine")
+        with pytest.raises(ExportError, match="is there and holds no export"):
+            export(lake, tmp_path / "file", format="csv", names=["contacts"])
+    assert {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()} == before
+    assert (tmp_path / "file").read_text() == "mine"
+    assert not list(tmp_path.glob(".*.partial"))
