@@ -213,11 +213,19 @@ def test_an_earlier_since_fills_in_and_a_later_one_leaves_no_gap(sandbox: Sandbo
     assert_holds(lake, sandbox.workspace, "runs")
 
 
-def test_lag_leaves_the_newest_rows_to_a_later_sync(sandbox: Sandbox, lake: Path) -> None:
-    sandbox.workspace.add("messages", 4, at=datetime.now(UTC) - timedelta(seconds=30))
-    run(sandbox, lake, "messages", lag=3600)
-    run(sandbox, lake, "messages", lag=0)
-    assert_holds(lake, sandbox.workspace, "messages")
+@pytest.mark.parametrize("stream", ["messages", "runs"])
+def test_lag_leaves_the_newest_rows_to_a_later_sync(sandbox: Sandbox, lake: Path, stream: str) -> None:
+    workspace, hour = sandbox.workspace, timedelta(hours=1)
+    on = {"messages": "created_on", "runs": "modified_on"}[stream]
+    workspace.add(stream, 4, at=datetime.now(UTC) - timedelta(minutes=50))
+    begun = datetime.now(UTC)
+    run(sandbox, lake, stream, lag=3600)
+    end = datetime.fromisoformat(next(seen.params["before"] for seen in sandbox.requests if seen.endpoint == stream))
+    assert begun - hour <= end <= datetime.now(UTC) - hour
+    older = [row for row in workspace.rows(stream) if datetime.fromisoformat(row[on]) <= end]
+    assert_same(stream, read(lake, stream), expected_rows(stream, older, LANGUAGES))
+    run(sandbox, lake, stream, lag=0)
+    assert_holds(lake, workspace, stream)
 
 
 def test_flow_definitions_are_fetched_for_new_and_modified_flows_only(sandbox: Sandbox, lake: Path) -> None:

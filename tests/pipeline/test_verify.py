@@ -114,12 +114,24 @@ def test_nothing_is_found_after_the_servers_archiver_was_at_work(changing: Sandb
     assert ("monthly",) in stored
 
 
-def test_what_lies_before_the_date_of_the_sync_is_not_missing(changing: Sandbox, new: Path) -> None:
-    days = [first_day(changing.workspace) + timedelta(days=number) for number in range(2, ARCHIVED_DAYS)]
-    within = next(day for day in days if day.day > 2)  # a day before it has a file of the same month
-    bring(changing, new, "archives", *LARGE, since=noon(within))
+def test_what_lies_before_the_date_of_the_sync_is_not_missing_and_what_lies_after_it_is_compared(
+    changing: Sandbox, new: Path
+) -> None:
+    workspace = changing.workspace
+    days = [first_day(workspace) + timedelta(days=number) for number in range(2, ARCHIVED_DAYS)]
+    within = noon(next(day for day in days if day.day > 2))  # a day before it has a file of the same month
+    bring(changing, new, "archives", *LARGE, since=within)
+    bring(changing, new, "archives", *LARGE)
     assert rows(new, "SELECT count(*) > 0 FROM messages WHERE archived_in IS NOT NULL") == [(True,)]
+    wanted = {stream: [row for row in workspace.rows(stream) if date_of(stream, row) >= within] for stream in LARGE}
+    assert 0 < len(wanted["contacts"]) < workspace.count("contacts")
     assert differences(look(changing, new, *LARGE)) == {}
+    done = [do(new, DAMAGES[name]) for name in ("a message removed", "a run twice", "a contact's name")]
+    result = look(changing, new, *LARGE)
+    assert differences(result) == Counter(found for found, _ in done)
+    shown = [one for one in result.findings if one.stream == "contacts"]
+    dead = [row for row in workspace.rows("contacts_deleted") if date_of("contacts", row) >= within]
+    assert sum(one.compared for one in shown) == len(wanted["contacts"]) + len(dead)
 
 
 def test_rows_that_the_server_has_purged_are_no_difference(changing: Sandbox, new: Path) -> None:
@@ -345,6 +357,10 @@ def roll_up(workspace: Workspace) -> None:
 def first_day(workspace: Workspace) -> date:
     listed = [row["start_date"] for row in workspace.rows("archives")]
     return date.fromisoformat(min(listed or [row["created_on"][:10] for row in workspace.rows("messages")]))
+
+
+def date_of(stream: str, row: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(row["created_on" if stream == "messages" else "modified_on"])
 
 
 def noon(day: date) -> datetime:

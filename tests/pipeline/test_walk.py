@@ -32,14 +32,22 @@ CLIENTS: dict[str, Client] = {}
 
 @pytest.fixture(scope="module")
 def tied() -> Iterator[Sandbox]:
-    """A workspace where 660 rows of each large stream share one timestamp; no test changes it."""
+    """A workspace where 660 rows of each large stream share one timestamp, with one a tick before and one after them.
+
+    No test changes it.
+    """
     with generate(messages=400, contacts=900, archives=False) as workspace:
         for stream in ON:
             moment = read_iso(middle(workspace, stream)[ON[stream]])
             if stream == "contacts":
-                workspace.edit(stream, 660, at=moment, same_timestamp=True)
+                tied = workspace.edit(stream, 660, at=moment, same_timestamp=True)
+                others = [row["uuid"] for row in workspace.rows(stream) if row["uuid"] not in tied]
+                for tick, key in zip((-1, 1), others, strict=False):
+                    workspace.edit(stream, [key], at=moment + tick)
             else:
                 workspace.add(stream, 660, at=moment, same_timestamp=True)
+                for tick in (-1, 1):
+                    workspace.add(stream, 1, at=moment + tick)
         with Sandbox(workspace, requests_per_hour=None) as sandbox:
             yield sandbox
 
@@ -143,11 +151,21 @@ def test_a_window_that_begins_or_ends_in_a_tie_has_the_whole_tie(
         assert by_key(stream, rows) == by_key(stream, expected)
 
 
-@pytest.mark.parametrize("gap", [TICK, timedelta(hours=1)])
-def test_a_window_beside_a_tie_has_none_of_it(gap: timedelta, tied: Sandbox) -> None:
-    tie = tie_of(tied.workspace, "contacts")
-    assert all(at(row, "contacts") > tie for row in rows_of(walk(tied, "contacts", after=tie + gap)))
-    assert all(at(row, "contacts") < tie for row in rows_of(walk(tied, "contacts", before=tie - gap)))
+@pytest.mark.parametrize("gap", [TICK, 2 * TICK])
+@pytest.mark.parametrize(("stream", "oldest_first"), WAYS)
+def test_a_window_beside_a_tie_has_every_row_beside_it_and_none_of_it(
+    stream: str, oldest_first: bool, gap: timedelta, tied: Sandbox
+) -> None:
+    truth, tie = tied.workspace.rows(stream), tie_of(tied.workspace, stream)
+    later = [row for row in truth if at(row, stream) >= tie + gap]
+    earlier = [row for row in truth if at(row, stream) <= tie - gap]
+    assert {min(at(row, stream) for row in later), max(at(row, stream) for row in earlier)} >= (
+        {tie + TICK, tie - TICK} if gap == TICK else set()
+    )
+    for window, expected in (({"after": tie + gap}, later), ({"before": tie - gap}, earlier)):
+        assert expected
+        rows = rows_of(walk(tied, stream, oldest_first=oldest_first, **window))
+        assert by_key(stream, rows) == by_key(stream, expected)
 
 
 def test_an_empty_window_ends_with_one_request(tied: Sandbox) -> None:
@@ -210,15 +228,23 @@ def test_the_date_of_a_row_is_read_or_there_is_none(row: bytes, date: datetime |
 def test_going_on_from_any_place_reads_the_rest_and_nothing_before_it(
     stream: str, oldest_first: bool, tied: Sandbox
 ) -> None:
-    truth = by_key(stream, tied.workspace.rows(stream))
+    truth, tie = tied.workspace.rows(stream), tie_of(tied.workspace, stream)
     first: list[Row] = []
+    places: list[datetime] = []
     for piece in walk(tied, stream, oldest_first=oldest_first):
         first += rows_of([piece])
         if piece.place is None:
             continue
+        places.append(piece.place)
+        left = [
+            row for row in truth if (at(row, stream) >= piece.place) == oldest_first or at(row, stream) == piece.place
+        ]
+        assert left
         rest = rows_of(walk(tied, stream, place=piece.place, oldest_first=oldest_first))
-        assert by_key(stream, [*first, *rest]) == truth
-        assert all(at(row, stream) >= piece.place if oldest_first else at(row, stream) <= piece.place for row in rest)
+        assert by_key(stream, rest) == by_key(stream, left)
+        assert by_key(stream, [*first, *rest]) == by_key(stream, truth)
+    assert places == sorted(set(places), reverse=not oldest_first)
+    assert {tie, tie + TICK if oldest_first else tie - TICK} <= set(places)
 
 
 # -- a busy server --
