@@ -238,6 +238,14 @@ def test_tickets_are_read_until_they_are_known_and_whole_once_a_day(scene: Scene
     scene.assert_true("tickets")
 
 
+def test_tickets_that_come_late_within_the_overlap_are_all_found(scene: Scene) -> None:
+    scene.sync("tickets")
+    late = scene.read_up_to("tickets") - timedelta(minutes=15)
+    scene.workspace.add("tickets", 300, at=late, same_timestamp=True)
+    assert scene.sync("tickets", overlap=15 * 60)["tickets"].tally.rows_new == 300
+    scene.assert_true("tickets")
+
+
 def test_a_listing_that_kept_changing_leaves_both_cursors_where_they_were(scene: Scene) -> None:
     workspace = scene.workspace
     workspace.add("tickets", 300, at=now() - 60 * DAY, same_timestamp=True)

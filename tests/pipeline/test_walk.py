@@ -141,13 +141,14 @@ def test_rows_at_both_ends_of_a_window_belong_to_it(stream: str, oldest_first: b
 
 
 @pytest.mark.parametrize(("stream", "oldest_first"), WAYS)
-def test_a_window_that_begins_or_ends_in_a_tie_has_the_whole_tie(
+def test_a_window_that_begins_or_ends_in_a_tie_or_a_tick_beside_it_has_the_whole_tie(
     stream: str, oldest_first: bool, tied: Sandbox
 ) -> None:
     truth, tie = tied.workspace.rows(stream), tie_of(tied.workspace, stream)
-    for after, before in ((tie, LATER), (None, tie), (tie, tie)):
+    ends = [(tie, LATER), (None, tie), (tie, tie), (tie - TICK, tie + TICK), (None, tie + TICK), (tie - TICK, LATER)]
+    for after, before in ends:
         rows = rows_of(walk(tied, stream, after=after, before=before, oldest_first=oldest_first))
-        expected = (row for row in truth if (after is None or tie <= at(row, stream)) and at(row, stream) <= before)
+        expected = [row for row in truth if (after is None or after <= at(row, stream)) and at(row, stream) <= before]
         assert by_key(stream, rows) == by_key(stream, expected)
 
 
