@@ -169,6 +169,27 @@ def test_rows_that_were_on_their_way_when_their_contact_was_deleted_are_marked_i
     ]
 
 
+def test_a_row_goes_with_its_contact_at_the_latest(scene: Scene) -> None:
+    workspace = scene.workspace
+    recent = [workspace.row("messages", key) for key in workspace.add("messages", 40, at=now() - HOUR)]
+    by_contact = {row["contact"]["uuid"]: str(row["id"]) for row in recent if row}
+    (first, one), (second, two) = list(by_contact.items())[:2]
+    scene.sync("contacts", "messages")
+    workspace.delete("messages", [one, two])
+    scene.sync("messages")
+    went = dict(scene.rows("SELECT id::VARCHAR, deleted_on FROM messages WHERE deleted_on IS NOT NULL"))
+    assert went.keys() == {one, two}
+    workspace.delete_contacts([first], at=now() - HOUR / 2)
+    workspace.delete_contacts([second])
+    scene.sync("contacts", "messages", overlap=2 * HOUR.total_seconds())
+    died = {row["uuid"]: datetime.fromisoformat(row["modified_on"]) for row in workspace.rows("contacts_deleted")}
+    of_dead = "SELECT id::VARCHAR, contact_uuid::VARCHAR, deleted_on FROM messages WHERE deleted_on IS NOT NULL"
+    for key, contact, at in scene.rows(of_dead):
+        assert at == (went[two] if key == two else died[contact]), key
+    assert {one, two} < marked(scene, "messages")
+    scene.assert_true("messages")
+
+
 # -- helpers --
 
 

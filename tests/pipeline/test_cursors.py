@@ -86,6 +86,23 @@ def test_a_lake_is_complete_from_the_earliest_date_that_was_ever_asked_for(scene
     scene.assert_true(stream)
 
 
+def test_a_watermark_never_goes_back(scene: Scene) -> None:
+    scene.sync("messages")
+    known = scene.read_up_to("messages")
+    scene.sync("messages", lag=60 * 60, options=Options(full=True))
+    assert scene.windows("messages")[0][1] < known
+    assert scene.read_up_to("messages") == known
+
+
+def test_a_date_that_is_not_reached_yet_reads_nothing_until_it_is(scene: Scene) -> None:
+    since = now() - timedelta(minutes=20)
+    scene.sync("messages", "contacts", lag=60 * 60, options=Options(since))
+    assert (scene.windows("messages"), scene.windows("contacts"), scene.cursors()) == ([], [], {})
+    scene.sync("messages", options=Options(since))
+    assert scene.windows("messages")[0][0] == since
+    assert scene.cursors()["messages", "rows"] == (scene.windows("messages")[0][1], since, None, None, None)
+
+
 def test_statistics_are_read_up_to_now_and_a_week_again(scene: Scene) -> None:
     asked = []
     for full in (False, False, True):

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from itertools import permutations
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +138,28 @@ def test_three_states_of_a_row_become_one_whatever_their_order(lake: Lake, case:
         assert source.fetchall() == [("archive", None)]
 
 
+def test_a_path_keeps_its_longest_state(lake: Lake, tmp_path: Path) -> None:
+    steps = [(1, 2), (2, 1), (2, 2), (1, 4), (4, 1)]  # of the API's row and of the archive's
+    cases = list(enumerate(product(steps, ("later", "at the same time", "earlier"), (False, True)), start=9000))
+    rows = {
+        number: {which: _with_steps(_run(number, which, at), which, length) for which, length, at in
+                 ((NEW, api, SECOND), (ARCHIVE, archive, ARCHIVED[archived]))}
+        for number, ((api, archive), archived, _) in cases
+    }  # fmt: skip
+    for turn in (False, True):
+        for which, day in ((NEW, None), (ARCHIVE, DAY)):
+            due = [rows[number][which] for number, (*_, first) in cases if (which == ARCHIVE) == (turn != first)]
+            load(lake, tmp_path, "runs", due, day)
+    expected = expected_union("runs", [one[NEW] for one in rows.values()], [one[ARCHIVE] for one in rows.values()], [])
+    with lake.connection() as connection:
+        stored = stored_rows(connection, "runs")
+    assert_same("runs", {key: stored[key] for key in expected}, expected)
+
+
+def _with_steps(run: Row, which: str, number: int) -> Row:
+    return {**run, "path": [{"node": _uuid("node", which, step), "time": CREATED} for step in range(number)]}
+
+
 @pytest.fixture
 def loaded(tmp_path: Path) -> Iterator[Callable[..., dict[Any, Row]]]:
     """Load rows, of an archive if its day is named, and return what the table holds then."""
@@ -159,6 +181,15 @@ def test_of_two_files_the_later_state_stays_in_either_order(loaded: Callable[...
         loaded("runs", row, day=days[row["exit_type"]])
         stored = loaded("runs", other, day=days[other["exit_type"]])[row["uuid"]]
         assert (stored["exit_type"], stored["archived_in"]) == ("late", date(2025, 3, 1))
+
+
+def test_a_row_is_of_the_last_month_that_has_it_and_there_of_the_file_read_last(
+    loaded: Callable[..., dict[Any, Row]],
+) -> None:
+    row = _run(1, ARCHIVE, FIRST)
+    days = [date(2025, 3, 9), date(2025, 3, 1), date(2025, 3, 8), date(2025, 2, 1), date(2025, 4, 1), date(2025, 3, 31)]
+    found = [loaded("runs", row, day=day)[row["uuid"]]["archived_in"] for day in days]
+    assert found == [*days[:3], days[2], days[4], days[4]]
 
 
 def test_what_the_api_lacks_comes_from_the_archive_and_what_an_archive_lacks_stays(
