@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.months import Month
 from pipeline.reader import Options
 from pipeline.sandbox import Workspace, generate
 from tests.pipeline.scene import Scene, now
@@ -140,6 +141,16 @@ def test_the_oldest_rows_of_the_last_eight_days_are_marked_too(scene: Scene) -> 
     assert marked(scene, "messages") == set(old)
     assert scene.sync("messages", options=FULL)["messages"].tally.rows_deleted == 2
     scene.assert_true("messages")
+
+
+def test_a_month_that_is_read_whole_marks_its_own_rows_only(scene: Scene) -> None:
+    workspace, month = scene.workspace, Month.of(now()).plus(-2)
+    mine = workspace.add("messages", 2, at=month.end - HOUR)
+    others = workspace.add("messages", 2, at=month.end + HOUR) + workspace.add("messages", 1, at=month.start - HOUR)
+    scene.sync("messages")
+    workspace.delete("messages", [*mine, *others])
+    assert scene.fill("messages", month).tally.rows_deleted == 2
+    assert marked(scene, "messages") == set(mine)
 
 
 @pytest.mark.parametrize("stream", ["messages", "runs", "tickets"])

@@ -124,6 +124,42 @@ def test_definitions_are_read_up_to_the_flow_that_was_modified_last(scene: Scene
         assert result.tally.counters.requests == requests
 
 
+def test_every_contact_is_read_again_once_after_the_workspaces_fields_have_changed(scene: Scene) -> None:
+    workspace, since = scene.workspace, now() - 30 * DAY
+    workspace.add("contacts", 500, at=now() - DAY)
+
+    def first_window() -> tuple[datetime | None, datetime]:
+        scene.sync("fields", "contacts")
+        return scene.windows("contacts")[0]
+
+    def digests() -> set[object]:
+        return scene.column("SELECT feed FROM _cursor WHERE stream = 'contacts' AND feed LIKE 'fields %'")
+
+    scene.sync("fields", "contacts", options=Options(since))
+    field, other = workspace.rows("fields")[:2]
+    new = {**field, "key": "shoe_size", "name": "Shoe size", "label": "Shoe size"}
+    for change in (
+        lambda: workspace.put("fields", new),
+        lambda: workspace.put("fields", {**new, "type": "number" if field["type"] != "number" else "text"}),
+        lambda: workspace.delete("fields", [other["key"]]),
+    ):
+        [known], end = digests(), scene.read_up_to("contacts")
+        assert first_window()[0] == end - HOUR / 4
+        assert digests() == {known}
+        change()
+        assert first_window()[0] == since
+        assert len(digests() - {known}) == len(digests()) == 1
+
+    workspace.delete("fields", ["shoe_size"])
+    scene.sandbox.faults = Faults(script={"contacts": ["ok", "forbidden"]})
+    assert first_window()[0] == since
+    *_, place = scene.cursors()["contacts", "rows"]
+    scene.sandbox.faults = Faults()
+    assert first_window()[0] == place > since
+    end = scene.read_up_to("contacts")
+    assert first_window()[0] == end - HOUR / 4
+
+
 # -- not read to the end --
 
 

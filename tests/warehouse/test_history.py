@@ -104,6 +104,19 @@ def test_a_message_read_again_unchanged_was_still_the_same_then(sandbox: Sandbox
     assert seen <= still_on <= changed
 
 
+def test_a_message_that_was_not_read_again_is_not_said_to_have_been_the_same(sandbox: Sandbox, lake: Path) -> None:
+    (key,) = sandbox.workspace.add("messages", 1, at=now() - 10 * HOUR, changes={"status": "wired"})
+    run(sandbox, lake)
+    seen = now()
+    sandbox.workspace.edit("messages", [key], changes={"status": "sent"})
+    run(sandbox, lake)
+    assert rows(lake, "SELECT * FROM message_history") == []
+    grow_older(lake, HOUR)
+    run(sandbox, lake)
+    [(still_on,)] = rows(lake, "SELECT still_on FROM message_history")
+    assert still_on <= seen
+
+
 def test_a_change_between_the_reading_and_its_commit_is_not_noted_as_later_than_it_was(
     sandbox: Sandbox, lake: Path
 ) -> None:

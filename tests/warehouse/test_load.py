@@ -226,28 +226,6 @@ def test_what_only_some_sources_know_stays_when_another_does_not(
     assert loader.lake.rows(f'SELECT "{column}"::VARCHAR FROM "{stream}"') == [(value,)]
 
 
-def test_the_name_of_a_deleted_thing_never_replaces_its_good_one(loader: Loader) -> None:
-    def label() -> str:
-        return str(loader.lake.rows("SELECT name FROM labels")[0][0])
-
-    def flow() -> tuple[str, str]:
-        found = loader.lake.rows("SELECT flow_uuid::VARCHAR, flow_name FROM messages")[0]
-        return str(found[0]), str(found[1])
-
-    names = ("deleted-1-Sp", "deleted-2-Sp", "Spam", "deleted-3-Sp", "Junk")
-    for name, stays in zip(names, ("deleted-1-Sp", "deleted-2-Sp", "Spam", "Spam", "Junk"), strict=True):
-        loader.load("labels", {"uuid": ONE, "name": name, "count": 1})
-        assert label() == stays
-    for uuid, name, stays in (
-        (ONE, "Poll", "Poll"),
-        (ONE, "deleted-1-Po", "Poll"),
-        (TWO, "deleted-2-Qu", "deleted-2-Qu"),
-        (TWO, "Quiz", "Quiz"),
-    ):
-        loader.load("messages", message(flow={"uuid": uuid, "name": name}))
-        assert flow() == (uuid, stays)
-
-
 def test_months_are_kept_apart_and_rows_found_again_in_each(loader: Loader) -> None:
     rows = [message(number, created_on=f"2026-{1 + number % 12:02}-15T12:00:00.{number:06}Z") for number in range(600)]
     assert loader.load("messages", *rows)[1] == Loaded(new=600)

@@ -183,6 +183,21 @@ def test_of_two_files_the_later_state_stays_in_either_order(loaded: Callable[...
         assert (stored["exit_type"], stored["archived_in"]) == ("late", date(2025, 3, 1))
 
 
+def test_the_name_of_a_deleted_thing_never_replaces_its_good_one(loaded: Callable[..., dict[Any, Row]]) -> None:
+    label, poll, quiz = (_uuid(word) for word in ("label", "poll", "quiz"))
+    names = {"deleted-1-Sp": "deleted-1-Sp", "deleted-2-Sp": "deleted-2-Sp", "Spam": "Spam", "deleted-3-Sp": "Spam"}
+    for name, stays in [*names.items(), ("Junk", "Junk")]:
+        assert loaded("labels", {"uuid": label, "name": name, "count": 1})[label]["name"] == stays
+    for flow, name, stays in (
+        (poll, "Poll", "Poll"),
+        (poll, "deleted-1-Po", "Poll"),
+        (quiz, "deleted-2-Qu", "deleted-2-Qu"),
+        (quiz, "Quiz", "Quiz"),
+    ):
+        stored = loaded("messages", {**_message(1, NEW, FIRST), "flow": {"uuid": flow, "name": name}})["1"]
+        assert (str(stored["flow_uuid"]), stored["flow_name"]) == (flow, stays)
+
+
 def test_a_row_is_of_the_last_month_that_has_it_and_there_of_the_file_read_last(
     loaded: Callable[..., dict[Any, Row]],
 ) -> None:
