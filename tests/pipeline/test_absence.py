@@ -60,6 +60,19 @@ def test_nothing_is_marked_deleted_where_a_row_could_not_be_read(scene: Scene, s
     scene.assert_true(stream)
 
 
+@pytest.mark.parametrize("stream", ["labels", "tickets", "messages"])
+def test_what_any_batch_of_a_reading_brought_is_not_gone(scene: Scene, stream: str) -> None:
+    workspace = scene.workspace
+    workspace.add(stream, 510)
+    scene.sync(stream, batch_pages=1)
+    gone = workspace.rows(stream)[40][KEYS[stream]]
+    workspace.delete(stream, [gone])
+    result = scene.sync(stream, options=FULL, batch_pages=1)[stream]
+    assert (result.outcome, result.tally.rows_deleted) == ("done", 1)
+    assert marked(scene, stream) == {str(gone)}
+    scene.assert_true(stream)
+
+
 # -- how many --
 
 

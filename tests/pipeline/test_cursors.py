@@ -86,6 +86,12 @@ def test_a_lake_is_complete_from_the_earliest_date_that_was_ever_asked_for(scene
     scene.assert_true(stream)
 
 
+def test_a_workspace_in_which_no_contact_was_ever_deleted_is_read_like_any_other(scene: Scene) -> None:
+    scene.workspace.store.execute("DELETE FROM contacts_deleted")
+    assert scene.sync("contacts")["contacts"].outcome == "done"
+    assert scene.read_up_to("contacts", "deleted") == scene.read_up_to("contacts")
+
+
 def test_a_watermark_never_goes_back(scene: Scene) -> None:
     scene.sync("messages")
     known = scene.read_up_to("messages")
@@ -156,6 +162,7 @@ def test_every_contact_is_read_again_once_after_the_workspaces_fields_have_chang
     *_, place = scene.cursors()["contacts", "rows"]
     scene.sandbox.faults = Faults()
     assert first_window()[0] == place > since
+    assert since not in [after for after, _ in scene.windows("contacts")]
     end = scene.read_up_to("contacts")
     assert first_window()[0] == end - HOUR / 4
 

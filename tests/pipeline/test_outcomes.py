@@ -167,6 +167,15 @@ def test_definitions_go_with_their_flows_and_one_that_is_lost_is_read_again(scen
     assert (tally.rows_read, tally.rows_changed) == (len(live), 0)
 
 
+def test_definitions_of_many_flows_are_asked_for_in_several_requests(scene: Scene) -> None:
+    scene.workspace.add("flows", 60)
+    tally = scene.sync("flows", "definitions")["definitions"].tally
+    asked = [seen.params["flow"] for seen in scene.sandbox.requests if seen.endpoint == "definitions"]
+    assert tally.counters.requests == len(asked) == -(-scene.workspace.count("flows") // 25)
+    found = scene.column("SELECT uuid::VARCHAR FROM definitions")
+    assert found == {row["uuid"] for row in scene.workspace.rows("flows")}
+
+
 # -- whose lake it is --
 
 

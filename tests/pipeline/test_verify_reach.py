@@ -54,6 +54,25 @@ def test_what_moves_by_itself_is_no_difference_and_every_other_column_is(scene: 
     assert differences(scene.verify("groups", "labels")) == {("groups", "stale"): 1}
 
 
+@pytest.mark.parametrize("stream", ["labels", "tickets"])
+def test_a_row_that_only_one_reading_lacked_is_no_difference(scene: Scene, stream: str) -> None:
+    workspace = scene.workspace
+    workspace.add(stream, 5)
+    scene.sync(stream)
+    row = workspace.rows(stream)[2]
+    workspace.delete(stream, [row["uuid"]])
+    scene.sandbox.after_page = lambda endpoint: workspace.put(stream, row) and None
+    assert differences(scene.verify(stream, repair=True)) == {}
+    scene.assert_true(stream)
+    scene.sandbox.after_page = None
+    workspace.delete(stream, [row["uuid"]])
+    result = scene.verify(stream, repair=True)
+    assert differences(result) == {(stream, "alive"): 1}
+    assert sum(one.compared for one in result.findings) == workspace.count(stream)
+    assert differences(scene.verify(stream)) == {}
+    scene.assert_true(stream)
+
+
 @pytest.mark.parametrize("stream", ["messages", "runs", "contacts"])
 def test_a_lake_is_verified_from_the_date_that_it_is_complete_from_or_a_later_one(scene: Scene, stream: str) -> None:
     workspace, on = scene.workspace, ON[stream]

@@ -375,6 +375,19 @@ def test_a_row_without_a_date_among_others_is_passed_on(serve: Serve) -> None:
     assert len(rows_of(walk(origin, "contacts"))) == 4
 
 
+def test_a_walk_goes_on_from_the_last_date_that_can_be_read(serve: Serve) -> None:
+    undated = {"uuid": "c0", "modified_on": "soon"}
+
+    def answer(asked: Asked) -> Answer:
+        if "after" not in asked.params:
+            return listing([undated, *days(1, 2), undated], "http://x/?cursor=2")
+        assert asked.params["after"] == timestamp(datetime(2026, 1, 2, tzinfo=UTC))
+        return listing([undated, *days(2, 3)])
+
+    rows = rows_of(walk(serve(answer), "contacts"))
+    assert [row["uuid"] for row in rows] == ["c0", "c1", "c2", "c0", "c0", "c2", "c3"]
+
+
 def test_a_listing_whose_next_page_is_itself_ends_with_an_error(serve: Serve) -> None:
     origin = serve(lambda asked: listing(days(1), "http://x/api/v2/tickets.json?cursor=abc"))
     with pytest.raises(UnexpectedAnswer, match="tickets: the server's next page is one that was read already"):
