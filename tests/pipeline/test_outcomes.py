@@ -165,6 +165,8 @@ def test_definitions_go_with_their_flows_and_one_that_is_lost_is_read_again(scen
     assert (tally.rows_deleted, tally.counters.requests) == (0, 0)
     tally = scene.sync("definitions", options=Options(full=True))["definitions"].tally
     assert (tally.rows_read, tally.rows_changed) == (len(live), 0)
+    scene.write(f"DELETE FROM definitions WHERE uuid = '{gone}'")
+    assert scene.sync("flows", "definitions")["definitions"].tally.counters.requests == 0
 
 
 def test_definitions_of_many_flows_are_asked_for_in_several_requests(scene: Scene) -> None:

@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from itertools import permutations, product
 from pathlib import Path
 from typing import Any
@@ -216,6 +216,16 @@ def test_what_the_api_lacks_comes_from_the_archive_and_what_an_archive_lacks_sta
     stored = loaded("messages", archived, day=DAY)["1"]
     assert (str(stored["uuid"]), stored["urn"], stored["flow_name"]) == (archived["uuid"], "telegram:77", "Poll")
     assert (stored["broadcast"], stored["media"], stored["archived"]) == (plain["broadcast"], plain["media"], True)
+
+
+def test_a_value_that_an_archive_told_was_still_there_at_the_end_of_the_archives_day(
+    loaded: Callable[..., dict[Any, Row]], tmp_path: Path
+) -> None:
+    loaded("messages", _message(1, ARCHIVE, FIRST), day=DAY)
+    loaded("messages", _message(1, NEW, SECOND))
+    with Lake.open(tmp_path / "lake") as lake:
+        noted = lake.rows("SELECT what, still_on FROM message_history ORDER BY what")
+    assert noted == [(what, datetime(2025, 3, 2, tzinfo=UTC)) for what in ("labels", "status", "visibility")]
 
 
 def test_a_row_that_brings_nothing_new_is_not_written(loaded: Callable[..., dict[Any, Row]], tmp_path: Path) -> None:
