@@ -77,7 +77,7 @@ def test_a_workspaces_messages_are_read_the_same_in_both_ways(
     again = [{**row, "status": "changed"} for row in messages[::7]]
     files = [tmp_path / "0.jsonl", tmp_path / "1.jsonl"]
     for file, rows in zip(files, (messages, again), strict=True):
-        file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        file.write_text("\n \n" + "".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     _, select = statements("messages")
     known = parse_strictly(connection, TABLE, files, select.replace("TRY(", "(", 1), maximum_size=10**6)
     assert set(messages[0]) <= set(known), "the fast way is not fit for the usual rows"

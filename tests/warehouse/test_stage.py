@@ -222,6 +222,14 @@ def test_a_row_that_is_unreadable_does_not_win_over_a_good_one(stager: Stager) -
     assert stager.rows("SELECT id, text FROM batch ORDER BY id") == [(1, "good"), (2, "hello")]
 
 
+def test_a_contact_with_a_field_twice_does_not_win_over_the_good_one(stager: Stager) -> None:
+    row = '{{"uuid":"{}","name":"{}","modified_on":"2026-03-01T00:00:00Z","fields":{}}}'
+    rows = [(ONE, "good", '{"age":"5"}'), (ONE, "odd", '{"age":"5","age":"6"}'), (TWO, "a", "{}"), (TWO, "b", "{}")]
+    batch = stager("contacts", "\n".join(row.format(*one) for one in rows).encode())
+    assert (batch.rows, batch.unreadable) == (4, 1)
+    assert stager.rows("SELECT name FROM batch ORDER BY name") == [("b",), ("good",)]
+
+
 def test_a_batch_after_one_with_doubled_keys_is_its_own(stager: Stager) -> None:
     stager("messages", line(1) + line(1, text="later"))
     assert stager.rows("SELECT text FROM batch") == [("later",)]
