@@ -209,6 +209,20 @@ def test_rows_that_were_on_their_way_when_their_contact_was_deleted_are_marked_i
     ]
 
 
+@pytest.mark.parametrize("stream", ["messages", "runs", "tickets"])
+def test_a_row_that_comes_after_its_contact_was_deleted_is_never_alive(scene: Scene, stream: str) -> None:
+    workspace = scene.workspace
+    scene.sync("contacts", stream)
+    victim = workspace.rows("contacts")[0]
+    scene.write(f"UPDATE contacts SET deleted_on = '2026-01-01T00:00:00Z' WHERE uuid = '{victim['uuid']}'")
+    reference = {"uuid": victim["uuid"], "name": victim["name"]}
+    late = workspace.add(stream, 1, changes={"contact": {**workspace.rows(stream)[0]["contact"], **reference}})
+    scene.sync(stream)
+    assert marked(scene, stream) >= set(late)
+    died = "SELECT DISTINCT deleted_on::VARCHAR FROM {} WHERE deleted_on IS NOT NULL"
+    assert scene.column(died.format(stream)) == {"2026-01-01 00:00:00+00"}
+
+
 def test_a_row_goes_with_its_contact_at_the_latest(scene: Scene) -> None:
     workspace = scene.workspace
     recent = [workspace.row("messages", key) for key in workspace.add("messages", 40, at=now() - HOUR)]

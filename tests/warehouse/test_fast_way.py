@@ -78,11 +78,10 @@ def test_a_workspaces_messages_are_read_the_same_in_both_ways(
     files = [tmp_path / "0.jsonl", tmp_path / "1.jsonl"]
     for file, rows in zip(files, (messages, again), strict=True):
         file.write_text("\n \n" + "".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    _, select = statements("messages")
-    known = parse_strictly(connection, TABLE, files, select.replace("TRY(", "(", 1), maximum_size=10**6)
-    assert set(messages[0]) <= set(known), "the fast way is not fit for the usual rows"
     fast, lenient = (staged(connection, files, fast=fast) for fast in (True, False))
     assert fast == lenient
     batch, rows, _ = fast
     assert (batch.rows, batch.unreadable, len(rows)) == (len(messages) + len(again), 0, len(messages))
-    assert connection.execute("SELECT count(*) FROM messages").fetchall() == [(0,)]
+    _, select = statements("messages")
+    known = parse_strictly(connection, TABLE, files, select.replace("TRY(", "(", 1), maximum_size=10**6)
+    assert set(messages[0]) <= set(known), "the fast way is not fit for the usual rows"

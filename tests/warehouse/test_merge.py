@@ -228,6 +228,16 @@ def test_a_value_that_an_archive_told_was_still_there_at_the_end_of_the_archives
     assert noted == [(what, datetime(2025, 3, 2, tzinfo=UTC)) for what in ("labels", "status", "visibility")]
 
 
+def test_a_value_that_was_not_known_and_one_that_is_not_known_any_more_are_changes(
+    loaded: Callable[..., dict[Any, Row]], tmp_path: Path
+) -> None:
+    for status in (None, "sent", None):
+        loaded("messages", {**_message(1, NEW, FIRST), "status": status})
+    with Lake.open(tmp_path / "lake") as lake:
+        noted = lake.rows("SELECT what, from_value, to_value FROM message_history ORDER BY changed_by")
+    assert noted == [("status", None, "sent"), ("status", "sent", None)]
+
+
 def test_a_row_that_brings_nothing_new_is_not_written(loaded: Callable[..., dict[Any, Row]], tmp_path: Path) -> None:
     rows = [_message(1, NEW, FIRST), _message(1, ARCHIVE, SECOND)]
     loaded("messages", rows[0])
