@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import count, cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -26,6 +26,8 @@ Row = dict[str, Any]
 
 # 12 h 45 min before UTC, 13 h 45 min from 27 September on: days and quarters of an hour that no other zone has.
 ZONE = ZoneInfo("Pacific/Chatham")
+# How many seconds answers take: on both sides of what the report tells apart.
+LIMITS = (1, 60, 61, 300, 301, 900, 901, 3600, 3601, 21600, 21601, 86400, 86401)
 # The day on which the report of this workspace is looked at: a Wednesday.
 TODAY = date(2026, 10, 14)
 TICK, HOUR = timedelta(microseconds=1), timedelta(hours=1)
@@ -40,14 +42,35 @@ STREAMS = (
 KEYS = {"messages": "id", "broadcasts": "id", "channel_events": "id", "fields": "key"}
 
 
+class Change(NamedTuple):
+    """A change seen of a message."""
+
+    id: int
+    what: str
+    before: str | None
+    after: str
+    still_on: datetime | None
+    changed_by: datetime
+
+
 @dataclass(frozen=True)
 class Analysed:
-    """A lake, the rows that the server has now, those that it had before, and when others were deleted, by key."""
+    """A lake, the rows that the server has now, those that it had before, and when others were deleted, by key.
+
+    `changes` of messages and `sizes` of groups are what syncs noted meanwhile.
+    """
 
     lake: Lake
     now: dict[str, list[Row]]
     before: dict[str, list[Row]]
     deleted: dict[str, dict[Any, datetime]]
+    changes: list[Change]
+    sizes: list[tuple[str, date, int]]
+
+    @property
+    def archived(self) -> set[int]:
+        """Messages that came from archives."""
+        return {one.id for one in self.changes if one.id % 11 == 0}
 
     def gone(self, stream: str) -> list[Row]:
         """The rows that were deleted after they had been read."""
@@ -66,15 +89,16 @@ def analysed(folder: Path) -> Iterator[Analysed]:
         assert not [one.message for one in result.streams if not one.good]
         before = {stream: made.rows(stream) for stream in (*STREAMS, "contacts_deleted")}
     doomed = dict(_doomed(before))
-    with Lake.create(folder / "lake") as lake:
-        lake.commit(lambda connection: _mark(connection, doomed))
-        refresh_views(lake)
     now = {
         stream: [row for row in rows if key(stream, row) not in doomed.get(stream, ())]
         for stream, rows in before.items()
     }
-    with Lake.open(folder / "lake") as lake:
-        yield Analysed(lake, now, before, doomed)
+    with Lake.create(folder / "lake") as lake:
+        facts = Analysed(lake, now, before, doomed, _changes(before), _sizes(before))
+        lake.commit(lambda connection: _mark(connection, doomed))
+        refresh_views(lake)
+        lake.commit(lambda connection: note(connection, facts))
+        yield facts
 
 
 def _mark(connection: duckdb.DuckDBPyConnection, doomed: dict[str, dict[Any, datetime]]) -> None:
@@ -98,6 +122,52 @@ def _doomed(rows: dict[str, list[Row]]) -> Iterator[tuple[str, dict[Any, datetim
     for stream in ("broadcasts", "groups", "labels", "topics", "channels", "flows", "fields", "campaign_events"):
         yield stream, dict.fromkeys((key(stream, row) for row in rows[stream][1::4]), edge(0))
     yield "definitions", {rows["flows"][0]["uuid"]: edge(0)}
+
+
+def note(connection: duckdb.DuckDBPyConnection, facts: Analysed) -> None:
+    """Put into the lake what syncs would have noted over months, and nothing else."""
+    archived = ", ".join(map(str, facts.archived))
+    connection.execute(f"UPDATE messages SET source = 'archive' WHERE id IN ({archived})")
+    for table, noted in (("message_history", facts.changes), ("_group_sizes", facts.sizes)):
+        rows = ", ".join(f"({', '.join(map(_sql, row))})" for row in noted)
+        connection.execute(f"DELETE FROM {table}")
+        connection.execute(f"INSERT INTO {table} VALUES {rows}")
+
+
+def _sql(value: object) -> str:
+    return "NULL" if value is None else f"'{value}'"
+
+
+def _changes(rows: dict[str, list[Row]]) -> list[Change]:
+    """Messages that were delivered at once, late, by steps, again and again, or not at all."""
+    ways: tuple[tuple[tuple[str, str | None, str, int | None, int], ...], ...] = (
+        (("status", "sent", "delivered", 60, 180),),
+        (("status", "wired", "read", None, 90),),
+        (("status", "sent", "delivered", -5, 45), ("status", "delivered", "read", 50, 7000)),
+        (("status", "sent", "read", 600, 900), ("status", "errored", "delivered", 300, 400)),
+        (("status", "queued", "sent", 1, 2),),
+        (("status", "read", "delivered", 3, 4),),
+        (("status", None, "delivered", 5, 6),),
+        (("visibility", "visible", "read", 7, 8),),
+    )
+    sent = [row for row in rows["messages"] if row["id"] >= 10**6 and row["direction"] == "out"]
+    return [
+        Change(row["id"], what, before, after, None if still is None else at + timedelta(seconds=still + number), by)
+        for number, row in enumerate(sent)
+        for what, before, after, still, until in ways[number * 3 % len(ways)]
+        for at in [moment(row["created_on"])]
+        for by in [at + timedelta(seconds=until + 2 * number)]
+    ]
+
+
+def _sizes(rows: dict[str, list[Row]]) -> list[tuple[str, date, int]]:
+    """More groups than the report shows, one of them empty at the end, two as large as each other."""
+    groups = [row["uuid"] for row in rows["groups"]] + [str(uuid.UUID(int=number)) for number in range(700, 703)]
+    return [
+        (group, TODAY - timedelta(days=back), 0 if (number, back) == (0, 1) else size + number // 2)
+        for number, group in enumerate(groups)
+        for back, size in ((185, 10), (181, 12), (100, 5), (1, 20))
+    ]
 
 
 class _Author:
@@ -156,11 +226,15 @@ class _Author:
                 self.message(pattern, at, next(people), next(channels), "out", status, next(broadcasts))
                 self.message(pattern, at, next(people), next(channels), "in", status, None)
         asked = at_local(TODAY - timedelta(days=3), 9)
-        for number, seconds in enumerate((1, 60, 61, 300, 301, 900, 901, 3600, 3601, 21600, 21601, 86400, 86401)):
+        for number, seconds in enumerate(LIMITS * 4):
             who = ref(self.mine[number])
             self.message(pattern, asked, who, self.channels[0], "out", "sent", None)
             for late in (seconds, seconds + 7):  # only the first is the answer
                 self.message(pattern, asked + timedelta(seconds=late), who, self.channels[0], "in", "handled", None)
+        for number in range(22):  # more channels than the report shows, which no list has
+            channel = {"uuid": str(uuid.UUID(int=500 + number % 20)), "name": f"Channel {number % 20:02}"}
+            at = at_local(TODAY - timedelta(days=10), number)
+            self.message(pattern, at, next(people), channel, "out", STATUSES[number % 8], None)
         for status in STATUSES * 2:
             for days in (5, 35):
                 at = at_local(TODAY - timedelta(days=days), 12) + timedelta(seconds=next(self.ids) % 1000)
@@ -178,15 +252,16 @@ class _Author:
     def runs(self) -> None:
         """Runs that end in every way, on both sides of each edge, by short ways, circles, and none."""
         pattern, nodes = self.workspace.rows("runs")[0], [str(uuid.UUID(int=number)) for number in range(1, 5)]
-        flows = self.workspace.rows("flows")[:3]
+        flows = [ref(row) for row in self.workspace.rows("flows")]
+        flows += [{"uuid": str(uuid.UUID(int=600 + number)), "name": f"Flow {number}"} for number in range(3)]
         paths = ([0], [0, 1], [0, 1, 0, 2], [], None, [3, 1, 1], [0, 1, 2, 3])
         for number, (at, path) in enumerate(zip([*edges()] * 3, cycle(paths))):
             own = next(self.ids)
             exited = EXITS[number % len(EXITS)]
             steps = None if path is None else [{"node": nodes[node], "time": iso(at)} for node in path]
             self.workspace.put("runs", pattern | {
-                "id": own, "uuid": str(uuid.UUID(int=own)), "flow": ref(flows[number % 3]), "responded": number % 4 < 2,
-                "contact": pattern["contact"] | ref(self.mine[number % len(self.mine)]), "path": steps,
+                "id": own, "uuid": str(uuid.UUID(int=own)), "flow": flows[number % len(flows)], "path": steps,
+                "contact": pattern["contact"] | ref(self.mine[number % len(self.mine)]), "responded": number % 4 < 2,
                 "created_on": iso(at), "modified_on": iso(at + HOUR), "exited_on": iso(at + HOUR) if exited else None,
                 "exit_type": exited,
             })  # fmt: skip

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.analysts import EXITS, STATUSES, ZONE, Analysed, Row, day, moment, monday, named, whose
+from tests.analysts import EXITS, STATUSES, ZONE, Analysed, Change, Row, day, moment, monday, named, whose
 
+DAY = timedelta(days=1)
 ARRIVAL = {"delivered": "delivered", "read": "delivered"} | dict.fromkeys(("wired", "sent", "resent"), "sent")
 ARRIVAL |= dict.fromkeys(("failed", "errored"), "failed")
 
@@ -113,13 +114,7 @@ def test_contacts_per_week(facts: Analysed) -> None:
             weeks["active"][monday(day(row))].add(row["contact"]["uuid"])
     for row in [*facts.before["contacts"], *facts.before["contacts_deleted"]]:  # contacts that are deleted came too
         weeks["new"][monday(day(row))].add(row["uuid"])
-    for row in facts.before["contacts_deleted"]:
-        weeks["lost"][monday(day(row, "modified_on"))].add(row["uuid"])
-    for contact, at in facts.deleted["contacts"].items():
-        weeks["lost"][monday(at.astimezone(ZONE).date())].add(contact)
-    for contact, at, _, is_out in opted_out(facts):
-        if is_out and contact:
-            weeks["lost"][monday(at)].add(contact)
+    weeks["lost"] = lost(facts)
     expected = {
         week: tuple(len(weeks[what][week]) for what in ("active", "new", "lost"))
         for week in {week for found in weeks.values() for week in found}
@@ -152,6 +147,75 @@ def test_opt_outs_are_those_who_are_stopped_and_those_whose_stop_was_noted(facts
         "SELECT contact_uuid::VARCHAR, local_time(opted_out_on)::DATE, is_exact, is_out_now FROM opt_outs"
     )
     assert sorted(map(str, found)) == sorted(map(str, opted_out(facts)))
+
+
+def test_how_long_messages_took_to_be_delivered(facts: Analysed) -> None:
+    found = facts.lake.rows(
+        "SELECT message_id, channel_name, created_on, sent_on, at_least_seconds, at_most_seconds FROM delivery_times"
+    )
+    expected = {
+        row["id"]: (
+            named(row, "channel"),
+            moment(row["created_on"]),
+            moment(row["sent_on"]) if row["sent_on"] else None,
+            pytest.approx(least, abs=1e-3),
+            pytest.approx(most, abs=1e-3),
+        )
+        for row, least, most in delivered(facts)
+    }
+    assert {row[0]: row[1:] for row in found} == expected
+
+
+def test_groups_have_a_size_on_every_day_between_two_that_were_noted(facts: Analysed) -> None:
+    until = datetime.now(ZONE).date()
+    names = {row["uuid"]: row["name"] for row in facts.before["groups"]}
+    expected = set()
+    for group in dict.fromkeys(group for group, *_ in facts.sizes):
+        noted = [(on, contacts) for one, on, contacts in facts.sizes if one == group]
+        for (on, contacts), (following, _) in itertools.pairwise([*noted, (until + DAY, 0)]):
+            expected |= {
+                (on + number * DAY, group, names.get(group), contacts) for number in range((following - on).days)
+            }
+    found = facts.lake.rows(
+        f"SELECT day, group_uuid::VARCHAR, group_name, contacts FROM group_sizes WHERE day <= DATE '{until}'"
+    )
+    assert set(found) == expected
+    assert len(found) == len(expected)
+
+
+def delivered(facts: Analysed) -> list[tuple[Row, float, float]]:
+    """Messages of the API that were seen to be delivered: not yet after so many seconds, but after so many."""
+    seen: dict[int, list[Change]] = defaultdict(list)
+    for one in facts.changes:
+        if (
+            one.what == "status"
+            and one.after in ("delivered", "read")
+            and one.before not in ("delivered", "read", None)
+        ):
+            seen[one.id].append(one)
+    return [
+        (
+            row,
+            max(0.0, min((one.still_on - at).total_seconds() for one in found if one.still_on) if still else 0.0),
+            min((one.changed_by - at).total_seconds() for one in found),
+        )
+        for row in facts.now["messages"]
+        if (found := seen[row["id"]]) and row["id"] not in facts.archived
+        for at, still in [(moment(row["created_on"]), any(one.still_on for one in found))]
+    ]
+
+
+def lost(facts: Analysed) -> dict[date, set[str]]:
+    """Week → contacts who were deleted, or opted out and have not come back."""
+    weeks: dict[date, set[str]] = defaultdict(set)
+    for row in facts.before["contacts_deleted"]:
+        weeks[monday(day(row, "modified_on"))].add(row["uuid"])
+    for contact, at in facts.deleted["contacts"].items():
+        weeks[monday(at.astimezone(ZONE).date())].add(contact)
+    for who, on, _, is_out in opted_out(facts):
+        if is_out and who:
+            weeks[monday(on)].add(who)
+    return weeks
 
 
 def opted_out(facts: Analysed) -> list[tuple[str | None, date, bool, bool]]:
