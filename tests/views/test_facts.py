@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.analysts import EXITS, STATUSES, ZONE, Analysed, Change, Row, day, moment, monday, named, whose
+from tests.analysts import Analysed, Change, day, named, whose
+from tests.happenings import EXITS, STATUSES, ZONE, Row, moment, monday
 
 DAY = timedelta(days=1)
 ARRIVAL = {"delivered": "delivered", "read": "delivered"} | dict.fromkeys(("wired", "sent", "resent"), "sent")
