@@ -68,6 +68,7 @@ class Author:
         self.messages()
         self.runs()
         self.opt_outs()
+        self.tickets()
         self.hooks()
 
     def broadcasts(self) -> None:
@@ -162,10 +163,16 @@ class Author:
                 late = times[copy]
                 results = self.results(None if late is None else iso(at + late * HOUR), number + copy)
                 self.run(flow, self.mine[number], begun, steps, EXITS[(number + copy) % len(EXITS)], results)
-        for number in range(12):  # the flow that loses most, step by step
-            begun = at_local(TODAY - timedelta(days=20), number) if number else start_of(90)
+        for number, begun in enumerate(
+            [start_of(90), start_of(90) - TICK, *[at_local(TODAY - timedelta(days=70))] * 14]
+        ):
+            # The flow that loses most, by few days and one way to end; step by step.
             steps = [{"node": node, "time": iso(begun)} for node in nodes[: 18 - number]]
-            self.run(ref(losing), self.mine[number], begun, steps, "expired", {})
+            self.run(ref(losing), self.mine[number], begun, steps, "interrupted", {})
+        for back in (0, 29, 30, 59, 60, 89, 90):
+            for number, exit in enumerate(EXITS * 2):
+                begun = at_local(TODAY - timedelta(days=back), 12 + number)
+                self.run(flows[(back + number) % len(flows)], self.mine[number + 4], begun, None, exit, {})
 
     def run(self, flow: Row, who: Row, at: datetime, path: list[Row] | None, exit: str | None, results: Row) -> None:
         number = next(self.ids)
@@ -197,6 +204,13 @@ class Author:
                 "channel": self.channels[number % 4], "occurred_on": None if number % 5 == 4 else iso(at),
                 "created_on": iso(at if number % 5 == 4 else at + 200 * HOUR),
             })  # fmt: skip
+
+    def tickets(self) -> None:
+        """Open and closed ones, of people who will be deleted too."""
+        pattern = self.workspace.rows("tickets")[0]
+        for number, who in enumerate(self.mine[:12]):
+            changes = {"uuid": str(uuid.UUID(int=next(self.ids))), "status": "closed" if number % 3 else "open"}
+            self.workspace.put("tickets", pattern | changes | {"contact": ref(who)})
 
     def hooks(self) -> None:
         """Calls of resthooks with keys and values of every kind."""

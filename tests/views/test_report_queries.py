@@ -178,19 +178,29 @@ def test_the_last_ten_broadcasts(facts: Analysed) -> None:
     assert ask(facts, "broadcasts") == expected
 
 
-def ask(facts: Analysed, query: str) -> list[tuple[Any, ...]]:
-    """The answer to a question of the report, as if it were asked on the day of the workspace."""
-    return [tuple(row) for row in _answer(facts, query)[1]]
+def test_months_in_which_nothing_happened_have_zeros(facts: Analysed) -> None:
+    later = TODAY + timedelta(days=80)
+    assert [answers for _, answers in ask(facts, "responses", later)] == [0] * 7
+    figures = dict(zip(headings(facts, "headline"), ask(facts, "headline", later)[0], strict=True))
+    standing = {"contacts", "open_tickets"}
+    assert {figures[name] for name in figures.keys() - standing} == {0}
+    assert all(figures[name] for name in standing)
+    assert ask(facts, "messages", TODAY + timedelta(days=400)) == []
+
+
+def ask(facts: Analysed, query: str, today: date = TODAY) -> list[tuple[Any, ...]]:
+    """The answer to a question of the report, as if it were asked on that day."""
+    return _answer(facts, query, today)[1]
 
 
 def headings(facts: Analysed, query: str) -> list[str]:
-    return _answer(facts, query)[0]
+    return _answer(facts, query, TODAY)[0]
 
 
-def _answer(facts: Analysed, query: str) -> tuple[list[str], list[Any]]:
+def _answer(facts: Analysed, query: str, today: date) -> tuple[list[str], list[Any]]:
     sql = (resources.files("pipeline.report") / "queries" / f"{query}.sql").read_text("utf-8")
     with facts.lake.connection() as connection:
-        connection.execute(f"SET VARIABLE today = DATE '{TODAY}'")
+        connection.execute(f"SET VARIABLE today = DATE '{today}'")
         answer = connection.execute(sql)
         return [column[0] for column in answer.description or []], answer.fetchall()
 
