@@ -102,6 +102,9 @@ def _doomed(rows: dict[str, list[Row]]) -> Iterator[tuple[str, dict[Any, datetim
     """What is deleted from each stream, by key, and when: people around the edges, and all that is theirs."""
     mine = [row for row in rows["contacts"] if str(row["name"]).startswith("Contact ")]
     people = {mine[number * 10 // 3 % len(mine)]["uuid"]: at for number, at in enumerate(edges()) if number % 3 == 0}
+    noted = {whose(row) for row in rows["channel_events"]}
+    out = [row["uuid"] for row in mine if row["status"] == "stopped" and row["uuid"] not in noted]
+    people |= dict.fromkeys(out[:2], edge(0))
     yield "contacts", people
     for stream, every in (("messages", 5), ("runs", 5), ("tickets", 3), ("channel_events", 7)):
         theirs = {key(stream, row): people[whose(row) or ""] for row in rows[stream] if whose(row) in people}

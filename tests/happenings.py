@@ -164,7 +164,7 @@ class Author:
                 results = self.results(None if late is None else iso(at + late * HOUR), number + copy)
                 self.run(flow, self.mine[number], begun, steps, EXITS[(number + copy) % len(EXITS)], results)
         for number, begun in enumerate(
-            [start_of(90), start_of(90) - TICK, *[at_local(TODAY - timedelta(days=70))] * 14]
+            [start_of(90), start_of(90), start_of(90) - TICK, *[at_local(TODAY - timedelta(days=70))] * 13]
         ):
             # The flow that loses most, by few days and one way to end; step by step.
             steps = [{"node": node, "time": iso(begun)} for node in nodes[: 18 - number]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from importlib import resources
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from tests.views.test_report_queries import sql_of
 from warehouse import Lake, refresh_views
 
 IDS = count(1)
@@ -224,10 +224,9 @@ def test_sizes_of_groups_are_noted_when_they_change_on_the_day_of_the_workspace(
             for group, each in sizes.items()
             for number, size in enumerate(each)
         )
-        sql = (resources.files("pipeline.report") / "queries" / "groups.sql").read_text("utf-8")
         with lake.connection() as connection:
             connection.execute(f"SET VARIABLE today = DATE '{today}'")
-            shown = connection.execute(sql).fetchall()
+            shown = connection.execute(sql_of("groups")).fetchall()
     assert {contacts for day, _, contacts in shown if day == today} == {11, 4}  # no group that is empty now
 
 

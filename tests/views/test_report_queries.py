@@ -198,7 +198,7 @@ def headings(facts: Analysed, query: str) -> list[str]:
 
 
 def _answer(facts: Analysed, query: str, today: date) -> tuple[list[str], list[Any]]:
-    sql = (resources.files("pipeline.report") / "queries" / f"{query}.sql").read_text("utf-8")
+    sql = sql_of(query)
     with facts.lake.connection() as connection:
         connection.execute(f"SET VARIABLE today = DATE '{today}'")
         answer = connection.execute(sql)
@@ -217,3 +217,8 @@ def created(row: Row) -> datetime:
 
 def channel(row: Row) -> str:
     return named(row, "channel") or "No channel"
+
+
+def sql_of(query: str) -> str:
+    """The SQL of a question of the report."""
+    return (resources.files("pipeline.report") / "queries" / f"{query}.sql").read_text("utf-8").rstrip().rstrip(";")
