@@ -111,7 +111,11 @@ def _doomed(rows: dict[str, list[Row]]) -> Iterator[tuple[str, dict[Any, datetim
         yield stream, dict.fromkeys((key(stream, row) for row in rows[stream][::every]), edge(0)) | theirs
     for stream in ("broadcasts", "groups", "labels", "topics", "channels", "flows", "fields", "campaign_events"):
         yield stream, dict.fromkeys((key(stream, row) for row in rows[stream][1::4]), edge(0))
-    yield "definitions", {rows["flows"][3]["uuid"]: edge(0)}
+    put = {row["uuid"] for row in rows["definitions"]}
+    yield (
+        "definitions",
+        {next(row["uuid"] for row in rows["flows"] if row["results"] and row["uuid"] not in put): edge(0)},
+    )
 
 
 def note(connection: duckdb.DuckDBPyConnection, facts: Analysed) -> None:
@@ -151,12 +155,15 @@ def _changes(rows: dict[str, list[Row]]) -> list[Change]:
 
 
 def _sizes(rows: dict[str, list[Row]]) -> list[tuple[str, date, int]]:
-    """More groups than the report shows, one of them empty at the end, two as large as each other."""
+    """More groups than the report shows, one of them empty at the end, two as large as each other; once the reverse."""
     groups = [row["uuid"] for row in rows["groups"]] + [str(uuid.UUID(int=number)) for number in range(700, 703)]
     return [
-        (group, TODAY - timedelta(days=back), 0 if (number, back) == (0, 1) else size + number // 2)
+        (group, TODAY - timedelta(days=back), 0 if (number, back) == (0, 1) else size)
         for number, group in enumerate(groups)
-        for back, size in ((185, 10), (181, 12), (100, 5), (1, 20))
+        for back, size in (
+            (185, 40 - number),
+            *((back, size + number // 2) for back, size in ((181, 12), (100, 5), (1, 20))),
+        )
     ]
 
 

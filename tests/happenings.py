@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import count, cycle, islice
@@ -31,7 +32,8 @@ VALUES: dict[str, list[str | None]] = {
     "children": ["2", None],
 }
 FILES = [{"content_type": f"image/{kind}", "url": f"https://example.org/{kind}"} for kind in ("png", "jpeg")]
-# A group that no list has and no row but contacts.
+# Groups that no list has and no row but broadcasts, or contacts.
+OLD_GROUPS = [{"uuid": str(uuid.UUID(int=310 + number)), "name": f"Old {number}"} for number in range(9)]
 UNKNOWN_GROUP = {"uuid": str(uuid.UUID(int=300)), "name": "Nowhere else"}
 # Nodes of a flow: what it says, what it asks, what it sets, and one that does nothing.
 NODES: list[Row] = [
@@ -73,14 +75,20 @@ class Author:
 
     def broadcasts(self) -> None:
         """More than the report shows, to any number of groups, in languages that the workspace has or has not."""
-        [pattern, *_], groups = self.workspace.rows("broadcasts"), [ref(row) for row in self.workspace.rows("groups")]
+        pattern = self.workspace.rows("broadcasts")[0]
+        groups = [*map(ref, self.workspace.rows("groups")), *OLD_GROUPS]
         for number, at in enumerate(islice(edges(), 15)):
             texts = [{"eng": f"Hello {number}", "fra": f"Salut {number}"}, {"spa": f"Hola {number}"}, {"fra": None}]
-            self.workspace.put("broadcasts", pattern | {
-                "id": 100 + number, "created_on": iso(at), "groups": groups[: number % 3], "text": texts[number % 3],
-                "base_language": "fra", "status": ("sent", "queued", "failed")[number % 3],
+            changes = {
+                "id": 100 + number,
+                "status": ("sent", "queued", "failed")[number % 3],
                 "progress": {"total": number - 1, "started": number},
-            })  # fmt: skip
+                "groups": groups[number : number + number % 3],
+                "text": texts[number % 3],
+                "base_language": "fra",
+                "created_on": iso(at),
+            }
+            self.workspace.put("broadcasts", pattern | changes)
 
     def contacts(self) -> None:
         """Contacts of every status that came just before and just after a week began."""
@@ -117,7 +125,7 @@ class Author:
             self.message(pattern, asked, who, self.channels[0], "out", "sent", None)
             for late in (seconds, seconds + 7):  # only the first is the answer
                 self.message(pattern, asked + timedelta(seconds=late), who, self.channels[0], "in", "handled", None)
-        for number, who in enumerate([None, *map(ref, self.mine[40:43])]):  # at once, and of nobody
+        for number, who in enumerate([None, *map(ref, self.mine[41:47])]):  # at once, and of nobody
             at = start_of(30)
             self.message(pattern, at, who, None, "out", "sent", None)
             self.message(pattern, at + number // 2 * TICK, who, None, "in", "handled", None)
@@ -139,7 +147,7 @@ class Author:
         row = {"id": number, "uuid": str(uuid.UUID(int=number)), "broadcast": cast, "contact": who, "channel": channel,
                "direction": way, "status": status, "created_on": iso(at), "modified_on": iso(at), "flow": None,
                "text": f"No. {number}", "archived": False, "visibility": "visible",
-               "labels": self.labels[number % 4 : number % 6], "attachments": FILES[: number % 3]}  # fmt: skip
+               "labels": self.labels[number % 5 : number % 7], "attachments": FILES[: number % 3]}  # fmt: skip
         self.workspace.put("messages", pattern | row)
 
     def runs(self) -> None:
@@ -147,7 +155,8 @@ class Author:
         flows = [ref(row) for row in self.workspace.rows("flows")]
         flows += [{"uuid": str(uuid.UUID(int=600 + number)), "name": f"Flow {number}"} for number in range(3)]
         nodes = [str(uuid.UUID(int=number + 1)) for number in range(18)]
-        [*known, losing] = sorted(self.workspace.rows("flows"), key=lambda row: str(row["created_on"]))
+        expired = Counter(row["flow"]["uuid"] for row in self.workspace.rows("runs") if row["exit_type"] == "expired")
+        [*known, losing] = sorted(self.workspace.rows("flows"), key=lambda row: -expired[row["uuid"]])
         own = {"uuid": losing["uuid"], "name": losing["name"], "type": "messaging", "spec_version": "13.2.0"}
         described = [{"uuid": node} | what for node, what in zip(nodes, NODES, strict=False)]
         self.workspace.put("definitions", own | {"nodes": described})
@@ -164,10 +173,10 @@ class Author:
                 results = self.results(None if late is None else iso(at + late * HOUR), number + copy)
                 self.run(flow, self.mine[number], begun, steps, EXITS[(number + copy) % len(EXITS)], results)
         for number, begun in enumerate(
-            [start_of(90), start_of(90), start_of(90) - TICK, *[at_local(TODAY - timedelta(days=70))] * 13]
+            [start_of(90), start_of(90), start_of(90) - TICK, *[at_local(TODAY - timedelta(days=70))] * 33]
         ):
             # The flow that loses most, by few days and one way to end; step by step.
-            steps = [{"node": node, "time": iso(begun)} for node in nodes[: 18 - number]]
+            steps = [{"node": node, "time": iso(begun)} for node in nodes[: 18 - number % 12]]
             self.run(ref(losing), self.mine[number], begun, steps, "interrupted", {})
         for back in (0, 29, 30, 59, 60, 89, 90):
             for number, exit in enumerate(EXITS * 2):
@@ -210,7 +219,8 @@ class Author:
         pattern = self.workspace.rows("tickets")[0]
         for number, who in enumerate(self.mine[:12]):
             changes = {"uuid": str(uuid.UUID(int=next(self.ids))), "status": "closed" if number % 3 else "open"}
-            self.workspace.put("tickets", pattern | changes | {"contact": ref(who)})
+            topic = {"topic": {"uuid": str(uuid.UUID(int=320)), "name": "Old topic"}} if number % 5 == 4 else {}
+            self.workspace.put("tickets", pattern | changes | topic | {"contact": ref(who)})
 
     def hooks(self) -> None:
         """Calls of resthooks with keys and values of every kind."""
