@@ -128,7 +128,7 @@ class Author:
         for number, who in enumerate([None, *map(ref, self.mine[41:47])]):  # at once, and of nobody
             at = start_of(30)
             self.message(pattern, at, who, None, "out", "sent", None)
-            self.message(pattern, at + number // 2 * TICK, who, None, "in", "handled", None)
+            self.message(pattern, at + number % 2 * TICK, who, None, "in", "handled", None)
         for number in range(22):  # more channels than the report shows, which no list has
             channel = {"uuid": str(uuid.UUID(int=500 + number % 20)), "name": f"Channel {number % 20:02}"}
             at = at_local(TODAY - timedelta(days=10), number)
@@ -173,10 +173,11 @@ class Author:
                 results = self.results(None if late is None else iso(at + late * HOUR), number + copy)
                 self.run(flow, self.mine[number], begun, steps, EXITS[(number + copy) % len(EXITS)], results)
         for number, begun in enumerate(
-            [start_of(90), start_of(90), start_of(90) - TICK, *[at_local(TODAY - timedelta(days=70))] * 33]
+            [*[start_of(90)] * 4, start_of(90) - TICK, *[at_local(TODAY - timedelta(days=70))] * 33]
         ):
-            # The flow that loses most, by few days and one way to end; step by step.
-            steps = [{"node": node, "time": iso(begun)} for node in nodes[: 18 - number % 12]]
+            # The flow that loses most, by few days and one way to end; step by step, and one that begins with the last.
+            way = nodes[: 18 - number % 12] if number % 12 else [nodes[17], *nodes[:16]]
+            steps = [{"node": node, "time": iso(begun)} for node in way]
             self.run(ref(losing), self.mine[number], begun, steps, "interrupted", {})
         for back in (0, 29, 30, 59, 60, 89, 90):
             for number, exit in enumerate(EXITS * 2):

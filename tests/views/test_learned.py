@@ -57,19 +57,21 @@ def test_a_name_is_learned_from_every_row_that_has_it_also_of_a_slow_sync(lake: 
         assert name_of(lake, kind, it) == f"{kind} in {table}"
 
 
-@pytest.mark.parametrize("source", ["runs", "messages"])
-def test_the_name_that_a_thing_had_last_wins(lake: Lake, source: str) -> None:
-    it = thing()
-    named(lake, source, it, "As it was called", synced_on="now() - INTERVAL 10 MINUTE")
-    named(lake, source, it, "As archives call it", source="archive", modified_on="'2019-01-01'")
+def test_the_name_that_a_thing_had_last_wins(lake: Lake) -> None:
+    things = {"runs": thing(), "messages": thing()}
+    for source, it in things.items():
+        named(lake, source, it, "As it was called", synced_on="now() - INTERVAL 10 MINUTE")
+        named(lake, source, it, "As archives call it", source="archive", modified_on="'2019-01-01'")
     refresh_views(lake)
-    assert name_of(lake, "flow", it) == "As it was called"
-    named(lake, source, it, "Older in another archive", source="archive", modified_on="'2018-01-01'")
+    assert {name_of(lake, "flow", it) for it in things.values()} == {"As it was called"}
+    for source, it in things.items():
+        named(lake, source, it, "Older in another archive", source="archive", modified_on="'2018-01-01'")
     refresh_views(lake)
-    assert name_of(lake, "flow", it) == "As it was called"
-    named(lake, source, it, "As it is called now")
+    assert {name_of(lake, "flow", it) for it in things.values()} == {"As it was called"}
+    for source, it in things.items():
+        named(lake, source, it, "As it is called now")
     refresh_views(lake)
-    assert name_of(lake, "flow", it) == "As it is called now"
+    assert {name_of(lake, "flow", it) for it in things.values()} == {"As it is called now"}
 
 
 def test_what_only_archives_know_has_its_last_name_from_there(lake: Lake) -> None:
@@ -96,15 +98,14 @@ def test_what_the_server_calls_a_deleted_thing_is_no_name_while_another_is_known
 
 def test_what_is_not_the_servers_mark_of_deletion_stays_in_the_name(lake: Lake) -> None:
     names = ["deleted-by mistake", f"deleted-{uuid.uuid4()}-", f"was deleted-{uuid.uuid4()}-x"]
-    things = {thing(): name for name in names}
-    for kind, table in (("channel", "channels"), ("group", "groups"), ("label", "labels"), ("topic", "topics")):
-        for it, name in things.items():
-            put(lake, table, SOURCES[kind, table].format(it=it, name=name))
-        gone = thing()
-        put(lake, table, SOURCES[kind, table].format(it=gone, name=f"deleted-{uuid.uuid4()}-Good - old"))
-        refresh_views(lake)
-        assert [name_of(lake, kind, it) for it in things] == names
-        assert name_of(lake, kind, gone) == "Good - old"
+    kinds = {"channel": "channels", "group": "groups", "label": "labels", "topic": "topics"}
+    gone = f"deleted-{uuid.uuid4()}-Good - old"
+    expected = {(kind, thing()): (name, name) for kind in kinds for name in names}
+    expected |= {(kind, thing()): (gone, "Good - old") for kind in kinds}
+    for (kind, it), (name, _) in expected.items():
+        put(lake, kinds[kind], SOURCES[kind, kinds[kind]].format(it=it, name=name))
+    refresh_views(lake)
+    assert {one: name_of(lake, *one) for one in expected} == {one: shown for one, (_, shown) in expected.items()}
 
 
 # -- results --
