@@ -16,7 +16,7 @@ from pipeline.settings import load_settings
 from pipeline.streams import STREAMS
 from pipeline.sync import choose, sync
 from tests.lakes import LANGUAGES, assert_holds, column, rows, stored
-from tests.truth import expected_rows
+from tests.truth import assert_same, expected_rows
 
 # When each stream's rows were last written, and how many there are.
 WRITES = " UNION ALL ".join(f"SELECT '{name}', count(*), max(synced_on)::VARCHAR FROM \"{name}\"" for name in STREAMS)
@@ -223,7 +223,7 @@ def test_lag_leaves_the_newest_rows_to_a_later_sync(sandbox: Sandbox, lake: Path
     end = datetime.fromisoformat(next(seen.params["before"] for seen in sandbox.requests if seen.endpoint == stream))
     assert begun - hour <= end <= datetime.now(UTC) - hour
     older = [row for row in workspace.rows(stream) if datetime.fromisoformat(row[on]) <= end]
-    assert_same(stream, read(lake, stream), expected_rows(stream, older, LANGUAGES))
+    assert_same(stream, stored(lake, stream), expected_rows(stream, older, LANGUAGES))
     run(sandbox, lake, stream, lag=0)
     assert_holds(lake, workspace, stream)
 
