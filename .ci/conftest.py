@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sandbox import Sandbox, Workspace
+from sandbox import Sandbox, Workspace
 from tests.real import Real
 
 DUMP = Path(__file__).parents[2] / "shared" / "workspace-a"

@@ -22,8 +22,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from assets.catalogue import ANALYTICS, CONTACTS, MESSAGES_AND_RUNS, SETUP, UPKEEP, group_of
 from pipeline.months import Month
-from pipeline.sandbox import Sandbox, Workspace, generate, read_archive
 from pipeline.streams import STREAMS
+from sandbox import Sandbox, Workspace, generate, read_archive
 from tests.lakes import LANGUAGES
 from tests.processes import ended_afterwards, start
 from tests.truth import assert_same, expected_rows, expected_union, stored_rows

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Request, sync_playwright
 
-from pipeline.progress import Quiet
+from pipeline.reading.progress import Quiet
 from pipeline.report import write_report
-from pipeline.sandbox import Sandbox, generate
 from pipeline.settings import load_settings
-from pipeline.sync import choose, sync
+from pipeline.syncing.sync import choose, sync
+from sandbox import Sandbox, generate
 from warehouse import Lake
 
 CHARTS = ("messages", "channels", "failures", "responses", "flows", "steps", "contacts", "groups", "opt_outs")

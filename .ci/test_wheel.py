@@ -56,7 +56,7 @@ def test_dagster_loads_the_installed_definitions(elsewhere: Path) -> None:
 
 
 def test_the_installed_command_fills_a_lake(elsewhere: Path) -> None:
-    command = "from pipeline.cli import main; main()"
+    command = "from pipeline.cli.app import main; main()"
     assert "The lake is true" in _run("-c", command, "demo", "--messages", "100", folder=elsewhere)
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from assets.workspace import WorkspaceResource
-from pipeline.checks import CHECKS, Checked, checks_of, verified
+from pipeline.proof.checks import CHECKS, Checked, checks_of, verified
 from pipeline.streams import STREAMS
 from warehouse import LakeNotFound, RapidlakeError
 

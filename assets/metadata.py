@@ -10,10 +10,10 @@ import dagster as dg
 
 from pipeline.months import Month
 from pipeline.results import StreamResult, Tally
-from pipeline.session import Session
 from pipeline.streams import Stream
+from pipeline.syncing.session import Session
 from warehouse import Lake
-from warehouse.literal import literal
+from warehouse.lake.literal import literal
 
 PREVIEW_ROWS, PREVIEW_COLUMNS = 5, 8
 # Texts that say nothing of a person; of all other columns only numbers, dates, booleans and uuids are shown.

@@ -10,7 +10,7 @@ import tenacity
 
 from pipeline.errors import MustWait, RequestRefused, SettingsError, TokenRefused
 from pipeline.months import Month
-from pipeline.progress import Lines, Tell, summary
+from pipeline.reading.progress import Lines, Tell, summary
 from pipeline.results import StreamResult
 from warehouse import LakeNotFound, RapidlakeError
 

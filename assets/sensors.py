@@ -24,9 +24,9 @@ from assets.outcome import (
 from assets.partitions import MONTHS
 from assets.schedules import JOBS, UNFINISHED_STATUSES
 from assets.workspace import WorkspaceResource
-from pipeline.backfill import months_to_load
 from pipeline.months import Month
 from pipeline.settings import load_settings
+from pipeline.syncing.backfill import months_to_load
 from warehouse import Lake, LakeNotFound, RapidlakeError
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"

@@ -21,14 +21,14 @@ from assets.metadata import last_written, live_rows, months_written, preview, sy
 from assets.outcome import ended, held_still, progress_in_log, refused
 from assets.partitions import MONTHS
 from assets.workspace import WorkspaceResource
-from pipeline.backfill import backfill_month
 from pipeline.months import Month
-from pipeline.reader import ArchiveChoice, Options
+from pipeline.reading.reader import ArchiveChoice, Options
 from pipeline.results import StreamResult
-from pipeline.session import Session
 from pipeline.settings import Settings
 from pipeline.streams import Archives, Stream
-from pipeline.sync import sync_in
+from pipeline.syncing.backfill import backfill_month
+from pipeline.syncing.session import Session
+from pipeline.syncing.sync import sync_in
 from warehouse import RapidlakeError
 
 # The default workspace; pools are named after it, for a rate limit is a workspace's.

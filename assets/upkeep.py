@@ -12,17 +12,17 @@ import dagster as dg
 from assets.catalogue import OWNERS, UPKEEP
 from assets.outcome import go_on_later, progress_in_log, refused
 from assets.workspace import WorkspaceResource
-from pipeline.progress import compared
-from pipeline.reader import Options
+from pipeline.cli.proof_answers import conclusion
+from pipeline.cli.upkeep_answers import tidied
+from pipeline.proof.comparing import Verification
+from pipeline.proof.verify import VerifyResult, choose_verifiable, verify_in
+from pipeline.reading.progress import compared
+from pipeline.reading.reader import Options
 from pipeline.settings import local_settings
 from pipeline.streams import STREAMS
-from pipeline.sync import sync_in
-from pipeline.terminal_proof import conclusion
-from pipeline.terminal_upkeep import tidied
-from pipeline.verifiers import Verification
-from pipeline.verify import VerifyResult, choose_verifiable, verify_in
+from pipeline.syncing.sync import sync_in
 from warehouse import Lake, RapidlakeError, maintain
-from warehouse.verification import KINDS, Finding
+from warehouse.proof.verification import KINDS, Finding
 
 # Each night, and a little patience.
 NIGHTLY = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=50))

@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 import dagster as dg
 from pydantic import PrivateAttr
 
-from pipeline.session import Session, open_session
 from pipeline.settings import Settings, load_settings, local_settings
+from pipeline.syncing.session import Session, open_session
 from warehouse import Lake
 
 # A run holds a worker: one that must wait longer for the rate limit ends, and a sensor begins the next in time.

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 from measure import RAPIDLAKE, measure, print_heading, sandbox
 
-from pipeline.sandbox import TOKEN
+from sandbox import TOKEN
 
 UNZIP = [
     sys.executable,

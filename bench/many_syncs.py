@@ -18,12 +18,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipeline.progress import Quiet
-from pipeline.sandbox import Sandbox, Workspace, generate
+from pipeline.reading.progress import Quiet
 from pipeline.settings import Settings, load_settings
-from pipeline.sync import choose, sync
+from pipeline.syncing.sync import choose, sync
+from sandbox import Sandbox, Workspace, generate
 from warehouse import Lake, maintain
-from warehouse.upkeep import size_of
+from warehouse.lake.upkeep import size_of
 
 SYNCS_A_NIGHT, KEPT_NIGHTS, EARLY = 96, 4, 50
 LIVE = ("contacts", "messages", "runs", "tickets")

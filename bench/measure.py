@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.sandbox import TOKEN
+from sandbox import TOKEN
 
-RAPIDLAKE = [sys.executable, "-c", "from pipeline.cli import main; main()"]
+RAPIDLAKE = [sys.executable, "-c", "from pipeline.cli.app import main; main()"]
 # Makes rows of about 700 bytes of JSON.
 TEXT_BYTES = 150
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from pipeline.client import Counters
+from pipeline.server.client import Counters
 
 Outcome = Literal["done", "not offered", "skipped", "waiting", "stopped", "suspicious", "failed"]
 # Outcomes that somebody should look at; the exit code says so.

@@ -1,6 +1,6 @@
 """The table of streams: one entry per endpoint, its facts, no behaviour.
 
-To add an endpoint: an entry here, its SELECT in `warehouse/rows/`, its table in `warehouse/tables/`.
+To add an endpoint: an entry here, its SELECT in `warehouse/loading/rows/`, its table in `warehouse/tables/`.
 The facts are described in docs/api.md.
 """
 
@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from warehouse.table import Table
+from warehouse.lake.table import Table
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 

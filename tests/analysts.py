@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from pipeline.progress import Quiet
-from pipeline.sandbox import Sandbox, generate
+from pipeline.reading.progress import Quiet
 from pipeline.settings import load_settings
-from pipeline.sync import choose, sync
+from pipeline.syncing.sync import choose, sync
+from sandbox import Sandbox, generate
 from tests.happenings import TODAY, ZONE, Author, Row, edges, iso, moment
 from warehouse import Lake, refresh_views
 

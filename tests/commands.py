@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from pipeline.sandbox import Sandbox
+from sandbox import Sandbox
 from tests import processes
 from tests.processes import Process
 

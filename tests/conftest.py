@@ -13,7 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
-from pipeline.sandbox import Sandbox, Workspace, generate
+from sandbox import Sandbox, Workspace, generate
+from tests.analysts import Analysed, analysed
 from tests.lakes import new_lake
 
 
@@ -126,3 +127,9 @@ def serve() -> Iterator[Serve]:
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture(scope="session")
+def facts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Analysed]:
+    """A lake of a workspace in which much was deleted after it had been read; no test changes it."""
+    yield from analysed(tmp_path_factory.mktemp("facts"))

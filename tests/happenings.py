@@ -10,7 +10,7 @@ from itertools import count, cycle, islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pipeline.sandbox import Workspace
+from sandbox import Workspace
 
 Row = dict[str, Any]
 

@@ -17,11 +17,11 @@ from typing import Any
 
 import duckdb
 
-from pipeline.sandbox import Workspace
+from sandbox import Workspace
 from tests.truth import Row, assert_same, expected_rows, stored_rows
 from warehouse import Lake, refresh_views
-from warehouse.lake import EXTENSIONS, load_extension
-from warehouse.literal import literal
+from warehouse.lake.connection import EXTENSIONS, load_extension
+from warehouse.lake.literal import literal
 
 # Of the workspaces that the sandbox makes up.
 LANGUAGES = ["eng", "fra", "kin"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.progress import Quiet
+from pipeline.reading.progress import Quiet
 from pipeline.results import SyncResult
-from pipeline.sandbox import Sandbox
 from pipeline.settings import load_settings
-from pipeline.sync import choose, sync
+from pipeline.syncing.sync import choose, sync
+from sandbox import Sandbox
 
 
 @dataclass(frozen=True)

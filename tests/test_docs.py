@@ -11,10 +11,10 @@ import duckdb
 import pytest
 import typer.main
 
-from pipeline.cli import app
-from pipeline.sandbox import Faults
+from pipeline.cli.app import app
 from pipeline.settings import Settings
 from pipeline.streams import STREAMS, Newest, Window
+from sandbox import Faults
 from tests.lakes import new_lake
 from warehouse import Lake
 

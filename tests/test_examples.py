@@ -8,10 +8,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.progress import Quiet
-from pipeline.sandbox import Sandbox, generate
+from pipeline.reading.progress import Quiet
 from pipeline.settings import load_settings
-from pipeline.sync import choose, sync
+from pipeline.syncing.sync import choose, sync
+from sandbox import Sandbox, generate
 from warehouse import Lake
 
 FOLDER = Path(__file__).parents[1] / "examples"

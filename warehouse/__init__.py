@@ -3,7 +3,21 @@
 Knows nothing of HTTP or Dagster.
 """
 
-from warehouse.absence import (
+from warehouse.asking.analysis import OpenLake, open_lake
+from warehouse.errors import (
+    LakeBusy,
+    LakeError,
+    LakeIsNewer,
+    LakeNotFound,
+    LakeUnwritable,
+    RapidlakeError,
+)
+from warehouse.lake.connection import Lake
+from warehouse.lake.cursor import Cursor, OpenWalk, forget_cursor, read_cursors, save_cursor
+from warehouse.lake.schema import ColumnDescription, TableDescription, describe_tables
+from warehouse.lake.table import Table
+from warehouse.lake.upkeep import Size, Upkeep, maintain
+from warehouse.loading.absence import (
     begin_reading,
     find_unseen,
     live_rows,
@@ -14,25 +28,17 @@ from warehouse.absence import (
     remember_keys,
     unseen_keys,
 )
-from warehouse.analysis import OpenLake, open_lake
-from warehouse.archives import ArchiveKey, adopt_monthly_files, archives_to_load, note_archive, note_moved_rows
-from warehouse.cursor import Cursor, OpenWalk, forget_cursor, read_cursors, save_cursor
-from warehouse.errors import (
-    LakeBusy,
-    LakeError,
-    LakeIsNewer,
-    LakeNotFound,
-    LakeUnwritable,
-    RapidlakeError,
+from warehouse.loading.history import Sighting
+from warehouse.loading.loaded_archives import (
+    ArchiveKey,
+    adopt_monthly_files,
+    archives_to_load,
+    note_archive,
+    note_moved_rows,
 )
-from warehouse.history import Sighting
-from warehouse.lake import Lake
-from warehouse.merge import Loaded, forget_batch, merge, note_drift
-from warehouse.refresh import refresh_views
-from warehouse.schema import ColumnDescription, TableDescription, describe_tables
-from warehouse.stage import Batch, stage
-from warehouse.table import Table
-from warehouse.upkeep import Size, Upkeep, maintain
+from warehouse.loading.merge import Loaded, forget_batch, merge, note_drift
+from warehouse.loading.stage import Batch, stage
+from warehouse.views.refresh import refresh_views
 
 __all__ = [
     "ArchiveKey",

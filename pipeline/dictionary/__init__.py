@@ -9,8 +9,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.errors import ReportError
-from pipeline.files import write_whole
-from warehouse.dictionary import Dictionary
+from pipeline.output import write_whole
+from warehouse.asking.dictionary import Dictionary
 
 SUFFIXES = (".md", ".html")
 

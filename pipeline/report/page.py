@@ -13,11 +13,11 @@ import duckdb
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.errors import ReportError
-from pipeline.files import write_whole
+from pipeline.output import write_whole
+from pipeline.proof.retention import at_risk
+from pipeline.proof.statuses import stream_statuses
 from pipeline.report import charts, findings
 from pipeline.report.charts import Image, Row, Spec
-from pipeline.retention import at_risk
-from pipeline.statuses import stream_statuses
 from pipeline.streams import STREAMS
 from warehouse import Lake
 

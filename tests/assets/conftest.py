@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pipeline.sandbox import Sandbox, Workspace, generate, read_archive, remove_archive
+from sandbox import Sandbox, Workspace, generate, read_archive, remove_archive
 from tests.lakes import assert_holds, new_lake, rows
 
 with pytest.MonkeyPatch.context() as _patch, tempfile.TemporaryDirectory() as _folder:

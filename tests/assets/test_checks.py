@@ -9,11 +9,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipeline.progress import Quiet
-from pipeline.sandbox import Sandbox, Workspace
+from pipeline.reading.progress import Quiet
 from pipeline.settings import load_settings
 from pipeline.streams import STREAMS
-from pipeline.sync import choose, sync
+from pipeline.syncing.sync import choose, sync
+from sandbox import Sandbox, Workspace
 from tests.assets.conftest import LOCATION, Deployment, defs
 from warehouse import Lake
 

@@ -13,9 +13,9 @@ from assets.schedules import WAIT_FOR_SYNCS_SECONDS
 from assets.streams import SyncConfig
 from assets.workspace import WorkspaceResource
 from pipeline.months import Month
-from pipeline.reader import ArchiveChoice, Options
-from pipeline.sandbox import Faults, Workspace, generate
+from pipeline.reading.reader import ArchiveChoice, Options
 from pipeline.streams import STREAMS
+from sandbox import Faults, Workspace, generate
 from tests.assets.conftest import LOCATION, Deployment, Ran, defs
 
 # Dagster calls it deprecated, and the location uses it.

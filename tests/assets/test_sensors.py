@@ -12,7 +12,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from assets.sensors import archives_arrived, failures, first_sync, rate_limit_freed
 from pipeline.months import Month
-from pipeline.sandbox import Faults, put_archive, read_archive
+from sandbox import Faults, put_archive, read_archive
 from tests.assets.conftest import LOCATION, RANGE, Deployment, Ran, records
 from tests.lakes import LANGUAGES
 from tests.truth import assert_same, expected_union, stored_rows

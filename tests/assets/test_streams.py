@@ -16,8 +16,8 @@ import pytest
 from filelock import FileLock
 
 from pipeline.months import Month
-from pipeline.sandbox import Faults, Sandbox, generate
 from pipeline.streams import STREAMS
+from sandbox import Faults, Sandbox, generate
 from tests.assets.conftest import LOCATION, Deployment, Ran, quiet_instance, records
 from tests.lakes import LANGUAGES, new_lake
 from tests.truth import assert_same, expected_union, stored_rows
@@ -211,7 +211,7 @@ def test_a_stream_that_another_process_reads_is_left_to_it_and_the_log_says_so(d
 def test_a_closed_month_that_another_process_reads_is_noted_for_a_later_run(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.backfill.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("pipeline.syncing.backfill.PATIENCE_SECONDS", 0.0)
     (deployment.lake / "locks").mkdir(parents=True)
     with FileLock(deployment.lake / f"locks/messages-{LAST}.lock"):
         ran = deployment.run("messages", months=[THIS.plus(-2), LAST])

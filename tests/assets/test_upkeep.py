@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from filelock import FileLock
 
-from pipeline.sandbox import Faults, Workspace, generate
+from sandbox import Faults, Workspace, generate
 from tests.assets.conftest import LOCATION, Deployment
 from warehouse import Lake
 

@@ -7,12 +7,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from pipeline.progress import Quiet
-from pipeline.reader import Options
-from pipeline.sandbox import Sandbox, Workspace
-from pipeline.session import Session, identify, open_client, open_session
+from pipeline.reading.progress import Quiet
+from pipeline.reading.reader import Options
 from pipeline.settings import load_settings
-from pipeline.sync import choose, sync_in
+from pipeline.syncing.session import Session, identify, open_client, open_session
+from pipeline.syncing.sync import choose, sync_in
+from sandbox import Sandbox, Workspace
 from tests.pipeline.scene import Scene
 from warehouse import Lake
 

@@ -6,20 +6,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipeline.backfill import backfill_month
 from pipeline.months import Month
-from pipeline.progress import Quiet
-from pipeline.reader import Options
+from pipeline.proof.comparing import Verification
+from pipeline.proof.verify import VerifyResult, choose_verifiable, verify_in
+from pipeline.reading.progress import Quiet
+from pipeline.reading.reader import Options
 from pipeline.results import StreamResult
-from pipeline.sandbox import Sandbox, Workspace
-from pipeline.session import Session
 from pipeline.settings import Settings, load_settings
 from pipeline.streams import STREAMS
-from pipeline.sync import choose, sync_in
-from pipeline.verifiers import Verification
-from pipeline.verify import VerifyResult, choose_verifiable, verify_in
+from pipeline.syncing.backfill import backfill_month
+from pipeline.syncing.session import Session
+from pipeline.syncing.sync import choose, sync_in
+from sandbox import Sandbox, Workspace
 from tests.truth import assert_same, expected_rows, stored_rows
-from warehouse.verification import KINDS
+from warehouse.proof.verification import KINDS
 
 LANGUAGES = ["eng", "fra", "kin"]
 # What a run writes beside the tables of its streams; of archives, also the rows that are in them.

@@ -1,0 +1,1 @@
+"""Archive files: listed, downloaded, proven, unpacked, loaded."""

@@ -1,0 +1,294 @@
+"""Loads archive files: lists them, downloads several at once, proves each, and loads what is new or changed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import msgspec
+
+from pipeline.archives.listed import ArchiveList, ListedFile, without_address
+from pipeline.archives.unpack import Unpacked, unpack
+from pipeline.errors import AddressExpired, ArchivesFailed, ServerError, ServerUnavailable, Stopped, Unproven
+from pipeline.reading.batches import Batches, Source
+from pipeline.reading.listings import ListReader
+from pipeline.reading.reader import ROWS
+from pipeline.reading.spool import Spool
+from pipeline.reading.vanished import settle_vanished
+from pipeline.reading.walk import Fetch, follow
+from pipeline.results import Tally
+from pipeline.server.client import Counters, Listener, Page
+from pipeline.server.downloads import Downloads, prove
+from pipeline.streams import ARCHIVED, Stream, Window
+from warehouse import ArchiveKey, Cursor, adopt_monthly_files, archives_to_load, find_unseen, note_archive
+from warehouse.lake.table import count
+
+DOWNLOADS_AT_ONCE = 4
+# A file whose address keeps expiring, or that keeps being replaced, is left for the next sync.
+MOST_LISTINGS = 5
+SHOWN_FAILURES = 5
+# After so many files in a row that the store did not send, it is down.
+MOST_UNAVAILABLE = 3
+# Bytes of JSON to load at once: more would need more than the half gigabyte of memory that a small server has.
+BATCH_BYTES = 48 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Download:
+    """A proven file on this machine; None if the server lists it no longer."""
+
+    listed: ListedFile | None
+    file: Path
+    counters: Counters
+
+
+class Account:
+    """The entry of a file that is being loaded; written with its last rows, unless something must be asked first."""
+
+    def __init__(self, stream: Stream, listed: ListedFile, tally: Tally, *, known: bool) -> None:
+        on = stream.strategy.on if isinstance(stream.strategy, Window) else ""
+        self.within = f"{on} >= DATE '{listed.key.start_date}' AND {on} < DATE '{listed.key.end_date}'"
+        self.remembered: Sequence[Source] = ("api", "archive") if known else ("api",)
+        if not known:  # the rows that name this file are those that it has just brought
+            self.within += f" AND (archived_in IS NULL OR archived_in <> DATE '{listed.key.start_date}')"
+        self.closed = False
+        self._stream = stream
+        self._listed = listed
+        self._tally = tally
+
+    def close(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Write it if the lake has no row of the file's time that the file lacks. Inside the caller's transaction."""
+        table = self._stream.table
+        self.closed = not (self._stream.shows_deletions and find_unseen(connection, table, self.within))
+        if self.closed:
+            self.write(
+                connection, self._tally.rows_unreadable + count(connection, "parsed_row WHERE unreadable IS NOT NULL")
+            )
+
+    def write(self, connection: duckdb.DuckDBPyConnection, unreadable: int | None = None) -> None:
+        """Write it, inside the caller's transaction."""
+        note_archive(
+            connection,
+            self._stream.table,
+            self._listed.key,
+            hash=self._listed.hash,
+            size=self._listed.size or 0,
+            record_count=self._listed.record_count,
+            unreadable=self._tally.rows_unreadable if unreadable is None else unreadable,
+        )
+
+
+class ArchivesReader(ListReader):
+    """The list of archives, and the files."""
+
+    # A monthly file takes the place of thirty daily ones.
+    guarded = False
+
+    def read_stream(self) -> None:
+        """Read the list, then load the files that are new or have changed."""
+        self._list = ArchiveList(self._rows_of_list)
+        super().read_stream()
+        self.lake.commit(adopt_monthly_files)
+        cursor = self._chosen_start()
+        with self.lake.connection() as connection:
+            keys = archives_to_load(connection, again=self.options.archives.again)
+        wanted = [key for key in keys if key.archive_type in ARCHIVED and self.options.archives.has(key)]
+        if cursor.complete_from and not self.options.archives.months:
+            wanted = [key for key in wanted if key.end_date > cursor.complete_from.date()]
+        self._remove_leftovers(wanted)
+        if wanted:
+            self._load_all(wanted)
+        self.lake.commit(self.saving({ROWS: cursor}))
+
+    def take(self, page: Page) -> None:
+        """Note the addresses, and add the rows without them."""
+        self._list.note(page.results)
+        super().take(Page([without_address(row) for row in page.results]))
+
+    def _rows_of_list(self) -> list[msgspec.Raw]:
+        """The list as it is now, not stored."""
+        pages = follow(self.fetching({}), self.stream.name, dict(self.stream.params))
+        return [row for page in pages for row in page.results]
+
+    def _chosen_start(self) -> Cursor:
+        """From when on archives are wanted: what `--since` said in any sync, the earliest."""
+        before, since = self.cursor(ROWS), self.options.since
+        if before.watermark is None or self.options.full:
+            return Cursor(self.before, since)
+        start = before.complete_from
+        return Cursor(self.before, min(start, since) if start and since else start)
+
+    # Loading.
+
+    def _load_all(self, wanted: Sequence[ArchiveKey]) -> None:
+        """Load files while the next ones are being downloaded; those that fail do not stop the others."""
+        failures: list[str] = []
+        in_a_row = 0
+        with (
+            Downloads(patience=self.client.patience, stop=self.client.stop) as downloads,
+            ThreadPoolExecutor(DOWNLOADS_AT_ONCE, thread_name_prefix="download") as pool,
+        ):
+            for key, ahead in _ahead(pool, lambda key: self._download(key, downloads), wanted):
+                try:
+                    self._load(key, ahead, downloads)
+                    in_a_row = 0
+                except ServerError as error:
+                    failures.append(f"{key} ({error})")
+                    in_a_row += isinstance(error, ServerUnavailable)
+                    if in_a_row == MOST_UNAVAILABLE:
+                        break
+        if failures:
+            more = f" and {len(failures) - SHOWN_FAILURES} more" if len(failures) > SHOWN_FAILURES else ""
+            rest = "the rest was not tried" if in_a_row == MOST_UNAVAILABLE else "the others are"
+            raise ArchivesFailed(
+                f"{len(failures)} of {len(wanted)} archive files are not loaded, {rest}: "
+                f"{', '.join(failures[:SHOWN_FAILURES])}{more}; the next sync tries again, "
+                "and if it stays so, tell whoever runs the server"
+            )
+
+    def _download(self, key: ArchiveKey, downloads: Downloads) -> Download:
+        """Download a file and prove it, once more with a fresh address if it is another than listed."""
+        counters = Counters()
+        listed = self._list.get(key)
+        proven = False
+        if listed is None:
+            raise Unproven("the server lists it without an address")
+        for listings in range(MOST_LISTINGS):
+            if listed is None:
+                return Download(None, Path(), counters)
+            file = self.lake.spool / listed.file_name
+            try:
+                downloads.fetch(listed.url, file, counters)
+                prove(file, size=listed.size, digest=listed.hash)
+                return Download(listed, file, counters)
+            except AddressExpired:
+                if listings == MOST_LISTINGS - 1:
+                    raise
+            except Unproven:
+                file.unlink(missing_ok=True)
+                if proven:
+                    raise
+                proven = True
+            listed = self._list.renew(listed)
+        raise AddressExpired(f"it was replaced {MOST_LISTINGS} times while it was downloaded")
+
+    def _load(self, key: ArchiveKey, ahead: Future[Download], downloads: Downloads) -> None:
+        """Unpack a file and load it; one that does not hold what the list says is downloaded once more.
+
+        Raises:
+            Unproven: nor does it then.
+        """
+        download = ahead.result()
+        for second in (False, True):
+            self.tally.counters.bytes += download.counters.bytes
+            listed = download.listed
+            if listed is None:  # a monthly file has taken its place, and comes with the next sync
+                return
+            try:
+                self._unpack_and_load(listed, download.file)
+                return
+            except Unproven:
+                if second:
+                    raise
+                self._list.renew(listed)
+                download = self._download(key, downloads)
+
+    def _unpack_and_load(self, listed: ListedFile, file: Path) -> None:
+        try:
+            unpacked = unpack(file)
+            if unpacked.lines != listed.record_count:
+                raise Unproven(f"it has {unpacked.lines:,} records where the list says {listed.record_count:,}")
+            file.unlink()
+            self._load_parts(listed, unpacked)
+        finally:
+            file.unlink(missing_ok=True)
+            self._remove_parts(file.name)
+
+    def _load_parts(self, listed: ListedFile, unpacked: Unpacked) -> None:
+        """Load the lines part by part, look for what the file no longer has, and note that it is in the lake."""
+        stream, tally = ARCHIVED[listed.key.archive_type], Tally(counters=self.tally.counters)
+        spool = Spool(self.lake.spool, f"archives-{stream.name}")
+        batches = Batches(
+            self.lake,
+            stream.table,
+            spool,
+            tally,
+            accept_deletions=self.options.accept_deletions,
+            accept_command="rapidlake sync archives --accept-deletions",
+        )
+        known = bool(self.lake.rows(f"SELECT 1 FROM _archives WHERE {listed.key.month_where}"))
+        account = Account(stream, listed, tally, known=known)
+        if stream.shows_deletions:
+            batches.begin_whole_reading(account.remembered)
+        groups = list(_batches_of(unpacked.parts))
+        try:
+            for number, parts in enumerate(groups):
+                if self.client.stop.is_set():
+                    raise Stopped("Stopped: all that was loaded is committed; run the same command again to go on.")
+                last = number == len(groups) - 1
+                batches.load(
+                    parts,
+                    account.close if last else None,
+                    longest=unpacked.longest,
+                    archived_in=listed.key.start_date,
+                )
+                self.progress.page(self.stream.name, self.tally)
+            if not account.closed:
+                settle_vanished(batches, self.lake, stream, self._fetching_rows(stream), account.within)
+                if not tally.suspicious:  # else the file is read again until somebody has looked
+                    self.lake.commit(account.write)
+        finally:
+            spool.clear()
+            tally.rows_read += unpacked.lines
+            tally.files = 1
+            self.tally.add(tally)
+
+    def _fetching_rows(self, stream: Stream) -> Fetch:
+        """A function that asks for a page of the stream whose archive this is."""
+        listener = Listener(self.tally.counters, lambda seconds: self.progress.waiting(self.stream.name, seconds))
+        return lambda params: self.client.page(stream.path, params, scope=stream.scope, listener=listener)
+
+    def _remove_leftovers(self, wanted: Sequence[ArchiveKey]) -> None:
+        """Delete what a killed sync left, but for downloads that can be resumed."""
+        self._remove_parts()
+        resumable = {listed.file_name for key in wanted if (listed := self._list.get(key))}
+        for file in self.lake.spool.glob("archives.*.gz"):
+            if file.name not in resumable:
+                file.unlink(missing_ok=True)
+
+    def _remove_parts(self, of: str = "archives.*") -> None:
+        """Delete unpacked files."""
+        for part in self.lake.spool.glob(f"{of}.*.jsonl"):
+            part.unlink(missing_ok=True)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, work: Callable[[ArchiveKey], Download], keys: Sequence[ArchiveKey]
+) -> Iterator[tuple[ArchiveKey, Future[Download]]]:
+    """Begin the work of the next keys while the first is being used: never more than fit on the disk."""
+    begun: deque[tuple[ArchiveKey, Future[Download]]] = deque()
+    waiting = iter(keys)
+    while True:
+        while len(begun) < DOWNLOADS_AT_ONCE and (key := next(waiting, None)):
+            begun.append((key, pool.submit(work, key)))
+        if not begun:
+            return
+        yield begun.popleft()
+
+
+def _batches_of(parts: list[Path]) -> Iterator[list[Path]]:
+    """The parts in groups of a batch's size."""
+    group: list[Path] = []
+    size = 0
+    for part in parts:
+        group.append(part)
+        size += part.stat().st_size
+        if size >= BATCH_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

@@ -1,0 +1,40 @@
+"""Opens a lake in DuckDB's own command line, which brings history, completion and paging."""
+
+from __future__ import annotations
+
+import subprocess
+import sysconfig
+from pathlib import Path
+
+from pipeline.errors import SettingsError
+from warehouse import Lake
+from warehouse.lake.connection import EXTENSIONS, extension_file
+from warehouse.lake.literal import literal
+
+
+def run_shell(path: Path) -> int:
+    """Run the prompt until it is left; return its exit code.
+
+    Raises:
+        LakeNotFound: there is no lake at `path`.
+        SettingsError: DuckDB's command line is not installed beside Python.
+    """
+    Lake.open(path).close()
+    program = Path(sysconfig.get_path("scripts")) / "duckdb"
+    try:
+        return subprocess.run([program, *_preparation(path)], check=False).returncode
+    except FileNotFoundError:
+        raise SettingsError(f"There is no {program}: install it with `pip install duckdb-cli`.") from None
+
+
+def _preparation(path: Path) -> list[str]:
+    """Arguments that make the prompt begin inside the lake, where it can only read."""
+    catalog = literal(f"ducklake:sqlite:{path.resolve() / 'catalog.sqlite'}")
+    data = literal(str(path.resolve() / "data"))
+    statements = [
+        *(f"LOAD {literal(str(extension_file(name)))}" for name in EXTENSIONS),
+        "SET TimeZone = 'UTC'",
+        f"ATTACH {catalog} AS lake (READ_ONLY, DATA_PATH {data}, OVERRIDE_DATA_PATH true)",
+        "USE lake",
+    ]
+    return [argument for statement in statements for argument in ("-cmd", f"{statement};")]

@@ -1,0 +1,138 @@
+"""Examines what a sync needs, one check after another, and says what to do about what is wrong."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pipeline.errors import NotOffered, ServerError, TokenRefused
+from pipeline.server.client import Client
+from pipeline.settings import Settings
+from pipeline.streams import STREAMS, Daily, PerFlow, Single, Stream, Window
+from pipeline.syncing.session import Workspace, identify, open_client
+from warehouse import Lake, RapidlakeError
+
+LARGEST_SKEW_SECONDS = 30.0
+LEAST_FREE_BYTES = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: what was looked at, whether it is good, what was found, and what to do if it is not."""
+
+    check: str
+    good: bool
+    found: str
+    advice: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Every check that can be made; later ones are left out when an earlier one makes them pointless."""
+    findings = [_address(settings)]
+    with open_client(settings) as client:
+        try:
+            _, workspace = identify(client)
+        except RapidlakeError as error:
+            return [*findings, Finding("server", False, str(error)), *_lake(settings, None)]
+        findings.append(Finding("token", True, f"it is of the workspace {workspace.name!r}"))
+        findings.append(_clock(client))
+        findings.extend(_endpoints(client))
+    return [*findings, *_lake(settings, workspace)]
+
+
+def _address(settings: Settings) -> Finding:
+    if settings.url.startswith("https://"):
+        return Finding("address", True, f"{settings.url}, encrypted")
+    return Finding("address", True, f"{settings.url}, on this machine")
+
+
+def _clock(client: Client) -> Finding:
+    skew = (datetime.now(UTC) - client.now()).total_seconds()
+    if abs(skew) <= LARGEST_SKEW_SECONDS:
+        return Finding("clock", True, "agrees with the server's")
+    way = "ahead of" if skew > 0 else "behind"
+    return Finding(
+        "clock",
+        True,
+        f"{abs(skew):,.0f} s {way} the server's; syncs follow the server's clock",
+        "set this machine's clock (NTP)",
+    )
+
+
+def _endpoints(client: Client) -> Iterator[Finding]:
+    refused: list[str] = []
+    missing: list[str] = []
+    absent: list[str] = []
+    for stream in STREAMS.values():
+        try:
+            _probe(client, stream)
+        except TokenRefused:
+            refused.append(stream.name)
+        except NotOffered:
+            (missing if stream.always_offered else absent).append(stream.name)
+        except ServerError as error:
+            yield Finding(stream.name, False, str(error), "if it stays so, tell whoever runs the server")
+    if refused:
+        yield Finding(
+            "role", False, f"the token may not read {', '.join(refused)}", "use a token of an Administrator or Editor"
+        )
+    else:
+        yield Finding("role", True, "may read every endpoint")
+    if missing:
+        yield Finding(
+            "endpoints", False, f"the server lacks {', '.join(missing)}", "is it a RapidPro or TextIt of 2024 or later?"
+        )
+    offered = len(STREAMS) - len(refused) - len(missing) - len(absent)
+    yield Finding(
+        "endpoints", True, f"{offered} offered" + (f"; not by this server: {', '.join(absent)}" if absent else "")
+    )
+
+
+def _probe(client: Client, stream: Stream) -> None:
+    if isinstance(stream.strategy, Single | PerFlow):
+        client.document(stream.path, {}, scope=stream.scope)
+    elif isinstance(stream.strategy, Daily):
+        client.page(stream.path, {"since": client.now().date().isoformat()}, scope=stream.scope)
+    elif isinstance(stream.strategy, Window):
+        client.page(stream.path, {"after": "2200-01-01T00:00:00.000000Z"}, scope=stream.scope)
+    else:
+        client.page(stream.path, {}, scope=stream.scope)
+
+
+def _lake(settings: Settings, workspace: Workspace | None) -> Iterator[Finding]:
+    path = settings.lake
+    existed = (path / "catalog.sqlite").exists()
+    if not existed:
+        parent = next(folder for folder in (path.resolve(), *path.resolve().parents) if folder.exists())
+        if not parent.is_dir():
+            yield Finding("lake", False, f"{parent} is a file", "name a folder with --lake or RAPIDLAKE_LAKE")
+            return
+        try:
+            tempfile.TemporaryDirectory(dir=parent).cleanup()
+        except OSError as error:
+            yield Finding("lake", False, f"{parent} cannot be written ({error.strerror})", "choose another with --lake")
+            return
+        yield from _disk(shutil.disk_usage(parent).free)
+        yield Finding("lake", True, f"{path} does not exist yet; the first sync makes it")
+        return
+    try:
+        with Lake.create(path) as lake:
+            owner, name = lake.rows("SELECT workspace_uuid::VARCHAR, workspace_name FROM _lake")[0]
+    except RapidlakeError as error:
+        yield Finding("lake", False, str(error))
+        return
+    yield from _disk(shutil.disk_usage(path).free)
+    if workspace and owner and owner != workspace.uuid:
+        yield Finding(
+            "lake", False, f"{path} holds another workspace, {name!r}", "use another --lake, or the other token"
+        )
+    else:
+        yield Finding("lake", True, f"{path} can be written")
+
+
+def _disk(free: int) -> Iterator[Finding]:
+    good = free >= LEAST_FREE_BYTES
+    yield Finding("disk", good, f"{free / 1e9:,.1f} GB free", "" if good else "make room before the next sync")

@@ -1,0 +1,50 @@
+"""What is known of every stream: rows, how far it is read, how its last sync went, when unread rows are lost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from pipeline.proof.retention import time_until_lost
+from pipeline.streams import STREAMS, Stream
+from warehouse import Lake
+from warehouse.lake.literal import literal
+
+
+def stream_statuses(lake: Lake) -> list[dict[str, object]]:
+    """What is known of every stream; one query, for each costs a look into the catalog."""
+    counts = " UNION ALL ".join(
+        f"""SELECT {literal(name)} AS stream, {number} AS number,
+                count(*) FILTER (deleted_on IS NULL) AS live, count(deleted_on) AS deleted FROM "{name}\""""
+        for number, name in enumerate(STREAMS)
+    )
+    found = lake.rows(
+        f"""
+        WITH counted AS ({counts}),
+        cursors AS (SELECT * FROM _cursor WHERE feed = 'rows'),
+        last AS (
+            SELECT DISTINCT ON (stream) stream, started_on, outcome, message
+            FROM _sync ORDER BY stream, outcome = 'skipped', started_on DESC
+        ),
+        refused AS (SELECT stream, count(*) AS quarantined FROM _quarantine GROUP BY stream)
+        SELECT stream, live, deleted, watermark::VARCHAR, complete_from::VARCHAR, walk_before IS NOT NULL,
+            epoch(started_on), outcome, message, coalesce(quarantined, 0), epoch(watermark)
+        FROM counted
+        LEFT JOIN cursors USING (stream) LEFT JOIN last USING (stream) LEFT JOIN refused USING (stream)
+        ORDER BY number
+        """
+    )
+    names = ("stream", "rows", "deleted", "read_up_to", "complete_from", "walk_open",
+             "last_sync", "outcome", "message", "quarantined", "watermark")  # fmt: skip
+    rows = [dict(zip(names, row, strict=True)) for row in found]
+    for row in rows:
+        if row["last_sync"] is not None:
+            row["last_sync"] = datetime.fromtimestamp(row["last_sync"], UTC).isoformat()
+        row["lost_in_hours"] = _hours_until_lost(STREAMS[str(row["stream"])], row.pop("watermark"))
+    return rows
+
+
+def _hours_until_lost(stream: Stream, watermark: object) -> float | None:
+    """Hours until the server deletes the first row that may not be read yet; None if it keeps or archives all."""
+    read = datetime.fromtimestamp(watermark, UTC) if isinstance(watermark, float) else None
+    left = time_until_lost(stream, read, datetime.now(UTC))
+    return None if left is None else round(left / timedelta(hours=1), 1)

@@ -1,0 +1,137 @@
+"""Verifies a lake: reads the server again and tells every row that differs, by stream and month."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.errors import SettingsError
+from pipeline.proof.comparing import VERIFIERS, Comparison, Verification
+from pipeline.reading.progress import Progress
+from pipeline.reading.reader import ArchiveChoice, Options
+from pipeline.reading.spool import Spool
+from pipeline.results import FAILED, StreamResult, Tally
+from pipeline.settings import Settings
+from pipeline.streams import ARCHIVED, STREAMS, Stream
+from pipeline.syncing.lanes import Run
+from pipeline.syncing.session import Session, open_session
+from pipeline.syncing.sync import choose, sync_in, with_settings
+from warehouse import Lake
+from warehouse.proof.counted import Uncounted, compare_statistics
+from warehouse.proof.verification import Finding, note_verification
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """What a verification found; `results` says how the reading of each stream ended."""
+
+    workspace: str
+    lake: str
+    findings: list[Finding]
+    results: list[StreamResult]
+    uncounted: list[Uncounted]
+    seconds: float
+    repaired: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """True if anything differs, or was not verified."""
+        return any(one.differences for one in self.findings) or not self.complete
+
+    @property
+    def complete(self) -> bool:
+        """True if every stream was verified, and everything repaired that was to be."""
+        return not any(one.outcome in (*FAILED, "skipped", "waiting") for one in self.results)
+
+
+def choose_verifiable(names: Sequence[str]) -> list[Stream]:
+    """The streams of these names that can be verified; all that can for none.
+
+    Raises:
+        SettingsError: there is no stream of a name, or it cannot be verified.
+    """
+    chosen = choose(names)
+    unfit = [stream.name for stream in chosen if type(stream.strategy) not in VERIFIERS]
+    if names and unfit:
+        raise SettingsError(
+            f"{', '.join(unfit)} cannot be verified by itself: archives are verified with messages and runs, "
+            "documents are read again when they change."
+        )
+    return [stream for stream in chosen if type(stream.strategy) in VERIFIERS]
+
+
+def verify(
+    settings: Settings,
+    streams: Sequence[Stream],
+    progress: Progress,
+    *,
+    since: datetime | None = None,
+    asked: Verification,
+    accept_deletions: bool = False,
+    stop: threading.Event | None = None,
+) -> VerifyResult:
+    """Read `streams` again from `since` (UTC) on and hold them against the lake; the findings go to `_verification`.
+
+    Raises:
+        RapidlakeError: nothing could be begun: server, token, workspace or lake.
+    """
+    Lake.open(settings.lake).close()  # verifying makes no lake
+    options = Options(since=since, accept_deletions=accept_deletions)
+    with open_session(settings, stop=stop) as session:
+        return verify_in(session, settings, streams, progress, options, asked)
+
+
+def verify_in(
+    session: Session,
+    settings: Settings,
+    streams: Sequence[Stream],
+    progress: Progress,
+    options: Options,
+    asked: Verification,
+) -> VerifyResult:
+    """As `verify`, in a session that is open, and stays so."""
+    begun = time.monotonic()
+    comparisons: list[Comparison] = []
+
+    def make_batches(stream: Stream, spool: Spool, tally: Tally) -> Comparison:
+        accept_deletions = options.accept_deletions
+        comparison = Comparison(session.lake, stream, spool, tally, asked, accept_deletions=accept_deletions)
+        comparisons.append(comparison)
+        return comparison
+
+    run = Run(session, settings, with_settings(options, settings), progress, VERIFIERS, make_batches)
+    results = run.all(streams)
+    order = list(STREAMS)
+    comparisons.sort(key=lambda comparison: order.index(comparison.stream.name))
+    findings = [finding for comparison in comparisons for finding in _by_month(comparison.findings)]
+    session.lake.commit(lambda connection: note_verification(connection, run.uuid, findings))
+    with session.lake.connection() as connection:
+        uncounted = compare_statistics(connection)
+    if asked.repair:
+        results += _reload_archives(session, settings, findings, progress)
+    seconds = time.monotonic() - begun
+    return VerifyResult(session.workspace.name, str(settings.lake), findings, results, uncounted, seconds, asked.repair)
+
+
+def _by_month(findings: Sequence[Finding]) -> list[Finding]:
+    """One finding per month: what the API and what the archives say, together."""
+    months: dict[object, Finding] = {}
+    for one in findings:
+        months[one.month] = months[one.month] + one if one.month in months else one
+    return list(months.values())
+
+
+def _reload_archives(
+    session: Session, settings: Settings, findings: Sequence[Finding], progress: Progress
+) -> list[StreamResult]:
+    """Load the archive files of months that lack archived rows once more; return how that ended."""
+    lacking = [one for one in findings if one.unarchived and one.month]
+    if not lacking:
+        return []
+    types = frozenset(kind for kind, stream in ARCHIVED.items() if stream.name in {one.stream for one in lacking})
+    months = frozenset(f"{one.month:%Y-%m}" for one in lacking)
+    options = Options(archives=ArchiveChoice(types, months, again=True))
+    return sync_in(session, settings, [STREAMS["archives"]], progress, options).streams

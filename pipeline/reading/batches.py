@@ -1,0 +1,218 @@
+"""Carries one stream's rows into the lake: pages gather in the spool, and a commit takes them with their cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+import msgspec
+
+from pipeline.reading.spool import Spool
+from pipeline.results import Tally
+from pipeline.streams import DIES_WITH_CONTACT
+from warehouse import (
+    Batch,
+    Lake,
+    Loaded,
+    Sighting,
+    Table,
+    begin_reading,
+    find_unseen,
+    forget_batch,
+    live_rows,
+    mark_rows_of_deleted_contacts,
+    mark_unseen,
+    merge,
+    note_moved_rows,
+    oldest_seen,
+    remember_deleted_contacts,
+    remember_keys,
+    stage,
+    unseen_keys,
+)
+
+Source = Literal["api", "archive"]
+Save = Callable[[duckdb.DuckDBPyConnection], None]
+# More of a table than this is not marked deleted unasked: the fault may lie with the token, or the server.
+MOST_DELETIONS = 0.2
+
+
+class Batches:
+    """Rows of one stream between the server and the lake.
+
+    `sightings` says when the stored rows were last seen, for the history of changes. `accept_command` is what to type
+    where more rows are gone than may be marked unasked.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        table: Table,
+        spool: Spool,
+        tally: Tally,
+        *,
+        accept_deletions: bool = False,
+        accept_command: str = "rapidlake sync --accept-deletions",
+    ) -> None:
+        self.sightings: Sequence[Sighting] = ()
+        self._lake = lake
+        self._table = table
+        self._spool = spool
+        self._tally = tally
+        self._accept_deletions = accept_deletions
+        self._accept_command = accept_command
+        self._whole = False
+        self._remembered: Sequence[Source] = ()
+        self._rows_of_reading = 0
+
+    def add(self, rows: list[msgspec.Raw]) -> None:
+        """Take the rows of one page."""
+        self._spool.append(rows)
+        self._tally.rows_read += len(rows)
+
+    @property
+    def full(self) -> bool:
+        """True when it is time to commit."""
+        return self._spool.full
+
+    @property
+    def empty(self) -> bool:
+        """True when there is nothing to commit."""
+        return self._spool.rows == 0
+
+    def commit(self, save: Save | None = None, *, tombstones: bool = False) -> None:
+        """Load what has gathered and run `save`, in one transaction."""
+        files = self._spool.ready()
+        if files or save:
+            self.load(files, save, longest=self._spool.longest, tombstones=tombstones)
+        self._spool.clear()
+
+    def load(
+        self,
+        files: list[Path],
+        save: Save | None = None,
+        *,
+        longest: int = 0,
+        tombstones: bool = False,
+        archived_in: date | None = None,
+    ) -> None:
+        """Load JSON-lines files and run `save`, in one transaction; the arguments are those of `stage`."""
+
+        with self._lake.connection() as connection:
+            batch = (
+                stage(
+                    connection,
+                    self._table,
+                    files,
+                    longest=longest,
+                    tombstones=tombstones,
+                    archived_in=archived_in,
+                    strictly_first=True,
+                )
+                if files
+                else None
+            )
+            # Staged outside the transaction: one that loses a race is run again without parsing again.
+            with self._lake.writing(self._table.name):
+                loaded = self._lake.commit(
+                    lambda connection: self._write(connection, batch, save, tombstones=tombstones)
+                )
+            if tombstones:
+                remember_deleted_contacts(connection)
+        if batch:
+            self._note(batch, loaded)
+
+    def _write(
+        self, connection: duckdb.DuckDBPyConnection, batch: Batch | None, save: Save | None, *, tombstones: bool
+    ) -> Loaded:
+        loaded, dragged = Loaded(), 0
+        if batch:
+            self._rows_of_reading += batch.rows
+            loaded = merge(connection, batch, tombstones=tombstones, sightings=self.sightings)
+            if tombstones:
+                dragged = mark_rows_of_deleted_contacts(connection, DIES_WITH_CONTACT)
+            if batch.source == "archive" and loaded.changed:
+                note_moved_rows(connection, self._table)
+            if self._whole and batch.source in self._remembered:
+                remember_keys(connection, self._table)
+        if save:
+            save(connection)
+        forget_batch(connection)
+        return replace(loaded, dragged=dragged)
+
+    def begin_whole_reading(self, remembered: Sequence[Source] = ("api", "archive")) -> None:
+        """From here on note which keys are seen, to find those that are gone; only those of some sources, if named."""
+        self._whole, self._remembered, self._rows_of_reading = True, remembered, 0
+        with self._lake.connection() as connection:
+            begin_reading(connection, self._table)
+
+    def gone(self, within: str = "true") -> int:
+        """How many live rows `within` a condition (SQL) the whole reading did not bring; 0 if a row was unreadable."""
+        if self._tally.rows_unreadable:
+            return 0
+        with self._lake.connection() as connection:
+            return find_unseen(connection, self._table, within)
+
+    def gone_keys(self) -> list[tuple[object, ...]]:
+        """The keys that the last `gone` found."""
+        with self._lake.connection() as connection:
+            return unseen_keys(connection, self._table)
+
+    def oldest_seen(self) -> datetime | None:
+        """The earliest partition date (UTC) of the rows that the whole reading brought."""
+        with self._lake.connection() as connection:
+            return oldest_seen(connection, self._table)
+
+    def lists_nothing(self, gone: int | None = None) -> bool:
+        """True, and said, if the whole reading brought no row where the lake has some.
+
+        `gone` is how many it has where only a part of the table was read.
+        """
+        with self._lake.connection() as connection:
+            stored = 0 if self._rows_of_reading else live_rows(connection, self._table) if gone is None else gone
+        if stored and not (self._accept_deletions and gone):
+            self._tally.suspicious = True
+            self._tally.notes.append(
+                f"the server lists no rows where the lake has {stored:,}: nothing was marked deleted; "
+                "look at the workspace, then sync again"
+            )
+            return True
+        return False
+
+    def mark_gone(self, gone: int, *, guarded: bool = True) -> None:
+        """Set deleted_on for the rows that the last `gone` found, unless they are suspiciously many."""
+        with self._lake.connection() as connection:
+            stored = live_rows(connection, self._table)
+        if guarded and not self._accept_deletions and gone > 1 and gone > MOST_DELETIONS * stored:
+            self._tally.suspicious = True
+            self._tally.notes.append(
+                f"{gone:,} of {stored:,} rows are no longer on the server ({gone / stored:.0%}): were they deleted on "
+                f"purpose? Then run `{self._accept_command}`; nothing was marked yet"
+            )
+            return
+        self._tally.rows_deleted += self._lake.commit(lambda connection: mark_unseen(connection, self._table))
+
+    def _note(self, batch: Batch, loaded: Loaded) -> None:
+        tally = self._tally
+        tally.rows_new += loaded.new
+        tally.rows_changed += loaded.changed
+        tally.rows_deleted += loaded.dragged
+        tally.rows_quarantined += loaded.quarantined
+        tally.rows_unreadable += batch.unreadable
+        tally.drift.update((self._table.name, key, "unknown") for key in batch.unknown_keys)
+        if batch.source == "api":  # archives of different years have different keys
+            tally.drift.update((self._table.name, key, "missing") for key in batch.missing_keys)
+        if batch.unknown_keys:
+            self._note_once(
+                f"the server sends keys this version does not know, kept in `extra`: {', '.join(batch.unknown_keys)}"
+            )
+        if batch.unreadable:
+            self._note_once(f"unreadable rows are kept in _quarantine ({batch.reason})")
+
+    def _note_once(self, note: str) -> None:
+        if note not in self._tally.notes:
+            self._tally.notes.append(note)

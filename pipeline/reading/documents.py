@@ -1,0 +1,72 @@
+"""Reads streams that answer one document instead of pages: flow definitions, and daily statistics."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import duckdb
+import msgspec
+
+from pipeline.reading.reader import ROWS, Reader
+from pipeline.server.client import Listener, Page, Params
+from pipeline.streams import Daily, PerFlow
+from warehouse import Cursor
+from warehouse.lake.literal import literal
+
+
+class PerFlowReader(Reader):
+    """A stream whose strategy is `PerFlow`."""
+
+    def read_stream(self) -> None:
+        """Ask for the documents of flows that are new or modified."""
+        strategy = self.stream.strategy
+        assert isinstance(strategy, PerFlow)
+        cursor = self.cursor(ROWS)
+        watermark = literal(cursor.watermark)
+        flows = self.lake.rows(
+            f"""
+            SELECT uuid::VARCHAR FROM flows
+            WHERE deleted_on IS NULL
+              AND ({self.options.full} OR {watermark} IS NULL OR modified_on > {watermark}
+                   OR uuid NOT IN (SELECT uuid FROM definitions))
+            ORDER BY 1
+            """
+        )
+        newest = self.lake.rows("SELECT max(epoch_us(modified_on)) FROM flows")[0][0]
+        asked = [str(uuid) for (uuid,) in flows]
+        listener = Listener(self.tally.counters)
+        for start in range(0, len(asked), strategy.at_once):
+            params: Params = {"flow": asked[start : start + strategy.at_once], "dependencies": "none"}
+            body = self.client.document(self.stream.path, params, scope=self.stream.scope, listener=listener)
+            self.take(Page(results=msgspec.json.decode(body, type=_Definitions).flows))
+        if asked and isinstance(newest, int):
+            read_up_to = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=newest)
+            self.batches.commit(self.saving({ROWS: Cursor(read_up_to)}))
+        self.tally.rows_deleted += self.lake.commit(_mark_definitions_of_deleted_flows)
+
+
+class DailyReader(Reader):
+    """A stream whose strategy is `Daily`."""
+
+    def read_stream(self) -> None:
+        """Ask for the last days again, the first time for all."""
+        strategy = self.stream.strategy
+        assert isinstance(strategy, Daily)
+        cursor = self.cursor(ROWS)
+        first = cursor.watermark is None or self.options.full
+        start = self.before - strategy.first if first or not cursor.watermark else cursor.watermark - strategy.again
+        page = self.fetching({})({"since": start.date().isoformat()})
+        self.take(page)
+        self.batches.commit(self.saving({ROWS: Cursor(self.before)}))
+
+
+class _Definitions(msgspec.Struct):
+    flows: list[msgspec.Raw]
+
+
+def _mark_definitions_of_deleted_flows(connection: duckdb.DuckDBPyConnection) -> int:
+    gone = "deleted_on IS NULL AND uuid IN (SELECT uuid FROM flows WHERE deleted_on IS NOT NULL)"
+    found = connection.execute(f"SELECT count(*) FROM definitions WHERE {gone}").fetchone()
+    if found and found[0]:
+        connection.execute(f"UPDATE definitions SET deleted_on = now(), synced_on = now() WHERE {gone}")
+    return found[0] if found else 0

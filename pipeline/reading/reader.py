@@ -1,0 +1,137 @@
+"""What every way of reading a stream shares: requests, cursors, commits."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import duckdb
+
+from pipeline.months import Month
+from pipeline.reading.batches import Batches
+from pipeline.reading.progress import Progress
+from pipeline.reading.walk import Fetch
+from pipeline.results import Tally
+from pipeline.server.client import Client, Listener, Page
+from pipeline.streams import Archives, Revisit, Stream
+from warehouse import ArchiveKey, Cursor, Lake, read_cursors, remember_deleted_contacts, save_cursor
+from warehouse.lake.literal import literal
+
+# Feeds of a stream: each has a cursor of its own.
+ROWS, DELETED, WHOLE, REVISIT, FIELDS, MONTH = "rows", "deleted", "whole", "revisit", "fields", "month"
+
+
+@dataclass(frozen=True)
+class ArchiveChoice:
+    """Which archive files are wanted: of these types and months (YYYY-MM), all if none is named.
+
+    again: also those that are loaded; load: False to read the list only.
+    """
+
+    types: frozenset[str] = frozenset()
+    months: frozenset[str] = frozenset()
+    again: bool = False
+    load: bool = True
+
+    def has(self, key: ArchiveKey) -> bool:
+        """True if the file is wanted."""
+        return (
+            self.load
+            and (not self.types or key.archive_type in self.types)
+            and (not self.months or key.start_date.strftime("%Y-%m") in self.months)
+        )
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for.
+
+    since: the earliest date wanted (UTC); full: read everything again.
+    overlap: read again so long before the last watermark; revisits: of messages, instead of the stream's own.
+    revisit_now: do all revisits, due or not.
+    accept_deletions: mark rows that are gone, however many; archives: the files wanted.
+    month: read this month whole instead of what is new.
+    wait_for_others: seconds to wait for another process that is reading the same stream.
+    """
+
+    since: datetime | None = None
+    full: bool = False
+    overlap: timedelta = timedelta(minutes=15)
+    revisits: tuple[Revisit, ...] | None = None
+    revisit_now: bool = False
+    accept_deletions: bool = False
+    archives: ArchiveChoice = ArchiveChoice()
+    month: Month | None = None
+    wait_for_others: float = 0.0
+
+
+@dataclass
+class Reader(ABC):
+    """One stream being read; `before` is the fixed end of its windows (server time, UTC, less the lag)."""
+
+    client: Client
+    lake: Lake
+    stream: Stream
+    batches: Batches
+    tally: Tally
+    progress: Progress
+    options: Options
+    before: datetime
+    workspace: bytes
+    cursors: dict[str, Cursor] = field(default_factory=dict)
+
+    def read(self) -> None:
+        """Bring the stream up to `before`. The caller holds the stream's lock, so that its cursors are ours."""
+        with self.lake.connection() as connection:
+            self.cursors = read_cursors(connection, self.stream.name)
+            if self.stream.table.contact or isinstance(self.stream.strategy, Archives):
+                remember_deleted_contacts(connection)
+        self.read_stream()
+
+    @abstractmethod
+    def read_stream(self) -> None:
+        """Ask for what is needed, and commit it."""
+
+    def take(self, page: Page) -> None:
+        """Add a page to the batch, and commit that when it is full."""
+        self.batches.add(page.results)
+        if self.batches.full:
+            self.batches.commit()
+
+    def fetching(self, fixed: dict[str, str], before_wait: Callable[[float], None] | None = None) -> Fetch:
+        """A function that asks for a page of the stream with `fixed` parameters and its own."""
+
+        def waiting(seconds: float) -> None:
+            if before_wait:
+                before_wait(seconds)
+            self.progress.waiting(self.stream.name, seconds)
+
+        listener = Listener(self.tally.counters, waiting)
+
+        def fetch(params: dict[str, str]) -> Page:
+            page = self.client.page(self.stream.path, {**fixed, **params}, scope=self.stream.scope, listener=listener)
+            self.tally.pages += 1
+            self.progress.page(self.stream.name, self.tally)
+            return page
+
+        return fetch
+
+    def cursor(self, feed: str) -> Cursor:
+        """Where a feed stands."""
+        return self.cursors.get(feed, Cursor())
+
+    def saving(self, feeds: dict[str, Cursor]) -> Callable[[duckdb.DuckDBPyConnection], None]:
+        """What saves cursors inside a commit."""
+
+        def save(connection: duckdb.DuckDBPyConnection) -> None:
+            if any(feed.startswith(FIELDS) for feed in feeds):  # one list of fields is the last one read with
+                connection.execute(
+                    f"DELETE FROM _cursor WHERE stream = {literal(self.stream.name)} AND feed LIKE '{FIELDS} %'"
+                )
+            for feed, cursor in feeds.items():
+                save_cursor(connection, self.stream.name, feed, cursor)
+            self.cursors |= feeds
+
+        return save

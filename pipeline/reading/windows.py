@@ -1,0 +1,237 @@
+"""Reads streams that the server filters by a date: window by window, seeking by timestamp."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from pipeline.errors import MustWait, ServerError, Stopped
+from pipeline.months import Month
+from pipeline.reading.reader import DELETED, FIELDS, MONTH, REVISIT, ROWS, Reader
+from pipeline.reading.vanished import oldest_shown, settle_vanished
+from pipeline.reading.walk import seek
+from pipeline.streams import Window
+from warehouse import Cursor, OpenWalk, Sighting, forget_cursor
+from warehouse.lake.cursor import EPOCH
+from warehouse.lake.literal import literal
+
+# What has gathered is committed before a wait that is longer than this.
+LONG_WAIT_SECONDS = 5.0
+# A slice of a month ends with the day on which it has so many rows: 80 pages.
+SLICE_ROWS = 20_000
+# No server archives rows younger than this.
+ALWAYS_SHOWN = timedelta(days=8)
+
+
+class WindowReader(Reader):
+    """A stream whose strategy is `Window`."""
+
+    def read_stream(self) -> None:
+        """Read the rows, then the deleted ones where the server lists them."""
+        assert isinstance(self.stream.strategy, Window)
+        strategy = self.stream.strategy
+        if strategy.revisits and self.stream.name == "messages" and self.options.revisits is not None:
+            strategy = replace(strategy, revisits=self.options.revisits)
+        if self.options.month:
+            self._month(strategy, self.options.month)
+            return
+        self._window(strategy, ROWS, {})
+        if self.stream.deleted_feed:
+            self._window(strategy, DELETED, self.stream.deleted_feed)
+
+    def _window(self, strategy: Window, feed: str, params: dict[str, str]) -> None:
+        cursor = self.cursor(feed)
+        if cursor.walk and not self.options.full:
+            cursor = self._walk(strategy, feed, params, cursor, cursor.walk)
+        due = [] if feed == DELETED else self._due_revisits(strategy)
+        digest = self._fields_digest() if feed == ROWS and self.stream.name == "contacts" else None
+        after = self._start(cursor, due, fields_changed=digest is not None and self._fields_changed(cursor, digest))
+        if after is not None and after >= self.before:
+            return
+        whole = (
+            cursor.watermark is None
+            or after is None
+            or (cursor.complete_from is not None and after <= cursor.complete_from)
+        )
+        beside = {f"{FIELDS} {digest}": Cursor(self.before)} if digest and whole else {}
+        self._walk(strategy, feed, params, cursor, OpenWalk(after, self.before), beside)
+
+    def _start(self, cursor: Cursor, due: list[timedelta], *, fields_changed: bool) -> datetime | None:
+        """Where the next window begins; None for the beginning of time."""
+        since = self.options.since
+        if self.options.full:
+            return since
+        if fields_changed:
+            return cursor.complete_from
+        if cursor.watermark is None:
+            return since
+        starts = [cursor.watermark - self.options.overlap, *(self.before - window for window in due)]
+        return min([*starts, since] if since else starts)
+
+    def _month(self, strategy: Window, month: Month) -> None:
+        """Read a month whole, a slice at a time; an interrupted reading goes on with the slice that it had begun."""
+        feed = f"{MONTH} {month}"
+        cursor = self.cursor(feed)
+        if cursor.walk:
+            cursor = self._walk(strategy, feed, {}, cursor, cursor.walk)
+        after = cursor.watermark or month.start
+        for before in self._slice_ends(strategy, after, min(month.end, self.before)):
+            cursor = self._walk(strategy, feed, {}, cursor, OpenWalk(after, before))
+            after = before
+        self.lake.commit(lambda connection: forget_cursor(connection, self.stream.name, feed))
+
+    def _slice_ends(self, strategy: Window, after: datetime, end: datetime) -> list[datetime]:
+        """Where the slices of a window end: days, joined until they have as many rows as are worth reading twice.
+
+        Only a slice that is read in one go shows what has vanished from it.
+        """
+        if not self.stream.shows_deletions:
+            return [end] if after < end else []
+        days = self.lake.rows(
+            f"""
+            SELECT epoch_us(time_bucket(INTERVAL 1 DAY, {strategy.on}) + INTERVAL 1 DAY) AS day_end, count(*)
+            FROM "{self.stream.name}"
+            WHERE {strategy.on} >= {literal(after)} AND {strategy.on} < {literal(end)}
+            GROUP BY day_end ORDER BY day_end
+            """
+        )
+        ends, rows = [], 0
+        for day_end, number in days:
+            rows += number
+            if rows >= SLICE_ROWS:
+                ends.append(min(EPOCH + timedelta(microseconds=day_end), end))
+                rows = 0
+        return ends if ends and ends[-1] == end else [*ends, *([end] if after < end else [])]
+
+    def _walk(
+        self,
+        strategy: Window,
+        feed: str,
+        params: dict[str, str],
+        cursor: Cursor,
+        walk: OpenWalk,
+        beside: dict[str, Cursor] | None = None,
+    ) -> Cursor:
+        """Read one window; every commit saves the walk's place and the cursors `beside` it."""
+        tombstones = feed == DELETED
+        place = walk.place
+        if not tombstones:
+            self.batches.sightings = self._sightings(strategy)
+        # An interrupted walk has forgotten which keys it saw.
+        compared = cursor.watermark is not None or feed.startswith(MONTH)
+        finds_deletions = self.stream.shows_deletions and place is None and compared
+        if finds_deletions:
+            self.batches.begin_whole_reading()
+
+        def commit_place(seconds: float = LONG_WAIT_SECONDS) -> None:
+            if seconds >= LONG_WAIT_SECONDS and place is not None and not self.batches.empty:
+                opened = replace(cursor, walk=replace(walk, place=place))
+                self.batches.commit(self.saving({feed: opened, **(beside or {})}), tombstones=tombstones)
+
+        pieces = seek(
+            self.fetching(params, commit_place),
+            self.stream.name,
+            strategy.on,
+            self.stream.table.key,
+            after=walk.after,
+            before=walk.before,
+            place=place,
+            oldest_first=strategy.oldest_first,
+        )
+        rows = 0
+        try:
+            for piece in pieces:
+                self.batches.add(piece.rows)
+                rows += len(piece.rows)
+                place = piece.place or place
+                if self.batches.full:
+                    commit_place()
+        except (ServerError, Stopped, MustWait):
+            commit_place()
+            raise
+        if rows == 0 and walk.after is None and self._suspiciously_empty(feed):
+            return cursor
+        ended = self._ended(cursor, walk)
+        self.batches.commit(self.saving({feed: ended, **(beside or {})}), tombstones=tombstones)
+        if finds_deletions:
+            within = f"{strategy.on} BETWEEN {literal(self._oldest_shown(walk))} AND {literal(walk.before)}"
+            settle_vanished(self.batches, self.lake, self.stream, self.fetching({}), within)
+        revisited = self._revisited(strategy, walk)
+        if revisited and not self.tally.suspicious:  # else the window stays due
+            self.batches.commit(self.saving(revisited))
+        return ended
+
+    def _oldest_shown(self, walk: OpenWalk) -> datetime:
+        """From where on absence from this walk means deletion: what is older may have been archived and purged."""
+        starts = [walk.after, oldest_shown(self.lake, self.stream, self.before)]
+        if walk.after is None or walk.before - walk.after > ALWAYS_SHOWN:
+            starts.append(self.batches.oldest_seen())
+        return max(start for start in starts if start)
+
+    def _sightings(self, strategy: Window) -> list[Sighting]:
+        """When the rows of recent windows were last read."""
+        last = self.cursor(ROWS).watermark
+        if last is None:
+            return []
+        always = [revisit.window for revisit in strategy.revisits if not revisit.every]
+        windows = {last: max([self.options.overlap, *always])}
+        for revisit in strategy.revisits:
+            if seen := self.cursor(_revisit_feed(revisit.window)).watermark:
+                windows[seen] = max(revisit.window, windows.get(seen, revisit.window))
+        return [Sighting(seen - window, seen) for seen, window in windows.items()]
+
+    def _ended(self, cursor: Cursor, walk: OpenWalk) -> Cursor:
+        """The cursor after a walk: its end is the watermark, unless a later one stands already."""
+        watermark = max(walk.before, cursor.watermark or walk.before)
+        if walk.after is None or (cursor.watermark and cursor.complete_from is None):
+            complete_from = None
+        else:
+            complete_from = min(walk.after, cursor.complete_from or walk.after)
+        return Cursor(watermark, complete_from)
+
+    def _suspiciously_empty(self, feed: str) -> bool:
+        if feed == DELETED:
+            return False
+        stored = self.lake.rows(f'SELECT count(*) FROM "{self.stream.name}" WHERE deleted_on IS NULL')[0][0]
+        if stored:
+            self.tally.suspicious = True
+            self.tally.notes.append(
+                f"the server lists no rows where the lake has {stored:,}: nothing was changed; "
+                "look at the workspace, then sync again"
+            )
+        return bool(stored)
+
+    def _due_revisits(self, strategy: Window) -> list[timedelta]:
+        due = []
+        for revisit in strategy.revisits:
+            last = self.cursor(_revisit_feed(revisit.window)).watermark
+            if last is None or self.before - last >= revisit.every or self._revisit_anyway:
+                due.append(revisit.window)
+        return due
+
+    def _revisited(self, strategy: Window, walk: OpenWalk) -> dict[str, Cursor]:
+        """Cursors of the revisits that this walk has done; those of every sync need none."""
+        return {
+            _revisit_feed(revisit.window): Cursor(watermark=walk.before)
+            for revisit in strategy.revisits
+            if revisit.every and (walk.after is None or walk.after <= walk.before - revisit.window)
+        }
+
+    @property
+    def _revisit_anyway(self) -> bool:
+        return self.options.revisit_now or self.options.accept_deletions
+
+    def _fields_digest(self) -> str:
+        """Digest of the workspace's contact fields: each contact's `fields` changes with them, and no date says so."""
+        rows = self.lake.rows(
+            "SELECT md5(string_agg(key || ' ' || type, ',' ORDER BY key)) FROM fields WHERE deleted_on IS NULL"
+        )
+        return str(rows[0][0])
+
+    def _fields_changed(self, cursor: Cursor, digest: str) -> bool:
+        return cursor.watermark is not None and self.cursor(f"{FIELDS} {digest}").watermark is None
+
+
+def _revisit_feed(window: timedelta) -> str:
+    hours = window.total_seconds() / 3600
+    return f"{REVISIT} {hours:g} h"

@@ -1,0 +1,141 @@
+"""Runs streams side by side: those of one throttle scope one after another, each ending for itself."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from filelock import FileLock, Timeout
+
+from pipeline.errors import MustWait, NotOffered, Stopped
+from pipeline.reading.batches import Batches
+from pipeline.reading.progress import Progress
+from pipeline.reading.reader import Options, Reader
+from pipeline.reading.spool import Spool
+from pipeline.results import Outcome, StreamResult, Tally
+from pipeline.settings import Settings
+from pipeline.streams import Archives, Strategy, Stream
+from pipeline.syncing.session import Session
+from warehouse import Lake, RapidlakeError
+
+Readers = Mapping[type[Strategy], type[Reader]]
+MakeBatches = Callable[[Stream, Spool, Tally], Batches]
+
+
+class Run:
+    """What is done to all streams: `readers` says by strategy how, `make_batches` where their rows go.
+
+    `before` is the fixed end of all windows: the server's clock, less the lag (UTC).
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        settings: Settings,
+        options: Options,
+        progress: Progress,
+        readers: Readers,
+        make_batches: MakeBatches,
+    ) -> None:
+        self.uuid = uuid.uuid4()
+        self.before = session.client.now() - timedelta(seconds=settings.lag)
+        self._session = session
+        self._settings = settings
+        self._options = options
+        self._progress = progress
+        self._readers = readers
+        self._make_batches = make_batches
+
+    def all(self, streams: Sequence[Stream]) -> list[StreamResult]:
+        """Run each stream; contacts' fields first, because a change of theirs changes every contact."""
+        first = [self.one(stream) for stream in streams if stream.name == "fields"]
+        lanes: dict[str, list[Stream]] = defaultdict(list)
+        for stream in streams:
+            if stream.name != "fields":
+                lanes["files" if isinstance(stream.strategy, Archives) else stream.scope].append(stream)
+        with ThreadPoolExecutor(max_workers=max(len(lanes), 1), thread_name_prefix="sync") as pool:
+            running = [pool.submit(self._lane, lane) for lane in lanes.values()]
+            try:
+                done = [future.result() for future in running]
+            except BaseException:  # an interrupt reaches this thread only; the pool would wait for the others' last row
+                self._session.client.stop.set()
+                raise
+        order = {stream.name: place for place, stream in enumerate(streams)}
+        return sorted((first + [result for lane in done for result in lane]), key=lambda result: order[result.stream])
+
+    def _lane(self, streams: Sequence[Stream]) -> list[StreamResult]:
+        return [self.one(stream) for stream in streams]
+
+    def one(self, stream: Stream) -> StreamResult:
+        """Run one stream and say how it ended; only errors that nobody can cause come out as exceptions."""
+        started_on, begun, tally = datetime.now(UTC), time.monotonic(), Tally()
+        self._progress.begun(stream.name)
+        outcome, message, go_on_in = self._outcome(stream, tally)
+        result = StreamResult(stream.name, outcome, started_on, time.monotonic() - begun, tally, message, go_on_in)
+        self._progress.ended(result)
+        return result
+
+    def _outcome(self, stream: Stream, tally: Tally) -> tuple[Outcome, str | None, float | None]:
+        """How reading the stream ends, why, and after how many seconds to go on."""
+        try:
+            with _alone(self._session.lake, self._name(stream), wait=self._options.wait_for_others):
+                self._read(stream, tally)
+        except Timeout:
+            return "skipped", "another process is syncing it now; left to that one", None
+        except MustWait as error:
+            return "waiting", str(error), error.seconds
+        except NotOffered as error:
+            if stream.always_offered:
+                return "failed", str(error), None
+            return "not offered", "this server does not have it", None
+        except Stopped as error:
+            return "stopped", str(error), None
+        except RapidlakeError as error:
+            return "failed", str(error), None
+        except OSError as error:
+            place = error.filename or self._session.lake.path
+            return (
+                "failed",
+                f"{place} cannot be used ({error.strerror}): nothing committed is lost; mend it and sync again",
+                None,
+            )
+        return ("suspicious" if tally.suspicious else "done"), "; ".join(tally.notes) or None, None
+
+    def _name(self, stream: Stream) -> str:
+        """What only one process does at a time: a month is read beside the stream's own sync."""
+        month = self._options.month
+        return f"{stream.name}-{month}" if month and not isinstance(stream.strategy, Archives) else stream.name
+
+    def _read(self, stream: Stream, tally: Tally) -> None:
+        lake = self._session.lake
+        spool = Spool(lake.spool, self._name(stream), full_pages=self._settings.batch_pages)
+        try:
+            self._readers[type(stream.strategy)](
+                client=self._session.client,
+                lake=lake,
+                stream=stream,
+                batches=self._make_batches(stream, spool, tally),
+                tally=tally,
+                progress=self._progress,
+                options=self._options,
+                before=self.before,
+                workspace=self._session.body,
+            ).read()
+        finally:
+            spool.clear()
+
+
+@contextmanager
+def _alone(lake: Lake, name: str, *, wait: float) -> Iterator[None]:
+    """Hold the lock of this name, waiting so many seconds for it, which the system takes back if this process dies.
+
+    Raises:
+        filelock.Timeout: another process holds it.
+    """
+    with FileLock(lake.locks / f"{name}.lock", timeout=wait):
+        yield

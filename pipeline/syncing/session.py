@@ -1,0 +1,116 @@
+"""Opens what every run needs: a client of the workspace, and the lake that holds it."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import msgspec
+
+from pipeline.errors import NotOffered, SettingsError, WrongWorkspace
+from pipeline.server.budget import Budget
+from pipeline.server.client import Client
+from pipeline.settings import Settings
+from warehouse import Lake
+from warehouse.lake.literal import literal, text_list
+
+# A wrong address should be told in seconds, not after the whole patience.
+FIRST_ANSWER_SECONDS = 15.0
+
+
+class Workspace(msgspec.Struct):
+    """Whose data a token gives."""
+
+    uuid: str
+    name: str = ""
+    languages: list[str] = []
+
+
+@dataclass(frozen=True)
+class Session:
+    """A workspace's server and its lake; `body` is what the server said of the workspace."""
+
+    client: Client
+    lake: Lake
+    workspace: Workspace
+    body: bytes
+
+
+@contextmanager
+def open_session(
+    settings: Settings, *, stop: threading.Event | None = None, another_workspace: bool = False
+) -> Iterator[Session]:
+    """Ask whose token it is, and open the lake for writing, once it is sure that the two belong together.
+
+    Raises:
+        RapidlakeError: server, token, workspace or lake do not let anything begin.
+    """
+    with open_client(settings, stop=stop) as client:
+        body, workspace = identify(client)
+        client.patience = settings.patience
+        client.budget = Budget(f"{settings.url} {workspace.uuid}", _budget(settings))
+        with Lake.create(settings.lake) as lake:
+            _claim(lake, workspace, settings.url, another_workspace=another_workspace)
+            yield Session(client, lake, workspace, body)
+
+
+def _budget(settings: Settings) -> int:
+    """Requests per hour and scope that are ours; 0 for no limit."""
+    return max(1, int(settings.requests_per_hour * settings.share)) if settings.requests_per_hour else 0
+
+
+def open_client(settings: Settings, *, stop: threading.Event | None = None) -> Client:
+    """A client for the settings' server, with little patience and no budget until the workspace is known."""
+    return Client(
+        settings.url,
+        settings.token.get_secret_value(),
+        patience=min(settings.patience, FIRST_ANSWER_SECONDS),
+        longest_wait=math.inf if settings.longest_wait is None else settings.longest_wait,
+        stop=stop,
+    )
+
+
+def identify(client: Client) -> tuple[bytes, Workspace]:
+    """Ask whose token it is; return the answer as it came, and what it says.
+
+    Raises:
+        RapidlakeError: the server cannot be reached, refuses, or is none of RapidPro's.
+    """
+    try:
+        body = client.document("workspace.json", {}, scope="v2")
+        return body, msgspec.json.decode(body, type=Workspace)
+    except NotOffered:
+        raise SettingsError(
+            f"{client.url} has no RapidPro API (404): is RAPIDPRO_URL right? Write it like https://textit.com."
+        ) from None
+    except msgspec.ValidationError:
+        raise SettingsError(
+            f"{client.url} answers, but not as a RapidPro workspace does: is RAPIDPRO_URL right?"
+        ) from None
+
+
+def _claim(lake: Lake, workspace: Workspace, url: str, *, another_workspace: bool) -> None:
+    """Make sure that the lake is this workspace's, or nobody's yet.
+
+    Raises:
+        WrongWorkspace: it is another's.
+    """
+    owner, name = lake.rows("SELECT workspace_uuid::VARCHAR, workspace_name FROM _lake")[0]
+    if owner and owner != workspace.uuid and not another_workspace:
+        raise WrongWorkspace(
+            f"The lake {lake.path} holds the workspace {name!r} ({owner}), the token is of {workspace.name!r} "
+            f"({workspace.uuid}): "
+            "use another --lake, or the other token; --another-workspace mixes them on purpose."
+        )
+    with lake.connection() as connection:
+        connection.execute(f"SET VARIABLE languages = {text_list(workspace.languages)}")
+    if (owner, name) != (workspace.uuid, workspace.name):
+        lake.commit(
+            lambda connection: connection.execute(
+                f"UPDATE _lake SET workspace_uuid = {literal(workspace.uuid)}, "
+                f"workspace_name = {literal(workspace.name)}, url = {literal(url)}"
+            )
+        )

@@ -1,0 +1,143 @@
+"""Brings streams up to date: one door for the command line and for Dagster."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import duckdb
+
+from pipeline.archives.files import ArchivesReader
+from pipeline.errors import SettingsError
+from pipeline.reading.batches import Batches
+from pipeline.reading.documents import DailyReader, PerFlowReader
+from pipeline.reading.listings import ListReader, NewestReader, SingleReader
+from pipeline.reading.progress import Progress
+from pipeline.reading.reader import Options
+from pipeline.reading.spool import Spool
+from pipeline.reading.windows import WindowReader
+from pipeline.results import StreamResult, SyncResult, Tally
+from pipeline.settings import Settings
+from pipeline.streams import (
+    DIES_WITH_CONTACT,
+    STREAMS,
+    Archives,
+    Daily,
+    Newest,
+    PerFlow,
+    Single,
+    Snapshot,
+    Stream,
+    Window,
+    parse_revisits,
+)
+from pipeline.syncing.lanes import Readers, Run
+from pipeline.syncing.session import Session, open_session
+from warehouse import Lake, mark_rows_of_deleted_contacts, note_drift, refresh_views
+from warehouse.lake.literal import Value, literal
+
+READERS: Readers = {
+    Window: WindowReader,
+    Newest: NewestReader,
+    Snapshot: ListReader,
+    Archives: ArchivesReader,
+    Single: SingleReader,
+    PerFlow: PerFlowReader,
+    Daily: DailyReader,
+}
+
+
+def choose(names: Sequence[str]) -> list[Stream]:
+    """The streams of these names; all of them for none.
+
+    Raises:
+        SettingsError: there is no stream of a name.
+    """
+    unknown = [name for name in names if name not in STREAMS]
+    if unknown:
+        raise SettingsError(f"There is no stream {', '.join(unknown)}; there are: {', '.join(sorted(STREAMS))}.")
+    return [STREAMS[name] for name in names] if names else list(STREAMS.values())
+
+
+def sync(
+    settings: Settings,
+    streams: Sequence[Stream],
+    progress: Progress,
+    *,
+    options: Options | None = None,
+    stop: threading.Event | None = None,
+    another_workspace: bool = False,
+) -> SyncResult:
+    """Bring `streams` up to date, those of different throttle scopes side by side.
+
+    Each stream ends for itself: one that fails does not stop the others. `stop` ends all of them after a commit.
+
+    Raises:
+        RapidlakeError: nothing could be begun: server, token, workspace or lake.
+    """
+    with open_session(settings, stop=stop, another_workspace=another_workspace) as session:
+        return sync_in(session, settings, streams, progress, options or Options())
+
+
+def sync_in(
+    session: Session, settings: Settings, streams: Sequence[Stream], progress: Progress, options: Options
+) -> SyncResult:
+    """As `sync`, in a session that is open, and stays so."""
+    begun = time.monotonic()
+    chosen = with_settings(options, settings)
+
+    def make_batches(stream: Stream, spool: Spool, tally: Tally) -> Batches:
+        return Batches(
+            session.lake,
+            stream.table,
+            spool,
+            tally,
+            accept_deletions=chosen.accept_deletions,
+            accept_command=_accept_command(stream, chosen),
+        )
+
+    run = Run(session, settings, chosen, progress, READERS, make_batches)
+    results = run.all(streams)
+    _mark_rows_of_newly_deleted_contacts(session.lake, results)
+    record(session.lake, run.uuid, results)
+    refresh_views(session.lake)
+    return SyncResult(run.uuid, session.workspace.name, str(settings.lake), results, time.monotonic() - begun)
+
+
+def _accept_command(stream: Stream, options: Options) -> str:
+    if options.month:
+        return f"rapidlake backfill {options.month} --stream {stream.name} --accept-deletions"
+    return f"rapidlake sync {stream.name}{' --full' if options.full else ''} --accept-deletions"
+
+
+def _mark_rows_of_newly_deleted_contacts(lake: Lake, results: Sequence[StreamResult]) -> None:
+    """Mark rows that were on their way, in this process or another, when the deletion of their contact arrived."""
+    begun = min(result.started_on for result in results)
+    recent = f"(SELECT uuid, deleted_on FROM contacts WHERE deleted_on IS NOT NULL AND synced_on >= {literal(begun)})"
+    if lake.rows(f"SELECT count(*) FROM {recent}")[0][0]:
+        marked = lake.commit(lambda connection: mark_rows_of_deleted_contacts(connection, DIES_WITH_CONTACT, recent))
+        results[0].tally.rows_deleted += marked
+
+
+def with_settings(options: Options, settings: Settings) -> Options:
+    """The options of a run, with what the settings say of all runs."""
+    return replace(options, overlap=timedelta(seconds=settings.overlap), revisits=parse_revisits(settings.revisits))
+
+
+def record(lake: Lake, run: uuid.UUID, results: Iterable[StreamResult]) -> None:
+    """Write one row per stream into `_sync`, and the keys that differ from this version's into `_drift`."""
+    results = list(results)
+    rows: list[dict[str, Value]] = [{"run": str(run), **result.facts()} for result in results]
+    drift = set().union(*(result.tally.drift for result in results))
+
+    def write(connection: duckdb.DuckDBPyConnection) -> None:
+        for row in rows:
+            values = ", ".join(map(literal, row.values()))
+            connection.execute(f"INSERT INTO _sync ({', '.join(row)}) VALUES ({values})")
+        note_drift(connection, drift)
+
+    lake.commit(write)

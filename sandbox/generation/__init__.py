@@ -1,0 +1,1 @@
+"""Invents a workspace that looks like a real one."""

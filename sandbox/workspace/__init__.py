@@ -1,0 +1,1 @@
+"""The sandbox's rows and archive files: kept, edited, archived, counted."""

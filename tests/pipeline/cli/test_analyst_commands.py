@@ -1,0 +1,70 @@
+"""`rapidlake report`, `export`, `shell` and Excel files as people use them: processes, exit codes, words, files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.reading.progress import Quiet
+from pipeline.settings import load_settings
+from pipeline.syncing.sync import choose, sync
+from sandbox import Sandbox, Workspace
+from tests.commands import run
+from warehouse import Lake
+
+
+@pytest.fixture(scope="module")
+def lake(small_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A lake of the small workspace, which no test changes."""
+    path = tmp_path_factory.mktemp("analysts") / "lake"
+    with Sandbox(small_workspace, keep=True) as sandbox:
+        sync(load_settings(url=sandbox.url, token=sandbox.token, lake=path), choose([]), Quiet())
+    yield path
+
+
+def test_a_report_is_one_file_that_says_where_it_is(lake: Path, tmp_path: Path) -> None:
+    ended = run("report", "--lake", lake, "-o", tmp_path / "new" / "report.html")
+    assert (ended.code, ended.out) == (0, f"Written: {tmp_path / 'new' / 'report.html'}\n"), ended.said
+    html = (tmp_path / "new" / "report.html").read_text("utf-8")
+    assert "http://" not in html.replace("http://www.w3.org", "") and "https://" not in html
+    assert html.count("data:image/svg+xml") == 18  # nine charts, each for a screen and for a phone
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["report.html"]
+
+
+def test_a_report_of_an_empty_lake_or_to_nowhere_is_refused_in_one_sentence(lake: Path, tmp_path: Path) -> None:
+    Lake.create(tmp_path / "empty").close()
+    assert run("report", "--lake", tmp_path / "empty").err == (
+        f"rapidlake: The lake {tmp_path / 'empty'} has no views yet: run `rapidlake sync` once.\n"
+    )
+    (tmp_path / "file").touch()
+    refused = run("report", "--lake", lake, "-o", tmp_path / "file" / "report.html")
+    assert refused.code == 1 and "cannot be written" in refused.err and "choose another place" in refused.err
+
+
+def test_an_export_says_what_it_wrote(lake: Path, tmp_path: Path) -> None:
+    people = run("export", "messages", "contacts_wide", "--lake", lake, "--to", tmp_path / "out")
+    assert people.code == 0 and people.out.startswith("2 tables and views, "), people.said
+    machines = run("export", "messages", "--format", "csv", "--lake", lake, "--to", tmp_path / "out", "--json")
+    assert machines.facts == [{"name": "messages", "folder": "messages", "rows": 600}]
+    assert list((tmp_path / "out" / "messages").rglob("*.csv"))
+    unknown = run("export", "mesages", "--lake", lake, "--to", tmp_path / "out")
+    assert unknown.code == 1 and "has no table or view mesages" in unknown.err
+
+
+def test_the_shell_begins_inside_the_lake_and_only_reads(lake: Path) -> None:
+    typed = (
+        "SELECT count(*) AS n FROM messages;\nSELECT count(*) > 0 FROM results.registration;\nDELETE FROM messages;\n"
+    )
+    ended = run("shell", "--lake", lake, typed=typed)
+    assert "600" in ended.out and "true" in ended.out
+    assert "read-only" in ended.err
+    missing = run("shell", "--lake", "nowhere")
+    assert missing.code == 2 and "There is no lake at nowhere" in missing.err
+
+
+def test_an_answer_in_excel_needs_a_file(lake: Path, tmp_path: Path) -> None:
+    assert "Excel is for files" in run("sql", "FROM contacts_wide", "--format", "xlsx", "--lake", lake).err
+    assert run("sql", "FROM contacts_wide", "--lake", lake, "-o", tmp_path / "contacts.xlsx").code == 0
+    assert (tmp_path / "contacts.xlsx").stat().st_size > 10_000

@@ -1,0 +1,183 @@
+"""How requests and downloads travel: what of a file is asked for again, what is retried, and through no proxy."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import AddressExpired, ServerError, ServerUnavailable, UnexpectedAnswer
+from pipeline.server.client import Client, Counters
+from pipeline.server.downloads import Downloads
+from tests.conftest import Answer, Asked, Origin, Serve
+
+TOKEN = "0f3c9a6e5b7d4812a9c0ffee0f3c9a6e5b7d4812"
+CONTENT = bytes(range(256)) * 40
+DEAD_PROXY = "http://127.0.0.1:9"
+
+
+def store(serve: Serve, *answers: Callable[[Asked], Answer]) -> Origin:
+    """A store that gives these answers in turn, and then whatever range of the file is asked for."""
+    left = list(answers)
+    return serve(lambda asked: (left.pop(0) if left else ranged)(asked))
+
+
+def begin(asked: Asked) -> int:
+    """From which byte on the file is asked for."""
+    return int(asked.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+
+
+def ranged(asked: Asked, content: bytes = CONTENT) -> Answer:
+    first = begin(asked)
+    if "Range" not in asked.headers:
+        return Answer(content)
+    if first >= len(content):
+        return Answer(b"", 416, {"Content-Range": f"bytes */{len(content)}"})
+    return Answer(content[first:], 206, {"Content-Range": f"bytes {first}-{len(content) - 1}/{len(content)}"})
+
+
+def cut(asked: Asked) -> Answer:
+    """A hundred bytes of what is asked for, though all was announced."""
+    whole = ranged(asked)
+    return Answer(
+        whole.body[:100], whole.status, {**whole.headers, "Content-Length": str(len(whole.body)), "Connection": "close"}
+    )
+
+
+def refused(status: int) -> Callable[[Asked], Answer]:
+    return lambda asked: Answer(b"<Error/>", status)
+
+
+def fetch(origin: Origin, into: Path, *, patience: float = 30) -> Counters:
+    counters = Counters()
+    with Downloads(patience=patience, stop=threading.Event()) as downloads:
+        downloads.fetch(f"{origin.url}/file?Signature=secret", into, counters)
+    return counters
+
+
+# -- what of a file is asked for again --
+
+
+def test_each_attempt_asks_for_what_is_missing_and_counts_what_came(serve: Serve, tmp_path: Path) -> None:
+    origin = store(serve, cut, cut)
+    counters = fetch(origin, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert [begin(asked) for asked in origin.asked] == [0, 100, 200]
+    assert counters.bytes == len(CONTENT)
+    assert {asked.method for asked in origin.asked} == {"GET"}
+    assert not [asked for asked in origin.asked if "Authorization" in asked.headers]
+
+
+def test_a_store_that_sends_from_another_byte_than_asked_is_not_appended(serve: Serve, tmp_path: Path) -> None:
+    def from_the_first(asked: Asked) -> Answer:
+        return Answer(CONTENT, 206, {"Content-Range": f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}"})
+
+    fetch(store(serve, cut, from_the_first), tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_a_store_that_ignores_ranges_is_not_appended(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(CONTENT[:5000])
+    origin = store(serve, lambda asked: Answer(CONTENT))
+    fetch(origin, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert len(origin.asked) == 1
+
+
+def test_a_whole_file_is_not_sent_again(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(CONTENT)
+    origin = store(serve)
+    assert fetch(origin, tmp_path / "file").bytes == 0
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert len(origin.asked) == 1
+
+
+def test_what_is_longer_than_the_file_is_thrown_away_and_the_file_fetched_anew(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"another file" * 9000)
+    origin = store(serve)
+    fetch(origin, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert [begin(asked) for asked in origin.asked] == [108_000, 0]
+
+
+# -- what is retried --
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
+def test_a_store_that_is_busy_is_asked_again(status: int, serve: Serve, tmp_path: Path) -> None:
+    origin = store(serve, refused(status))
+    fetch(origin, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert len(origin.asked) == 2
+
+
+def test_an_attempt_that_brings_something_is_followed_by_another_however_little_the_patience(
+    serve: Serve, tmp_path: Path
+) -> None:
+    origin = store(serve, cut, cut, cut)
+    fetch(origin, tmp_path / "file", patience=0)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert len(origin.asked) == 4
+
+
+def test_a_store_that_brings_nothing_is_given_up_and_what_came_is_kept(serve: Serve, tmp_path: Path) -> None:
+    origin = store(serve, cut, refused(503), refused(503))
+    with pytest.raises(ServerUnavailable, match="it answered 503") as caught:
+        fetch(origin, tmp_path / "file", patience=0)
+    assert "secret" not in str(caught.value)
+    assert (tmp_path / "file").read_bytes() == CONTENT[:100]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [*((status, AddressExpired) for status in (400, 401, 403, 404, 410)), (405, UnexpectedAnswer),
+     (409, UnexpectedAnswer)],
+)  # fmt: skip
+def test_what_asking_again_cannot_mend_is_asked_once(
+    status: int, kind: type[ServerError], serve: Serve, tmp_path: Path
+) -> None:
+    origin = store(serve, refused(status))
+    with pytest.raises(kind, match=str(status)):
+        fetch(origin, tmp_path / "file")
+    assert len(origin.asked) == 1
+    assert not (tmp_path / "file").exists()
+
+
+def test_a_request_that_took_the_server_too_long_is_sent_again(serve: Serve) -> None:
+    origin = store(serve, refused(408), lambda asked: Answer())
+    with Client(origin.url, TOKEN, sleep=lambda seconds: None, patience=60) as client:
+        assert client.page("labels.json", {}, scope="v2").results == []
+    assert len(origin.asked) == 2
+
+
+# -- through nobody else --
+
+
+def test_what_stays_on_this_machine_goes_through_no_proxy(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, DEAD_PROXY)
+    origin = store(serve, lambda asked: Answer())
+    with Client(origin.url, TOKEN, patience=0) as client:
+        assert client.page("labels.json", {}, scope="v2").results == []
+    fetch(origin, tmp_path / "file", patience=0)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_a_password_in_the_address_of_a_redirect_is_not_shown(serve: Serve) -> None:
+    origin = store(serve, lambda asked: Answer(b"", 302, {"Location": "https://ana:secret@other.example/api"}))
+    with Client(origin.url, TOKEN) as client, pytest.raises(ServerError) as caught:
+        client.page("labels.json", {}, scope="v2")
+    assert "https://other.example" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_token_of_settings_goes_to_the_store_in_no_header(serve: Serve, tmp_path: Path) -> None:
+    origin = store(serve)
+    fetch(origin, tmp_path / "file")
+    (asked,) = origin.asked
+    assert asked.headers["Accept-Encoding"] == "identity"
+    assert asked.headers.keys() <= {"Host", "Accept", "Accept-Encoding", "Connection", "User-Agent"}

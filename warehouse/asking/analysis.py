@@ -1,0 +1,114 @@
+"""For notebooks and scripts: opens a lake for reading, and answers SQL with frames."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import duckdb
+
+from warehouse.errors import LakeError, QueryError
+from warehouse.lake.connection import Lake
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+Moment = str | date | datetime
+
+
+def open_lake(path: str | Path = "lake") -> OpenLake:
+    """Open a lake for reading; syncs may go on meanwhile.
+
+        lake = open_lake("lake")
+        lake.df("SELECT * FROM contacts_wide")
+
+    Raises:
+        LakeNotFound: there is none at `path`.
+        LakeIsNewer: a later version of Rapidlake made it.
+    """
+    return OpenLake(Lake.open(Path(path)))
+
+
+class OpenLake:
+    """A lake that is open for reading; also a context manager. One query runs at a time."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+
+    def df(self, sql: str) -> pandas.DataFrame:
+        """The rows of a query as a pandas frame.
+
+        TIMESTAMPTZ comes as datetime64 in UTC, DATE as datetime64, BIGINT as int64 (float64 where it has nulls),
+        DECIMAL as float64, UUID and text as object, a list as a numpy array, a MAP or STRUCT as a dict.
+
+        Raises:
+            QueryError: the SQL is wrong.
+        """
+        with warnings.catch_warnings():
+            # DuckDB 1.5 calls pandas in a way that pandas 3.1 is about to drop; goes with DuckDB's next version.
+            warnings.filterwarnings("ignore", message="The inplace keyword in DataFrame.drop")
+            return self._answer(sql, lambda relation: relation.df())
+
+    def arrow(self, sql: str) -> pyarrow.Table:
+        """The rows of a query as an Arrow table, every type as it is; UUIDs as text.
+
+        Raises:
+            QueryError: the SQL is wrong.
+        """
+        return self._answer(sql, lambda relation: relation.to_arrow_table())
+
+    def as_of(self, moment: Moment) -> OpenLake:
+        """The same lake as it was at a time, or at the end of a date; either may be ISO text, in UTC if without zone.
+
+        Raises:
+            QueryError: it is no date or time.
+            LakeError: the lake did not exist then, or no longer keeps versions so old.
+        """
+        at = _moment(moment)
+        try:
+            return OpenLake(Lake.open(self._lake.path, as_of=at))
+        except LakeError as error:
+            if "No snapshot found" not in str(error):
+                raise
+            raise LakeError(
+                f"The lake {self._lake.path} keeps no version of {at:%Y-%m-%d %H:%M} UTC: it is younger than that, "
+                "or `rapidlake maintain` has forgotten it."
+            ) from None
+
+    def close(self) -> None:
+        """Give back the connection."""
+        self._lake.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _answer(self, sql: str, take: Any) -> Any:
+        with self._lake.raw_connection() as connection:
+            try:
+                relation = connection.sql(sql)
+                if relation is None:
+                    raise QueryError("That is no query: the lake is open for reading only; try SELECT ...")
+                return take(relation)
+            except duckdb.Error as error:
+                raise QueryError(str(error).strip()) from None
+
+
+def _moment(moment: Moment) -> datetime:
+    """As a time in UTC; a date means its last moment."""
+    try:
+        if isinstance(moment, str):
+            moment = date.fromisoformat(moment) if len(moment) == len("2026-10-01") else datetime.fromisoformat(moment)
+    except ValueError:
+        raise QueryError(f"{moment!r} is no date: write it like 2026-10-01 or 2026-10-01T08:00:00Z.") from None
+    if not isinstance(moment, datetime):
+        moment = datetime(moment.year, moment.month, moment.day, 23, 59, 59, 999_999, tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

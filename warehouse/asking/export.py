@@ -1,0 +1,120 @@
+"""Writes tables and views into a folder, for tools that read Parquet or CSV: Spark, Athena, BigQuery, R."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+
+from warehouse.errors import ExportError
+from warehouse.lake.connection import Lake, explain
+from warehouse.lake.literal import literal
+from warehouse.views.names import identifier
+
+Format = Literal["parquet", "csv"]
+# Names what Rapidlake wrote, so that nothing else is ever replaced.
+MARK = ".rapidlake-export"
+PARTITIONED = ("messages", "runs")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A table or view that was written: its folder, and how many rows it has."""
+
+    name: str
+    folder: str
+    rows: int
+
+
+def export(lake: Lake, folder: Path, *, format: Format, names: Sequence[str] = ()) -> list[Exported]:
+    """Write tables and views, all of one state of the lake, each into a folder of its own; all of them for none named.
+
+    An earlier export in `folder` is replaced when the new one is whole. Messages and runs are split into folders
+    year=/month= (UTC). UUID and JSON become text; in CSV nested values do too, as JSON.
+
+    Raises:
+        ExportError: there is no table of a name, or the folder holds something else or cannot be written.
+    """
+    partial = folder.with_name(f".{folder.name}.partial")
+    try:
+        _refuse_others(folder)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        (partial / MARK).touch()
+        done = _write_all(lake, partial, format, names)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.replace(folder)
+    except OSError as error:
+        raise ExportError(f"{folder} cannot be written ({error.strerror}): choose another folder with --to.") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return done
+
+
+def _refuse_others(folder: Path) -> None:
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists()):
+        raise ExportError(f"{folder} is there and holds no export: name an empty or a new folder with --to.")
+
+
+def _write_all(lake: Lake, folder: Path, format: Format, names: Sequence[str]) -> list[Exported]:
+    with lake.raw_connection() as connection:
+        connection.begin()  # all tables as of one commit
+        try:
+            return [
+                _write(connection, folder, schema, name, format) for schema, name in _chosen(connection, lake, names)
+            ]
+        except duckdb.Error as error:
+            raise explain(error, lake.path) from error
+        finally:
+            connection.rollback()
+
+
+def _chosen(connection: duckdb.DuckDBPyConnection, lake: Lake, names: Sequence[str]) -> list[tuple[str, str]]:
+    """(schema, name) of what was asked for."""
+    found = connection.execute(
+        """
+        SELECT table_schema, table_name FROM information_schema.tables
+        WHERE table_catalog = 'lake' AND NOT starts_with(table_name, '_')
+        ORDER BY table_schema, table_name
+        """
+    ).fetchall()
+    known = {name if schema == "main" else f"{schema}.{name}": (schema, name) for schema, name in found}
+    if unknown := [name for name in names if name not in known]:
+        raise ExportError(
+            f"The lake {lake.path} has no table or view {', '.join(unknown)}; `SHOW ALL TABLES` lists them."
+        )
+    return [known[name] for name in names or known]
+
+
+def _write(connection: duckdb.DuckDBPyConnection, folder: Path, schema: str, name: str, format: Format) -> Exported:
+    place = folder / (name if schema == "main" else f"{schema}.{name}")
+    columns = connection.execute(f"DESCRIBE {schema}.{identifier(name)}").fetchall()
+    selected = [_portable(column, kind, format) for column, kind, *_ in columns]
+    split = name in PARTITIONED and schema == "main"
+    if split:
+        selected += ["year(created_on) AS year", "month(created_on) AS month"]
+    options = [f"FORMAT {format}", "COMPRESSION zstd" if format == "parquet" else "HEADER true"]
+    place.mkdir()
+    target = place if split else place / f"{name}.{format}"
+    if split:
+        options += ["PARTITION_BY (year, month)", "OVERWRITE_OR_IGNORE true"]
+    copied = connection.execute(
+        f"COPY (SELECT {', '.join(selected)} FROM {schema}.{identifier(name)}) "
+        f"TO {literal(str(target))} ({', '.join(options)})"
+    ).fetchone()
+    return Exported(name if schema == "main" else f"{schema}.{name}", place.name, copied[0] if copied else 0)
+
+
+def _portable(column: str, kind: str, format: Format) -> str:
+    """SQL of a column in a type that every reader of the format knows."""
+    name = identifier(column)
+    nested = any(mark in kind for mark in ("STRUCT(", "MAP(", "[]"))
+    if nested and format == "csv":
+        return f"to_json({name})::VARCHAR AS {name}"
+    if nested or kind in ("UUID", "JSON"):
+        return f"{name}::{kind.replace('UUID', 'VARCHAR').replace('JSON', 'VARCHAR')} AS {name}"
+    return name

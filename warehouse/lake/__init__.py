@@ -1,0 +1,1 @@
+"""What a lake is: its connection, tables, cursors and upkeep, and SQL's literals."""

@@ -1,0 +1,267 @@
+"""Opens a lake: DuckLake with a SQLite catalog beside its Parquet files.
+
+lake/catalog.sqlite   the catalog: tables, snapshots, small changes
+lake/data/            Parquet files
+lake/spool/           JSON lines on their way in
+lake/locks/           one lock file per stream being synced
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import duckdb
+import tenacity
+from filelock import FileLock
+
+from warehouse.errors import LakeBusy, LakeError, LakeNotFound, LakeUnwritable
+from warehouse.lake import schema
+from warehouse.lake.literal import literal
+from warehouse.loading.stage import prepare
+
+EXTENSIONS = ("ducklake", "sqlite_scanner")
+EXCEL = "excel"
+CATALOG_BUSY_MILLISECONDS = 60_000
+CONFLICT_ATTEMPTS = 20
+
+T = TypeVar("T")
+
+
+class Lake:
+    """One open connection to a lake. Safe to use from several threads: work runs one piece at a time.
+
+    Use as a context manager; `Lake.create` makes the lake if there is none, `Lake.open` needs one.
+    """
+
+    def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._connection = connection
+        self._turn = threading.RLock()
+
+    @classmethod
+    def create(cls, path: Path, *, memory: str = "320MB", threads: int = 1) -> Self:
+        """Open the lake at `path` for writing; make it, and bring its tables up to this version, where needed.
+
+        `threads=1` because it costs the fewest CPU-seconds per row, and the network is slower than one thread.
+
+        Raises:
+            LakeUnwritable: path is a file, or cannot be written.
+            LakeIsNewer: a later version made it.
+        """
+        _make_folders(path)
+        lake = cls(path, _connect(path, read_only=False, memory=memory, threads=threads), read_only=False)
+        try:
+            schema.upgrade(lake)
+            prepare(lake._connection)
+        except BaseException:
+            lake.close()
+            raise
+        return lake
+
+    @classmethod
+    def open(cls, path: Path, *, as_of: datetime | None = None) -> Self:
+        """Open the lake at `path` for reading, as it is or as it was at some time; other processes may write meanwhile.
+
+        Raises:
+            LakeNotFound: there is none.
+            LakeIsNewer: a later version made it.
+        """
+        if not (path / "catalog.sqlite").is_file():
+            raise LakeNotFound(f"There is no lake at {path}: run `rapidlake sync` first, or name another with --lake.")
+        connection = _connect(path, read_only=True, memory=None, threads=None, as_of=as_of)
+        lake = cls(path, connection, read_only=True)
+        try:
+            if not schema.check_format(lake):
+                raise LakeNotFound(f"The lake at {path} is still being made by its first sync: try again in a moment.")
+        except BaseException:
+            lake.close()
+            raise
+        return lake
+
+    @property
+    def spool(self) -> Path:
+        """Folder for JSON lines that are not loaded yet."""
+        return self.path / "spool"
+
+    @property
+    def locks(self) -> Path:
+        """Folder of the lock files, one per stream being synced."""
+        return self.path / "locks"
+
+    @contextmanager
+    def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The DuckDB connection, for this thread alone while the block runs; its errors become ours."""
+        with self._turn:
+            try:
+                yield self._connection
+            except duckdb.Error as error:
+                raise explain(error, self.path) from error
+
+    @contextmanager
+    def raw_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The DuckDB connection, for this thread alone; its errors stay DuckDB's."""
+        with self._turn:
+            yield self._connection
+
+    def commit(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        """Run `work` in one transaction: all of it is in the lake afterwards, or nothing.
+
+        When another process commits to the same rows first, the whole of `work` runs again.
+
+        Raises:
+            LakeBusy: it lost the race `CONFLICT_ATTEMPTS` times.
+            LakeUnwritable: the disk is full or not writable.
+        """
+        return self._again_and_again(lambda: self._commit_once(work))
+
+    def _again_and_again(self, attempt: Callable[[], T]) -> T:
+        """Run `attempt`, anew each time that another process was faster; DuckDB's errors become ours."""
+        try:
+            return RACING.copy()(attempt)
+        except duckdb.Error as error:
+            raise explain(error, self.path) from error
+
+    def _commit_once(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        with self._turn:
+            self._connection.begin()
+            try:
+                result = work(self._connection)
+                self._connection.commit()
+            except BaseException:
+                _rollback(self._connection)
+                raise
+            return result
+
+    @contextmanager
+    def writing(self, table: str) -> Iterator[None]:
+        """Add rows to a table as the only process: two that add the same key at once would both find it missing."""
+        with FileLock(self.locks / f"{table}.write.lock"):
+            yield
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        with self._turn:
+            return self._again_and_again(lambda: self._connection.execute(sql).fetchall())
+
+    def close(self) -> None:
+        """Give back the connection; an uncommitted transaction is undone."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def explain(error: duckdb.Error, path: Path) -> LakeError:
+    """The error of ours that tells a user what this DuckDB error means for the lake at `path`."""
+    text = " ".join(str(error).split("\n\n")[0].split())
+    if re.search(r"No space left|disk is full|database or disk is full", str(error), re.IGNORECASE):
+        return LakeUnwritable(
+            f"The disk with the lake {path} is full: nothing of this batch was written; make room and sync again."
+        )
+    if lost := re.search(r'Cannot open file "([^"]*)": No such file', str(error)):
+        return LakeError(
+            f"The lake {path} is damaged, its file {lost[1]} is missing: "
+            "restore it from a backup, or sync into a new lake."
+        )
+    if re.search(r"readonly database|Permission denied|unable to open database", str(error)):
+        return LakeUnwritable(
+            f"The lake {path} cannot be written: check the owner and permissions of the folder; "
+            "readers too must be able to write there, because the catalog keeps its locks in files."
+        )
+    if _lost_a_race(error):
+        return LakeBusy(f"The lake {path} is busy with other writers: nothing was lost; run the same command again.")
+    return LakeError(f"The lake {path} refused: {text}")
+
+
+def _lost_a_race(error: BaseException) -> bool:
+    """True for failures that the same transaction may not meet again."""
+    return isinstance(error, duckdb.Error) and bool(
+        re.search(r"database is locked|Transaction conflict|TransactionContext Error", str(error))
+        and not re.search(r"disk is full|readonly", str(error))
+    )
+
+
+# What to do with an attempt that another process's commit may have spoilt.
+RACING = tenacity.Retrying(
+    retry=tenacity.retry_if_exception(_lost_a_race),
+    wait=tenacity.wait_random_exponential(multiplier=0.05, max=5),
+    stop=tenacity.stop_after_attempt(CONFLICT_ATTEMPTS),
+    reraise=True,
+)
+
+
+def _rollback(connection: duckdb.DuckDBPyConnection) -> None:
+    with suppress(duckdb.TransactionException):  # a commit that failed has already ended the transaction
+        connection.rollback()
+
+
+def _make_folders(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise LakeUnwritable(f"The lake path {path} is a file: name a folder with --lake or RAPIDLAKE_LAKE.")
+    try:
+        for folder in (path, path / "data", path / "spool", path / "locks"):
+            folder.mkdir(parents=True, exist_ok=True)
+        probe = path / "spool" / ".writable"
+        probe.write_bytes(b"")
+        probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise LakeUnwritable(
+            f"The lake folder {path} cannot be written ({error.strerror}): "
+            "choose another with --lake, or its permissions."
+        ) from error
+
+
+def _connect(
+    path: Path, *, read_only: bool, memory: str | None, threads: int | None, as_of: datetime | None = None
+) -> duckdb.DuckDBPyConnection:
+    config: dict[str, str | bool | int | float | list[str]] = {}
+    if memory:
+        config["memory_limit"] = memory
+        config["temp_directory"] = str(path / "spool" / "overflow")
+    if threads:
+        config["threads"] = threads
+    connection = duckdb.connect(config=config)
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        for extension in EXTENSIONS:
+            load_extension(connection, extension)
+        options = [
+            f"DATA_PATH {literal(str(path.resolve() / 'data'))}",
+            "OVERRIDE_DATA_PATH true",
+            f"META_BUSY_TIMEOUT {CATALOG_BUSY_MILLISECONDS}",
+            "READ_ONLY" if read_only else "META_JOURNAL_MODE 'WAL'",
+        ]
+        if as_of:
+            options.append(f"SNAPSHOT_TIME {literal(as_of)}")
+        catalog = literal(f"ducklake:sqlite:{path.resolve() / 'catalog.sqlite'}")
+        RACING.copy()(connection.execute, f"ATTACH {catalog} AS lake ({', '.join(options)})")
+        connection.execute("USE lake")
+    except duckdb.Error as error:
+        connection.close()
+        raise explain(error, path) from error
+    return connection
+
+
+def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Load an extension of DuckDB's that came with Rapidlake."""
+    connection.execute(f"LOAD {literal(str(extension_file(name)))}")
+
+
+def extension_file(name: str) -> Path:
+    """Path of an extension inside its own PyPI wheel, so that no extension server is needed."""
+    package = resources.files(f"duckdb_extension_{name}")
+    return Path(str(package / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"))

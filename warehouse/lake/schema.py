@@ -1,0 +1,185 @@
+"""Creates the tables of a lake from the `.sql` files, and adds what a later version of them brings.
+
+The files are the one description of the tables. They run in an empty database in memory, and the lake is compared
+with the result: DuckDB reads the SQL, no code of ours does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import TYPE_CHECKING
+
+import duckdb
+from filelock import FileLock
+
+from warehouse.errors import LakeIsNewer
+from warehouse.lake.literal import literal
+
+if TYPE_CHECKING:
+    from warehouse.lake.connection import Lake
+
+# Grows when a lake of this version can no longer be read by the one before it.
+FORMAT = 1
+# Changes of up to this many rows stay in the catalog, so that small syncs leave no small files.
+INLINED_ROWS = 100
+
+# What every stream's table has beside the columns of its own file.
+COMMON_COLUMNS = {
+    "deleted_on": (
+        "TIMESTAMPTZ",
+        "When the server was first seen to have this row no longer (UTC); null while it has it.",
+    ),
+    "source": ("VARCHAR", "archive if an archive file has the row, else api."),
+    "synced_on": ("TIMESTAMPTZ", "When Rapidlake last wrote this row (UTC); unchanged rows are not written again."),
+    "extra": ("JSON", "Keys the server sent that this version of Rapidlake has no column for; null if none."),
+}
+
+
+def table_files() -> Iterator[Traversable]:
+    """The `.sql` files of the streams' tables, by name."""
+    yield from sorted(
+        (file for file in (resources.files("warehouse") / "tables").iterdir() if file.name.endswith(".sql")),
+        key=lambda file: file.name,
+    )
+
+
+@dataclass(frozen=True)
+class ColumnDescription:
+    """A column: DuckDB's type, and what it means."""
+
+    name: str
+    type: str
+    nullable: bool
+    comment: str
+
+
+@dataclass(frozen=True)
+class TableDescription:
+    """A table: what a row of it is, and its columns in order."""
+
+    name: str
+    comment: str
+    columns: tuple[ColumnDescription, ...]
+
+
+def describe_tables() -> dict[str, TableDescription]:
+    """The tables of a lake of this version, by name; needs no lake."""
+    with _declared() as declared:
+        comments = dict(declared.execute("SELECT table_name, comment FROM duckdb_tables()").fetchall())
+        return {
+            table: TableDescription(
+                table,
+                comments[table] or "",
+                tuple(
+                    ColumnDescription(name, kind, not null, comment or "")
+                    for name, (kind, null, comment) in columns.items()
+                ),
+            )
+            for table, columns in _columns(declared, "memory").items()
+        }
+
+
+def check_format(lake: Lake) -> str | None:
+    """Refuse a lake of a later format; return the fingerprint of its tables, None if it has none yet.
+
+    Raises:
+        LakeIsNewer: this version does not know the lake's format.
+    """
+    if not lake.rows("SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = '_lake'"):
+        return None
+    found, fingerprint = lake.rows("SELECT format, schema_fingerprint FROM _lake")[0]
+    if found > FORMAT:
+        raise LakeIsNewer(
+            f"The lake {lake.path} has format {found}, this version knows {FORMAT}: "
+            "upgrade rapidlake (pip install -U rapidlake)."
+        )
+    return str(fingerprint)
+
+
+def upgrade(lake: Lake) -> None:
+    """Bring the lake's tables to this version: new tables, new columns, new comments; nothing is ever dropped."""
+    with FileLock(lake.locks / "schema.lock"):
+        fingerprint = _fingerprint()
+        if check_format(lake) == fingerprint:
+            return
+        with _declared() as declared:
+            lake.commit(lambda connection: _bring_up(connection, declared, fingerprint))
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256(repr((FORMAT, COMMON_COLUMNS)).encode())
+    for file in table_files():
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _statements(file: Traversable) -> list[str]:
+    return [statement.query.strip() for statement in duckdb.extract_statements(file.read_text(encoding="utf-8"))]
+
+
+def _is_partitioning(statement: str) -> bool:
+    return "SET PARTITIONED BY" in statement.upper()
+
+
+def _declared() -> duckdb.DuckDBPyConnection:
+    """An empty database in memory with all tables as the files declare them."""
+    connection = duckdb.connect()
+    for file in table_files():
+        for statement in _statements(file):
+            if not _is_partitioning(statement):  # plain DuckDB does not know it
+                connection.execute(statement)
+    for (table,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+        if (resources.files("warehouse") / "loading" / "rows" / f"{table}.sql").is_file():
+            for column, (kind, comment) in COMMON_COLUMNS.items():
+                connection.execute(f'ALTER TABLE "{table}" ADD COLUMN "{column}" {kind}')
+                connection.execute(f'COMMENT ON COLUMN "{table}"."{column}" IS {literal(comment)}')
+    return connection
+
+
+def _bring_up(lake: duckdb.DuckDBPyConnection, declared: duckdb.DuckDBPyConnection, fingerprint: str) -> None:
+    have = _columns(lake, "lake")
+    for table, columns in _columns(declared, "memory").items():
+        if table not in have:
+            definitions = ", ".join(f'"{name}" {kind}{null}' for name, (kind, null, _) in columns.items())
+            lake.execute(f'CREATE TABLE "{table}" ({definitions})')
+        for name, (kind, _, comment) in columns.items():
+            known = have.get(table, {})
+            if known and name not in known:
+                lake.execute(f'ALTER TABLE "{table}" ADD COLUMN "{name}" {kind}')
+            if comment and (name not in known or known[name][2] != comment):
+                lake.execute(f'COMMENT ON COLUMN "{table}"."{name}" IS {literal(comment)}')
+    for table, comment in declared.execute("SELECT table_name, comment FROM duckdb_tables()").fetchall():
+        if comment:
+            lake.execute(f'COMMENT ON TABLE "{table}" IS {literal(comment)}')
+    for file in table_files():
+        for statement in filter(_is_partitioning, _statements(file)):
+            if statement.split()[2] not in have:  # ALTER TABLE <name> SET PARTITIONED BY ...
+                lake.execute(statement)
+    if not have:
+        lake.execute(f"CALL lake.set_option('data_inlining_row_limit', {INLINED_ROWS})")
+    if have.get("_lake"):
+        lake.execute(f"UPDATE _lake SET format = {FORMAT}, schema_fingerprint = {literal(fingerprint)}")
+    else:
+        lake.execute(
+            "INSERT INTO _lake (format, schema_fingerprint, created_on) "
+            f"VALUES ({FORMAT}, {literal(fingerprint)}, now())"
+        )
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, dict[str, tuple[str, str, str | None]]]:
+    """Table → column → (type, NOT NULL or empty, comment)."""
+    found: dict[str, dict[str, tuple[str, str, str | None]]] = {}
+    for table, column, kind, nullable, comment in connection.execute(
+        f"""
+        SELECT table_name, column_name, data_type, is_nullable, comment
+        FROM duckdb_columns()
+        WHERE database_name = {literal(database)}
+        ORDER BY table_name, column_index
+        """
+    ).fetchall():
+        found.setdefault(table, {})[column] = (kind, "" if nullable else " NOT NULL", comment)
+    return found

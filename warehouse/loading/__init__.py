@@ -1,0 +1,1 @@
+"""From JSON lines to rows: parsed, staged, merged, and marked deleted where they are gone."""

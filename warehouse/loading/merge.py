@@ -1,0 +1,260 @@
+"""Merges a staged batch into its table: the rows that are new or differ, and nothing else.
+
+Where an API row and an archived one meet, each column has the value it would have had in the other order too:
+
+* the later `modified_on` wins; at the same one the archive, which has the final state (`_wins`),
+* a list that only grows keeps its longest state,
+* columns that archives lack keep what the API said, columns that the API lacks what the archive said (`_final`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from warehouse.lake.literal import literal
+from warehouse.lake.table import Table, columns_of, count, quoted
+from warehouse.loading.history import Sighting, note_changes
+from warehouse.loading.provisional import settle_provisional
+from warehouse.loading.stage import Batch
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a batch did: to its table, to `_quarantine`, and to the rows that went with deleted contacts (`dragged`)."""
+
+    new: int = 0
+    changed: int = 0
+    quarantined: int = 0
+    dragged: int = 0
+
+
+def merge(
+    connection: duckdb.DuckDBPyConnection,
+    batch: Batch,
+    *,
+    tombstones: bool = False,
+    sightings: Sequence[Sighting] = (),
+) -> Loaded:
+    """Write what `batch` brings into its table, and its unreadable rows into `_quarantine`.
+
+    Runs inside the caller's transaction. A row equal to the one in the lake is not written.
+    Tombstones only mark: the values last seen of a deleted row stay.
+    `sightings` says when rows were last seen, for the history of changes.
+    """
+    table = batch.table
+    quarantined = _quarantine(connection, batch) if batch.unreadable else 0
+    within = partitions(connection, table)
+    if table.provisional:
+        settle_provisional(connection, table, within)
+    matched = f"{table.same_key} AND {within}"
+    changed = 0
+    known = find_known(connection, table, matched)
+    if known:
+        changed = find_changed(connection, table, tombstones=tombstones)
+        if changed:
+            note_changes(connection, table, sightings)
+            _update(connection, table, matched)
+    return Loaded(_insert(connection, table, known=known), changed, quarantined)
+
+
+def forget_batch(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give back the memory of the last batch."""
+    for table in ("changed", "known", "parsed"):
+        connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
+
+
+def partitions(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
+    """SQL: the condition that a row of `stored` is of the time that the batch is of, so that no other file is read."""
+    column = table.partitioned_by
+    if column:
+        bounds = connection.execute(f'SELECT min("{column}")::VARCHAR, max("{column}")::VARCHAR FROM batch').fetchone()
+        if bounds and bounds[0]:
+            return f"""stored."{column}" BETWEEN '{bounds[0]}'::TIMESTAMPTZ AND '{bounds[1]}'::TIMESTAMPTZ"""
+    return "true"
+
+
+def find_known(connection: duckdb.DuckDBPyConnection, table: Table, matched: str) -> int:
+    """Make `known`: the stored rows whose keys the batch has; return how many."""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE known AS
+        SELECT stored.* FROM "{table.name}" AS stored SEMI JOIN batch AS incoming ON {matched}
+        """
+    )
+    return count(connection, "known")
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: Table, *, known: int) -> int:
+    """Append the rows of `batch` whose keys are not stored, of which `known` are; return how many."""
+    columns = quoted(columns_of(connection, "batch"))
+    unknown = f"ANTI JOIN known USING ({table.keys})" if known else ""  # a join costs, even with nothing
+    found = connection.execute(
+        f'INSERT INTO "{table.name}" ({columns}) SELECT {columns} FROM batch {unknown}'
+    ).fetchone()
+    return found[0] if found else 0
+
+
+def find_changed(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    *,
+    tombstones: bool,
+    besides: Collection[str] = (),
+    by_reference: bool = False,
+) -> int:
+    """Make `changed`: the rows of `known` as they are after the batch, where that differs; return how many.
+
+    `besides` names columns that do not count as a difference. `by_reference` compares objects that a row refers to by
+    their uuid, not by their name: the server sends current names, and a new name changes no row.
+    """
+    columns = columns_of(connection, "batch")
+    final = {column: _final(table, column, tombstones=tombstones) for column in columns}
+    final |= {name: _good_name(name, same, final[name]) for name, same in _names(columns).items()}
+    compared = final.keys() - {"source", "synced_on", *besides}
+    if by_reference:
+        compared -= {column for column in final if f"{column.removesuffix('_name')}_uuid" in final}
+    references = _lists_of_references(connection) if by_reference else set()
+    differs = " OR ".join(
+        f"{_uuids(stored)} IS DISTINCT FROM {_uuids(value)}"
+        if column in references
+        else f"{stored} IS DISTINCT FROM {value}"
+        for column, value in final.items()
+        if column in compared and (stored := f'stored."{column}"')
+    )
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE changed AS
+        SELECT {", ".join(f'{value} AS "{column}"' for column, value in final.items())}
+        FROM batch AS incoming JOIN known AS stored ON {table.same_key}
+        WHERE ({differs}){"" if table.archive_type else f" AND {_wins(table)}"}
+        """
+    )
+    return count(connection, "changed")
+
+
+def _names(columns: Collection[str]) -> dict[str, str]:
+    """The columns that hold the name of a thing, each with SQL that says that both states mean the same thing."""
+    names = {
+        column: f'stored."{uuid}" = incoming."{uuid}"'
+        for column in columns
+        if column.endswith("_name") and (uuid := f"{column.removesuffix('_name')}_uuid") in columns
+    }
+    return names | ({"name": "true"} if {"name", "uuid"} <= set(columns) else {})
+
+
+def _good_name(column: str, same: str, final: str) -> str:
+    """SQL of the name a thing has: the server calls a deleted one deleted-..., which never replaces its good name."""
+    incoming, stored = f'incoming."{column}"', f'stored."{column}"'
+    return f"""CASE
+        WHEN {same} AND starts_with({incoming}, 'deleted-') AND NOT starts_with({stored}, 'deleted-') THEN {stored}
+        WHEN {same} AND starts_with({stored}, 'deleted-') AND NOT starts_with({incoming}, 'deleted-') THEN {incoming}
+        ELSE {final}
+    END"""
+
+
+def _lists_of_references(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """The columns of `batch` that are lists of (uuid, name)."""
+    described = connection.execute("DESCRIBE batch").fetchall()
+    return {column for column, kind, *_ in described if kind == 'STRUCT(uuid UUID, "name" VARCHAR)[]'}
+
+
+def _uuids(references: str) -> str:
+    return f"list_sort(list_transform({references}, lambda reference: reference.uuid))"
+
+
+def _wins(table: Table) -> str:
+    """SQL that says whether the incoming state of a row is the later one."""
+    later = (
+        f'coalesce(stored."{table.never_older}" <= incoming."{table.never_older}", true)'
+        if table.never_older
+        else "true"
+    )
+    if not table.archive_type:
+        return later
+    return f"""CASE
+        WHEN incoming.source = 'archive' THEN coalesce(stored.modified_on <= incoming.modified_on, true)
+        WHEN stored.source = 'archive' THEN coalesce(stored.modified_on < incoming.modified_on, false)
+        ELSE {later}
+    END"""
+
+
+def _final(table: Table, column: str, *, tombstones: bool) -> str:
+    """SQL of the value a column has after `incoming` met `stored`."""
+    incoming, stored = f'incoming."{column}"', f'stored."{column}"'
+    if tombstones:
+        return incoming if column in ("deleted_on", "modified_on", "source", "synced_on") else stored
+    if column in ("deleted_on", "synced_on"):
+        return incoming
+    if not table.archive_type:
+        return f"coalesce({incoming}, {stored})" if column in table.kept else incoming
+    if column == "source":
+        return "CASE WHEN 'archive' IN (incoming.source, stored.source) THEN 'archive' ELSE 'api' END"
+    if column == "archived_in":
+        return _LATEST_FILE
+    if column in table.api_first:
+        return f"""CASE
+            WHEN incoming.source = 'archive' THEN coalesce({stored}, {incoming})
+            WHEN stored.source = 'archive' THEN coalesce({incoming}, {stored})
+            WHEN {_wins(table)} THEN {f"coalesce({incoming}, {stored})" if column in table.kept else incoming}
+            ELSE {stored}
+        END"""
+    if column in table.growing:
+        longer = f"coalesce(len({incoming}), 0) - coalesce(len({stored}), 0)"
+        return f"CASE WHEN {longer} > 0 OR ({longer} = 0 AND {_wins(table)}) THEN {incoming} ELSE {stored} END"
+    if column in table.kept:
+        return f"CASE WHEN {_wins(table)} THEN coalesce({incoming}, {stored}) ELSE coalesce({stored}, {incoming}) END"
+    return f"CASE WHEN {_wins(table)} THEN {incoming} ELSE {stored} END"
+
+
+# Of two files that have a row the later one; within a month the one just read, for a monthly file replaces daily ones.
+_LATEST_FILE = """CASE
+    WHEN date_trunc('month', stored.archived_in) = date_trunc('month', incoming.archived_in) THEN incoming.archived_in
+    ELSE greatest(stored.archived_in, incoming.archived_in)
+END"""
+
+
+def _update(connection: duckdb.DuckDBPyConnection, table: Table, matched: str) -> None:
+    """Write `changed` over the stored rows."""
+    updates = ", ".join(
+        f'"{column}" = incoming."{column}"' for column in columns_of(connection, "changed") if column not in table.key
+    )
+    connection.execute(
+        f"""
+        MERGE INTO "{table.name}" AS stored USING changed AS incoming ON {matched}
+        WHEN MATCHED THEN UPDATE SET {updates}
+        """
+    )
+
+
+def _quarantine(connection: duckdb.DuckDBPyConnection, batch: Batch) -> int:
+    """Put the unreadable rows aside, each once; return how many are new there."""
+    stream = literal(batch.table.name)
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE refused AS
+        SELECT md5(unreadable) AS digest, any_value(unreadable) AS record, any_value(reason) AS reason
+        FROM parsed_row
+        WHERE unreadable IS NOT NULL
+        GROUP BY digest
+        HAVING digest NOT IN (SELECT digest FROM _quarantine WHERE stream = {stream})
+        """
+    )
+    connection.execute(
+        f"""
+        INSERT INTO _quarantine (stream, digest, reason, record, source, seen_on)
+        SELECT {stream}, digest, coalesce(reason, {literal(batch.reason)}), record, {literal(batch.source)}, now()
+        FROM refused
+        """
+    )
+    return count(connection, "refused")
+
+
+def note_drift(connection: duckdb.DuckDBPyConnection, drift: Iterable[tuple[str, str, str]]) -> None:
+    """Remember (stream, key, kind) where kind is `unknown` or `missing`, each once; inside the caller's transaction."""
+    noted = set(connection.execute("SELECT stream, key, kind FROM _drift").fetchall())
+    for row in sorted(set(drift) - noted):
+        values = ", ".join(map(literal, row))
+        connection.execute(f"INSERT INTO _drift (stream, key, kind, first_seen_on) VALUES ({values}, now())")

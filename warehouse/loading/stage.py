@@ -1,0 +1,128 @@
+"""Stages JSON lines: one SELECT per stream makes them the view `batch`, typed and normalised, one row per key.
+
+What cannot be read is put aside, in `parsed_row`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from warehouse.errors import LakeError
+from warehouse.lake.literal import literal
+from warehouse.lake.table import Table, columns_of, count, quoted
+from warehouse.loading.parse import MARKS, parse, prepare
+from warehouse.loading.unreadable import explain_unreadable
+
+__all__ = ["Batch", "prepare", "stage"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A staged batch: rows as read, and those that could not be read with what is wrong with the first.
+
+    unknown_keys: keys that some row has and the table has no column for.
+    missing_keys: keys that the record type has and the first row does not.
+    source: api or archive.
+    """
+
+    table: Table
+    rows: int
+    unreadable: int
+    reason: str | None
+    unknown_keys: list[str]
+    missing_keys: list[str]
+    source: str = "api"
+
+
+def stage(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    files: list[Path],
+    *,
+    longest: int = 0,
+    tombstones: bool = False,
+    archived_in: date | None = None,
+    strictly_first: bool = False,
+) -> Batch:
+    """Read JSON-lines files with the stream's SELECT into the temporary view `batch`.
+
+    `longest` is the length of the longest line in bytes, as far as it is known.
+    `tombstones=True` says that the rows are of the server's list of deleted ones: deleted_on becomes their modified_on.
+    `archived_in` is the first day of the archive file that the rows are of; None for rows of the API.
+
+    `strictly_first` tries a faster way first; not for use inside a transaction.
+
+    A line that is not JSON, and a row that does not fit, are unreadable: their text is in `parsed_row`, with a reason.
+
+    Raises:
+        LakeError: a line is longer than DuckDB's reader allows; `longest` was too small.
+    """
+    try:
+        keys = parse(connection, table, files, longest=longest, strictly_first=strictly_first)
+    except duckdb.InvalidInputException as error:
+        raise LakeError(f"{table.name}: a row cannot be read ({str(error).splitlines()[0]}): sync again.") from error
+    counted = connection.execute(
+        f"""
+        SELECT
+            count(*), count(unreadable), count(extra),
+            count(DISTINCT {_key(table)}) FILTER (unreadable IS NULL)
+        FROM parsed_row
+        """
+    ).fetchone()
+    rows, unreadable, extras, distinct = counted or (0, 0, 0, 0)
+    won = _choose(connection, table) if distinct < rows - unreadable else "unreadable IS NULL"
+    _present(connection, table, won, tombstones=tombstones, archived_in=archived_in)
+    reason = explain_unreadable(connection, table, files) if unreadable else None
+    unknown = _extra_keys(connection) if extras else []
+    missing = [key for key in keys.known if key not in keys.first] if keys.first else []
+    return Batch(table, rows, unreadable, reason, unknown, missing, "archive" if archived_in else "api")
+
+
+def _key(table: Table) -> str:
+    return table.keys if len(table.key) == 1 else f"({table.keys})"
+
+
+def _choose(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
+    """Of several rows of one key the freshest wins: `winners` has its line. Returns the condition of having won."""
+    freshness = f'("{table.never_older}", line)' if table.never_older else "line"
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE winners AS
+        SELECT max_by(line, {freshness}) AS line FROM parsed_row WHERE unreadable IS NULL GROUP BY {table.keys}
+        """
+    )
+    return "line IN (SELECT line FROM winners)"
+
+
+def _present(
+    connection: duckdb.DuckDBPyConnection, table: Table, won: str, *, tombstones: bool, archived_in: date | None
+) -> None:
+    """Make the view `batch`: the rows that `won`, with the columns that every table has.
+
+    Rows of a deleted contact, as `remember_deleted_contacts` knows them, are deleted too.
+    """
+    columns = [column for column in columns_of(connection, "parsed_row") if column not in MARKS]
+    deleted_on, dead = ('"modified_on"' if tombstones else "NULL::TIMESTAMPTZ"), ""
+    if table.contact and count(connection, "dead"):
+        deleted_on, dead = "died_on", f'LEFT JOIN dead ON "{table.contact}" = dead_uuid'
+    archived = f"{literal(archived_in.isoformat() if archived_in else None)}::DATE AS archived_in, "
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP VIEW batch AS
+        SELECT {quoted(columns)}, {archived if table.archive_type else ""}{deleted_on} AS deleted_on,
+            '{"archive" if archived_in else "api"}' AS source, now() AS synced_on, extra
+        FROM parsed_row {dead}
+        WHERE {won}
+        """
+    )
+
+
+def _extra_keys(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    found = connection.execute(
+        "SELECT DISTINCT unnest(json_keys(extra)) AS key FROM parsed_row WHERE extra IS NOT NULL ORDER BY key"
+    ).fetchall()
+    return [key for (key,) in found]

@@ -1,0 +1,1 @@
+"""Questions whose answers show whether a lake can be trusted."""

@@ -1,0 +1,138 @@
+"""Questions whose answers show whether a lake can be trusted: numbers only, no content of any row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from warehouse.lake.connection import Lake
+from warehouse.lake.cursor import Cursor, read_cursors
+from warehouse.lake.literal import literal
+from warehouse.lake.table import Table
+from warehouse.proof.verification import KINDS, verify_archives
+
+
+def count_double_keys(lake: Lake, table: Table) -> int:
+    """How many keys stand more than once in the table."""
+    return _number(lake, f'(SELECT 1 FROM "{table.name}" GROUP BY {table.keys} HAVING count(*) > 1)')
+
+
+def count_orphans(lake: Lake, table: Table) -> int:
+    """How many live rows of the API name a contact that the lake does not have, though contacts were read after them.
+
+    Rows of archives may: a contact that was deleted before the first sync is in no list.
+    """
+    return _number(
+        lake,
+        f"""
+        "{table.name}" AS named
+        WHERE "{table.contact}" NOT IN (SELECT uuid FROM contacts) AND named.deleted_on IS NULL
+            AND named.source = 'api' AND named.synced_on < (
+                SELECT watermark FROM _cursor WHERE stream = 'contacts' AND feed = 'rows' AND complete_from IS NULL)
+        """,
+    )
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Keys of a stream's rows that this version does not know, or misses, first seen since some time."""
+
+    unknown: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def find_drift(lake: Lake, stream: str, since: datetime) -> Drift:
+    """The drift of a stream that was first seen since a time (UTC).
+
+    Keys that were missing from the lake's first day on are none: this server's version never had them.
+    """
+    rows = lake.rows(
+        f"""
+        SELECT kind, key FROM _drift
+        WHERE stream = {literal(stream)} AND first_seen_on >= {literal(since)}
+            AND (kind = 'unknown' OR first_seen_on > (SELECT created_on + INTERVAL 1 DAY FROM _lake))
+        ORDER BY key
+        """
+    )
+    return Drift(*(tuple(key for kind, key in rows if kind == wanted) for wanted in ("unknown", "missing")))
+
+
+def count_quarantined(lake: Lake, stream: str) -> int:
+    """How many rows of a stream could not be read. Why is not told: a reason may hold a value of the row."""
+    return _number(lake, f"_quarantine WHERE stream = {literal(stream)}")
+
+
+def count_unarchived(lake: Lake, table: Table) -> tuple[int, int]:
+    """Records of archive files: how many there are, and how many of them the lake lacks."""
+    with lake.connection() as connection:
+        wanted_from = read_cursors(connection, "archives").get("rows", Cursor()).complete_from
+        findings = verify_archives(connection, table, wanted_from)
+    return sum(one.compared for one in findings), sum(one.unarchived for one in findings)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Rows of the last complete day and week, and what is usual.
+
+    rows, week: of `day`, and of the seven days that end with it; usual: median of the same weekday of the eight weeks
+    before; usual_week: median of the four weeks before; weeks: how many weeks of history there are.
+    """
+
+    day: date
+    rows: int
+    usual: float
+    week: int
+    usual_week: float
+    weeks: int
+
+
+def volume_of(lake: Lake, table: Table, day: date) -> Volume:
+    """How many rows were created up to the end of `day` (UTC), and before."""
+    rows = lake.rows(
+        f"""
+        WITH counted AS (
+            SELECT (created_on AT TIME ZONE 'UTC')::DATE AS day, count(*) AS rows
+            FROM "{table.name}"
+            WHERE created_on >= (DATE '{day}' - 63)::TIMESTAMP AT TIME ZONE 'UTC'
+                AND created_on < (DATE '{day}' + 1)::TIMESTAMP AT TIME ZONE 'UTC'
+            GROUP BY ALL
+        ),
+        daily AS (
+            SELECT DATE '{day}' - back::INTEGER AS day, back::INTEGER AS back, coalesce(rows, 0) AS rows
+            FROM range(63) AS days(back) LEFT JOIN counted ON counted.day = DATE '{day}' - back::INTEGER
+        ),
+        weekly AS (SELECT back // 7 AS week, sum(rows) AS rows FROM daily GROUP BY ALL)
+        SELECT
+            (SELECT rows FROM daily WHERE back = 0),
+            (SELECT median(rows) FROM daily WHERE back % 7 = 0 AND back > 0),
+            (SELECT rows FROM weekly WHERE week = 0),
+            (SELECT median(rows) FROM weekly WHERE week BETWEEN 1 AND 4),
+            (SELECT coalesce(max(back), 0) // 7 FROM daily WHERE rows > 0)
+        """
+    )[0]
+    return Volume(day, *rows)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The last verification of a stream: when (UTC), and how many rows it compared, and found to differ."""
+
+    at: datetime
+    compared: int
+    differences: int
+
+
+def last_verification(lake: Lake) -> Verified | None:
+    """What the last verification came to; None if there was none."""
+    rows = lake.rows(
+        f"""
+        SELECT epoch(max(verified_on)), sum(compared)::BIGINT, sum({" + ".join(f'"{kind}"' for kind in KINDS)})::BIGINT
+        FROM _verification
+        WHERE run = (SELECT run FROM _verification ORDER BY verified_on DESC LIMIT 1)
+        """
+    )[0]
+    return None if rows[0] is None else Verified(datetime.fromtimestamp(rows[0], UTC), rows[1], rows[2])
+
+
+def _number(lake: Lake, relation: str) -> int:
+    return int(lake.rows(f"SELECT count(*) FROM {relation}")[0][0])

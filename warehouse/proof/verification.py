@@ -1,0 +1,268 @@
+"""Holds what the server has against the lake, row by row: missing, stale, double, unexpectedly alive."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import duckdb
+
+from warehouse.lake.literal import literal, text_list
+from warehouse.lake.table import Table, columns_of, count
+from warehouse.loading.merge import find_changed, find_known, partitions
+from warehouse.loading.stage import Batch
+
+KINDS = ("missing", "stale", "double", "alive", "unarchived")
+SHOWN_EXAMPLES = 10
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one stream in one month (`month`: its first day; None for rows without a date).
+
+    compared: rows of the server, or records of archive files; pending: rows that changed after the last sync.
+    """
+
+    stream: str
+    month: date | None
+    compared: int = 0
+    missing: int = 0
+    stale: int = 0
+    double: int = 0
+    alive: int = 0
+    unarchived: int = 0
+    pending: int = 0
+    examples: tuple[str, ...] = ()
+
+    @property
+    def differences(self) -> int:
+        """How many rows are not as the server has them."""
+        return sum(getattr(self, kind) for kind in KINDS)
+
+    def __add__(self, other: Finding) -> Finding:
+        """Both, of one stream and month, as one."""
+        both = {name: getattr(self, name) + getattr(other, name) for name in ("compared", *KINDS, "pending")}
+        return Finding(self.stream, self.month, examples=(self.examples + other.examples)[:SHOWN_EXAMPLES], **both)
+
+
+def begin_verification(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """Make the temporary table that takes what is found of each row."""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE {_verified(table)} AS
+        SELECT {table.keys}, NULL::DATE AS month, '' AS kind FROM "{table.name}" WHERE false
+        """
+    )
+
+
+def verify_batch(
+    connection: duckdb.DuckDBPyConnection,
+    batch: Batch,
+    on: str | None,
+    read_up_to: datetime | None,
+    *,
+    tombstones: bool = False,
+) -> None:
+    """Note for each row of `batch` whether the lake has it, as it is.
+
+    `on` is the date of the stream; rows that changed after `read_up_to` are pending, not wrong.
+    """
+    table = batch.table
+    find_known(connection, table, f"{table.same_key} AND {partitions(connection, table)}")
+    find_changed(connection, table, tombstones=tombstones, besides=table.counters, by_reference=True)
+    columns = columns_of(connection, "batch")
+    dates = [f'"{column}"' for column in ("modified_on", on) if column and column in columns]
+    later = f"coalesce({', '.join(dates)}) > {literal(read_up_to)}" if dates and read_up_to else "false"
+    connection.execute(
+        f"""
+        INSERT INTO {_verified(table)}
+        SELECT {table.keys}, {_month(on)},
+            CASE
+                WHEN {_among(table, "known")} AND NOT {_among(table, "changed")} THEN 'same'
+                WHEN coalesce({later}, false) THEN 'pending'
+                WHEN NOT {_among(table, "known")} THEN 'missing'
+                ELSE '{"alive" if tombstones else "stale"}'
+            END
+        FROM batch
+        """
+    )
+
+
+def find_alive(connection: duckdb.DuckDBPyConnection, table: Table, on: str | None, within: str) -> int:
+    """Note the live rows `within` a condition (SQL) that the server did not bring; return how many."""
+    connection.execute(f"DELETE FROM {_verified(table)} WHERE kind = 'unseen'")
+    connection.execute(
+        f"""
+        INSERT INTO {_verified(table)}
+        SELECT DISTINCT {table.keys}, {_month(on)}, 'unseen'
+        FROM (FROM "{table.name}" WHERE deleted_on IS NULL AND ({within})) ANTI JOIN {_verified(table)}
+        USING ({table.keys})
+        """
+    )
+    return count(connection, f"{_verified(table)} WHERE kind = 'unseen'")
+
+
+def unseen_of_verification(connection: duckdb.DuckDBPyConnection, table: Table) -> list[tuple[object, ...]]:
+    """The keys that `find_alive` noted."""
+    return connection.execute(f"SELECT {table.keys} FROM {_verified(table)} WHERE kind = 'unseen'").fetchall()
+
+
+def find_doubles(connection: duckdb.DuckDBPyConnection, table: Table, on: str | None) -> None:
+    """Note the keys that stand more than once in the lake."""
+    connection.execute(
+        f"""
+        INSERT INTO {_verified(table)}
+        SELECT {table.keys}, {_month(f"any_value({on})" if on else None, quoted=False)}, 'double'
+        FROM "{table.name}" GROUP BY {table.keys} HAVING count(*) > 1
+        """
+    )
+
+
+def find_rows_of_deleted_contacts(connection: duckdb.DuckDBPyConnection, table: Table, on: str | None) -> int:
+    """Note the live rows of contacts that are deleted in the lake; return how many."""
+    if not table.contact:
+        return 0
+    connection.execute(
+        f"""
+        INSERT INTO {_verified(table)}
+        SELECT DISTINCT {table.keys}, {_month(on)}, 'alive' FROM "{table.name}"
+        WHERE deleted_on IS NULL
+          AND "{table.contact}" IN (SELECT uuid FROM contacts WHERE deleted_on IS NOT NULL)
+          AND ({table.keys}) NOT IN (SELECT ({table.keys}) FROM {_verified(table)} WHERE kind IN ('alive', 'unseen'))
+        """
+    )
+    return count(connection, f"{_verified(table)} WHERE kind = 'alive'")
+
+
+def summarise(connection: duckdb.DuckDBPyConnection, table: Table) -> list[Finding]:
+    """What was found, by month."""
+    key = " || ' ' || ".join(f'"{column}"::VARCHAR' for column in table.key)
+    rows = connection.execute(
+        f"""
+        WITH found AS (
+            SELECT DISTINCT {key} AS key, month, CASE kind WHEN 'unseen' THEN 'alive' ELSE kind END AS kind
+            FROM {_verified(table)}
+        )
+        SELECT month, count(DISTINCT key) FILTER (kind NOT IN ('double', 'alive')),
+            {", ".join(f"count(*) FILTER (kind = '{kind}')" for kind in (*KINDS, "pending"))},
+            coalesce(list(kind || ' ' || key ORDER BY kind, key) FILTER (kind IN {KINDS}), [])[:{SHOWN_EXAMPLES}]
+        FROM found GROUP BY month ORDER BY month DESC NULLS LAST
+        """
+    ).fetchall()
+    names = ("month", "compared", *KINDS, "pending")
+    return [
+        Finding(table.name, examples=tuple(examples), **dict(zip(names, row, strict=True))) for *row, examples in rows
+    ]
+
+
+def verify_archives(
+    connection: duckdb.DuckDBPyConnection, table: Table, wanted_from: datetime | None = None
+) -> list[Finding]:
+    """Hold the rows of each month's archive files against the accounts of what was loaded, and against the list.
+
+    Files of the time before `wanted_from` (UTC) need not be loaded.
+    """
+    kind = literal(table.archive_type)
+    end = "CASE period WHEN 'monthly' THEN start_date + INTERVAL 1 MONTH ELSE start_date + INTERVAL 1 DAY END"
+    wanted = f"{end} > DATE '{wanted_from:%Y-%m-%d}'" if wanted_from else "true"
+    rows = connection.execute(
+        f"""
+        WITH loaded AS (
+            SELECT date_trunc('month', start_date)::DATE AS month, sum(rows) AS rows FROM _archives
+            WHERE archive_type = {kind} GROUP BY ALL
+        ),
+        stored AS (
+            SELECT date_trunc('month', archived_in)::DATE AS month, count(DISTINCT ({table.keys})) AS rows
+            FROM "{table.name}" WHERE archived_in IS NOT NULL GROUP BY ALL
+        ),
+        unloaded AS (
+            SELECT date_trunc('month', start_date)::DATE AS month, sum(record_count) AS rows
+            FROM archives ANTI JOIN _archives USING (archive_type, period, start_date, hash)
+            WHERE archive_type = {kind} AND deleted_on IS NULL AND record_count > 0 AND hash IS NOT NULL AND {wanted}
+              AND (period = 'monthly' OR (archive_type, date_trunc('month', start_date)) NOT IN
+                  (SELECT (archive_type, start_date) FROM _archives WHERE period = 'monthly'))
+            GROUP BY ALL
+        )
+        SELECT month, coalesce(loaded.rows, 0)::BIGINT,
+            CASE
+                WHEN unloaded.rows IS NOT NULL THEN greatest(coalesce(loaded.rows, 0) - coalesce(stored.rows, 0), 0)
+                ELSE abs(coalesce(loaded.rows, 0) - coalesce(stored.rows, 0))
+            END::BIGINT,
+            coalesce(unloaded.rows, 0)::BIGINT
+        FROM loaded FULL JOIN stored USING (month) FULL JOIN unloaded USING (month)
+        ORDER BY month DESC
+        """
+    ).fetchall()
+    return [
+        Finding(
+            table.name,
+            month,
+            compared=expected,
+            unarchived=differing + unloaded,
+            examples=tuple(
+                example
+                for number, example in (
+                    (differing, f"{differing:,} of {expected:,} archived rows differ in number"),
+                    (unloaded, f"{unloaded:,} records of archive files are not loaded"),
+                )
+                if number
+            ),
+        )
+        for month, expected, differing, unloaded in rows
+    ]
+
+
+def note_verification(connection: duckdb.DuckDBPyConnection, run: uuid.UUID, findings: Sequence[Finding]) -> None:
+    """Write the findings into `_verification`, inside the caller's transaction."""
+    for one in findings:
+        numbers = (one.compared, one.missing, one.stale, one.double, one.alive, one.unarchived, one.pending)
+        month = f"DATE '{one.month}'" if one.month else "NULL"
+        connection.execute(
+            f"""
+            INSERT INTO _verification VALUES ('{run}', now(), {literal(one.stream)}, {month},
+                {", ".join(map(str, numbers))}, {text_list(one.examples)})
+            """
+        )
+
+
+def mark_alive(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
+    """Hand the rows that `find_alive` noted over to `mark_unseen`; return how many."""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE "unseen {table.name}" AS
+        SELECT {table.keys} FROM {_verified(table)} WHERE kind = 'unseen'
+        """
+    )
+    return count(connection, f'"unseen {table.name}"')
+
+
+def remove_doubles(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
+    """Leave one row, the one written last, of each key that stands more than once; return how many keys."""
+    doubles = f"(SELECT {table.keys} FROM {_verified(table)} WHERE kind = 'double')"
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE kept AS
+        SELECT DISTINCT ON ({table.keys}) * FROM "{table.name}" SEMI JOIN {doubles} USING ({table.keys})
+        ORDER BY synced_on DESC
+        """
+    )
+    kept = count(connection, "kept")
+    if kept:
+        connection.execute(f'DELETE FROM "{table.name}" WHERE ({table.keys}) IN (SELECT ({table.keys}) FROM kept)')
+        connection.execute(f'INSERT INTO "{table.name}" BY NAME SELECT * FROM kept')
+    return kept
+
+
+def _among(table: Table, relation: str) -> str:
+    return f"({table.keys}) IN (SELECT ({table.keys}) FROM {relation})"
+
+
+def _month(on: str | None, *, quoted: bool = True) -> str:
+    column = f'"{on}"' if quoted else on
+    return f"date_trunc('month', {column} AT TIME ZONE 'UTC')::DATE" if on else "NULL"
+
+
+def _verified(table: Table) -> str:
+    return f'"verified {table.name}"'

@@ -1,0 +1,1 @@
+"""The analysts' views, and what is learned from the rows to make them."""

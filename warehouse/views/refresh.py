@@ -1,0 +1,237 @@
+"""Keeps the analysts' views current: those of the `.sql` files, and the wide ones that follow the workspace.
+
+A look at the lake learns from the rows written since the last one: names, results, digits, sizes of groups. A view is
+written only when its SQL changes, so a look that learns nothing leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from graphlib import TopologicalSorter
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+import duckdb
+from filelock import FileLock
+
+from warehouse.lake.connection import Lake
+from warehouse.lake.literal import literal
+from warehouse.views.names import GivenNames, identifier, save_names
+from warehouse.views.wide import View, contacts_wide, views_of_flows
+
+# Grows when the wide views, or what is learned for them, change.
+GENERATION = 1
+# Rows carry the time at which their transaction began: one may have been committed so much later.
+SLOWEST_COMMIT = timedelta(hours=1)
+CREATE_MACRO = re.compile(r"^CREATE OR REPLACE MACRO (\w+)\(", re.MULTILINE)
+CREATE_VIEW = re.compile(r"^CREATE VIEW (\w+) AS\n", re.MULTILINE)
+COMMENT_ON_VIEW = re.compile(r"COMMENT ON VIEW (\w+) IS\s+'(.*)'", re.DOTALL)
+LEARNED = {"known_names": ("kind", "uuid"), "result_keys": ("flow_uuid", "key"), "number_digits": ("key",)}
+
+
+@dataclass(frozen=True)
+class Look:
+    """Up to which snapshot the rows were looked through, and when that was (UTC); `current` is the newest one."""
+
+    snapshot: int
+    looked_on: datetime | None
+    current: int
+
+
+def refresh_views(lake: Lake) -> int:
+    """Bring the views up to what the lake holds; return how many were written. Costs one query if nothing changed."""
+    with FileLock(lake.locks / "views.lock"):
+        look = _last_look(lake)
+        if look.looked_on and not _rows_written_since(lake, look.snapshot):
+            return 0
+        return lake.commit(lambda connection: _refresh(connection, look))
+
+
+def _last_look(lake: Lake) -> Look:
+    found = lake.rows(
+        f"""
+        SELECT (SELECT max(snapshot_id) FROM ducklake_snapshots('lake')), snapshot, looked_on
+        FROM (SELECT 1) LEFT JOIN _look ON fingerprint = {literal(_fingerprint())}
+        """
+    )
+    current, snapshot, looked_on = found[0]
+    return Look(snapshot or 0, looked_on, current)
+
+
+def _rows_written_since(lake: Lake, snapshot: int) -> bool:
+    """Whether any snapshot since then changed a table of a stream, or is forgotten."""
+    forgotten, written = lake.rows(
+        f"""
+        WITH later AS (SELECT * FROM ducklake_snapshots('lake') WHERE snapshot_id > {snapshot}),
+        touched AS (SELECT DISTINCT unnest(flatten(map_values(changes))) AS id FROM later)
+        SELECT
+            (SELECT coalesce(min(snapshot_id) > {snapshot} + 1, false) FROM later),
+            EXISTS (
+                SELECT 1 FROM touched
+                JOIN ducklake_table_info('lake') AS tables ON tables.table_id::VARCHAR = touched.id
+                WHERE NOT starts_with(table_name, '_')
+            )
+        """
+    )[0]
+    return bool(forgotten or written)
+
+
+def _refresh(connection: duckdb.DuckDBPyConnection, look: Look) -> int:
+    _learn(connection, look.looked_on - SLOWEST_COMMIT if look.looked_on else None)
+    timezone = _timezone(connection)
+    _note_group_sizes(connection, timezone)
+    names = GivenNames(connection)
+    wanted = [*declared_views(timezone), contacts_wide(connection, names), *views_of_flows(connection, names)]
+    written = _write_views(connection, wanted)
+    save_names(connection, names)
+    connection.execute("DELETE FROM _look")
+    connection.execute(
+        "INSERT INTO _look (fingerprint, snapshot, looked_on) "
+        f"VALUES ({literal(_fingerprint())}, {look.current}, now())"
+    )
+    return written
+
+
+def _learn(connection: duckdb.DuckDBPyConnection, since: datetime | None) -> None:
+    """Put what rows written since then bring into the tables of what is known; all rows if None."""
+    connection.execute(f"SET VARIABLE since = coalesce({literal(since)}, '-infinity'::TIMESTAMPTZ)")
+    connection.execute(
+        """
+        SET VARIABLE new_number_field = EXISTS (
+            SELECT 1 FROM fields ANTI JOIN _number_digits USING (key) WHERE type = 'number' AND deleted_on IS NULL
+        )
+        """
+    )
+    for what, key in LEARNED.items():
+        _upsert(connection, f"_{what}", key, _sql(f"learned/{what}.sql"))
+
+
+def _upsert(connection: duckdb.DuckDBPyConnection, table: str, key: tuple[str, ...], select: str) -> None:
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE learned AS {select}")
+    if connection.execute("SELECT count(*) FROM learned").fetchall()[0][0]:
+        same = " AND ".join(f"known.{column} = learned.{column}" for column in key)
+        connection.execute(f"DELETE FROM {table} AS known USING temp.learned WHERE {same}")
+        connection.execute(f"INSERT INTO {table} BY NAME FROM temp.learned")
+    connection.execute("DROP TABLE temp.learned")
+
+
+def _note_group_sizes(connection: duckdb.DuckDBPyConnection, timezone: str) -> None:
+    """Note how large groups are today, and were at the end of each day since the last that was noted."""
+    ended = connection.execute(
+        f"""
+        SELECT timezone({literal(timezone)}, snapshot_time)::DATE AS day, max(snapshot_id)
+        FROM ducklake_snapshots('lake')
+        WHERE snapshot_id >= (
+            SELECT min(snapshot_id) FROM ducklake_snapshots('lake')
+            WHERE list_contains(map_extract_value(changes, 'tables_created'), 'main.groups')
+        )
+        GROUP BY day
+        HAVING day > (SELECT coalesce(max(day), '-infinity') FROM _group_sizes)
+            AND day < timezone({literal(timezone)}, now())::DATE
+        ORDER BY day
+        """
+    ).fetchall()
+    days = [(literal(str(day)), f"AT (VERSION => {snapshot})") for day, snapshot in ended]
+    for day, version in [*days, (f"timezone({literal(timezone)}, now())", "")]:
+        connection.execute(f"SET VARIABLE day = {day}::DATE")
+        select = _sql("learned/group_sizes.sql").format(at=version)
+        _upsert(connection, "_group_sizes", ("group_uuid", "day"), select)
+
+
+def _timezone(connection: duckdb.DuckDBPyConnection) -> str:
+    """The workspace's time zone; UTC before the first sync, and where DuckDB does not know it."""
+    found = connection.execute(
+        "SELECT timezone FROM workspace JOIN pg_timezone_names() AS known ON known.name = timezone LIMIT 1"
+    ).fetchall()
+    return str(found[0][0]) if found else "UTC"
+
+
+def declared_views(timezone: str) -> Iterator[View]:
+    """The macros and views of the `.sql` files, each after those that it reads."""
+    files = {file.name.removesuffix(".sql"): file.read_text("utf-8") for file in view_files()}
+    reads = {
+        name: {other for other in files.keys() - {name} if re.search(rf"\b{other}\b", sql)}
+        for name, sql in files.items()
+    }
+    yield from _declared_in(_sql("macros.sql").format(timezone=literal(timezone)))
+    for name in TopologicalSorter(reads).static_order():
+        yield from _declared_in(files[name])
+
+
+def _declared_in(sql: str) -> Iterator[View]:
+    """The macros and views that a file creates; its comments on columns are for the dictionary."""
+    statements = [statement.query.strip().rstrip(";") for statement in duckdb.extract_statements(sql)]
+    comments = {found[1]: found[2] for found in map(COMMENT_ON_VIEW.fullmatch, statements) if found}
+    for statement in statements:
+        if macro := CREATE_MACRO.search(statement):
+            yield View("macro", macro[1], statement, "")
+        elif view := CREATE_VIEW.search(statement):
+            yield View("main", view[1], statement[view.end() :], comments[view[1]].replace("''", "'"))
+
+
+def view_files() -> list[Traversable]:
+    """The `.sql` files of the views, by folder and name."""
+    folders = [resources.files("warehouse.views") / folder for folder in ("dimensions", "elements", "facts")]
+    return [file for folder in folders for file in sorted(folder.iterdir(), key=lambda one: one.name)]
+
+
+def _write_views(connection: duckdb.DuckDBPyConnection, wanted: list[View]) -> int:
+    """Write the views that are new or differ, and drop those that are no longer wanted; return how many."""
+    have = dict(connection.execute("SELECT (schema, name), digest FROM _views").fetchall())
+    digests = {(view.schema, view.name): _digest(view) for view in wanted}
+    stale = [view for view in wanted if have.get((view.schema, view.name)) != digests[view.schema, view.name]]
+    gone = [place for place in have if place not in digests]
+    if stale:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS results")
+    for view in stale:
+        _write(connection, view)
+    for schema, name in gone:
+        kind, place = ("MACRO", "main") if schema == "macro" else ("VIEW", schema)
+        connection.execute(f"DROP {kind} IF EXISTS {place}.{identifier(name)}")
+    _note_views(connection, [*gone, *((view.schema, view.name) for view in stale)], digests)
+    return len(stale) + len(gone)
+
+
+def _write(connection: duckdb.DuckDBPyConnection, view: View) -> None:
+    if view.schema == "macro":
+        connection.execute(view.select)
+        return
+    name = f"{view.schema}.{identifier(view.name)}"
+    connection.execute(f"CREATE OR REPLACE VIEW {name} AS\n{view.select}")
+    connection.execute(f"COMMENT ON VIEW {name} IS {literal(view.comment)}")
+
+
+def _note_views(
+    connection: duckdb.DuckDBPyConnection, places: list[tuple[str, str]], digests: dict[tuple[str, str], str]
+) -> None:
+    if places:
+        listed = ", ".join(f"({literal(schema)}, {literal(name)})" for schema, name in places)
+        connection.execute(f"DELETE FROM _views WHERE (schema, name) IN ({listed})")
+    rows = [
+        f"({literal(schema)}, {literal(name)}, {literal(digests[schema, name])})"
+        for schema, name in places
+        if (schema, name) in digests
+    ]
+    if rows:
+        connection.execute(f"INSERT INTO _views (schema, name, digest) VALUES {', '.join(rows)}")
+
+
+def _digest(view: View) -> str:
+    return hashlib.md5(f"{view.select}\n{view.comment}".encode(), usedforsecurity=False).hexdigest()
+
+
+def _fingerprint() -> str:
+    """Changes with this version's views and with what it learns."""
+    digest = hashlib.md5(str(GENERATION).encode(), usedforsecurity=False)
+    for file in [*view_files(), *(resources.files("warehouse.views") / "learned" / f"{what}.sql" for what in LEARNED)]:
+        digest.update(file.read_bytes())
+    digest.update(_sql("macros.sql").encode())
+    return digest.hexdigest()
+
+
+def _sql(name: str) -> str:
+    return (resources.files("warehouse.views") / name).read_text("utf-8")
