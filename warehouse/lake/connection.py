@@ -25,7 +25,6 @@ from filelock import FileLock
 from warehouse.errors import LakeBusy, LakeError, LakeNotFound, LakeUnwritable
 from warehouse.lake import schema
 from warehouse.lake.literal import literal
-from warehouse.loading.stage import prepare
 
 EXTENSIONS = ("ducklake", "sqlite_scanner")
 EXCEL = "excel"
@@ -60,7 +59,7 @@ class Lake:
         _make_folders(path)
         lake = cls(path, _connect(path, read_only=False, memory=memory, threads=threads), read_only=False)
         try:
-            schema.upgrade(lake)
+            lake._upgrade()
             prepare(lake._connection)
         except BaseException:
             lake.close()
@@ -80,12 +79,22 @@ class Lake:
         connection = _connect(path, read_only=True, memory=None, threads=None, as_of=as_of)
         lake = cls(path, connection, read_only=True)
         try:
-            if not schema.check_format(lake):
+            if not lake._format():
                 raise LakeNotFound(f"The lake at {path} is still being made by its first sync: try again in a moment.")
         except BaseException:
             lake.close()
             raise
         return lake
+
+    def _format(self) -> str | None:
+        """The fingerprint of the tables; None where the first sync has not made them yet."""
+        return self._again_and_again(lambda: schema.check_format(self._connection, self.path))
+
+    def _upgrade(self) -> None:
+        """Bring the tables to this version."""
+        with FileLock(self.locks / "schema.lock"):
+            if self._format() != schema.fingerprint():
+                self.commit(schema.bring_up)
 
     @property
     def spool(self) -> Path:
@@ -254,6 +263,12 @@ def _connect(
         connection.close()
         raise explain(error, path) from error
     return connection
+
+
+def prepare(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make what the streams' SELECTs and loading use; once per connection that loads rows."""
+    connection.execute((resources.files("warehouse.lake") / "macros.sql").read_text(encoding="utf-8"))
+    connection.execute("CREATE TEMP TABLE dead (dead_uuid UUID, died_on TIMESTAMPTZ)")
 
 
 def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:

@@ -11,16 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import duckdb
-from filelock import FileLock
 
 from warehouse.errors import LakeIsNewer
 from warehouse.lake.literal import literal
-
-if TYPE_CHECKING:
-    from warehouse.lake.connection import Lake
 
 # Grows when a lake of this version can no longer be read by the one before it.
 FORMAT = 1
@@ -83,34 +79,27 @@ def describe_tables() -> dict[str, TableDescription]:
         }
 
 
-def check_format(lake: Lake) -> str | None:
-    """Refuse a lake of a later format; return the fingerprint of its tables, None if it has none yet.
+def check_format(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:
+    """Refuse a lake, at `path`, of a later format; return the fingerprint of its tables, None if it has none yet.
 
     Raises:
         LakeIsNewer: this version does not know the lake's format.
     """
-    if not lake.rows("SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = '_lake'"):
+    if not connection.execute(
+        "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = '_lake'"
+    ).fetchall():
         return None
-    found, fingerprint = lake.rows("SELECT format, schema_fingerprint FROM _lake")[0]
+    found, known = connection.execute("SELECT format, schema_fingerprint FROM _lake").fetchall()[0]
     if found > FORMAT:
         raise LakeIsNewer(
-            f"The lake {lake.path} has format {found}, this version knows {FORMAT}: "
+            f"The lake {path} has format {found}, this version knows {FORMAT}: "
             "upgrade rapidlake (pip install -U rapidlake)."
         )
-    return str(fingerprint)
+    return str(known)
 
 
-def upgrade(lake: Lake) -> None:
-    """Bring the lake's tables to this version: new tables, new columns, new comments; nothing is ever dropped."""
-    with FileLock(lake.locks / "schema.lock"):
-        fingerprint = _fingerprint()
-        if check_format(lake) == fingerprint:
-            return
-        with _declared() as declared:
-            lake.commit(lambda connection: _bring_up(connection, declared, fingerprint))
-
-
-def _fingerprint() -> str:
+def fingerprint() -> str:
+    """What tells this version's tables from another's."""
     digest = hashlib.sha256(repr((FORMAT, COMMON_COLUMNS)).encode())
     for file in table_files():
         digest.update(file.read_bytes())
@@ -140,7 +129,16 @@ def _declared() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _bring_up(lake: duckdb.DuckDBPyConnection, declared: duckdb.DuckDBPyConnection, fingerprint: str) -> None:
+def bring_up(lake: duckdb.DuckDBPyConnection) -> None:
+    """Bring a lake's tables to this version: new tables, new columns, new comments; nothing is ever dropped.
+
+    Inside the caller's transaction.
+    """
+    with _declared() as declared:
+        _bring_up(lake, declared)
+
+
+def _bring_up(lake: duckdb.DuckDBPyConnection, declared: duckdb.DuckDBPyConnection) -> None:
     have = _columns(lake, "lake")
     for table, columns in _columns(declared, "memory").items():
         if table not in have:
@@ -162,11 +160,11 @@ def _bring_up(lake: duckdb.DuckDBPyConnection, declared: duckdb.DuckDBPyConnecti
     if not have:
         lake.execute(f"CALL lake.set_option('data_inlining_row_limit', {INLINED_ROWS})")
     if have.get("_lake"):
-        lake.execute(f"UPDATE _lake SET format = {FORMAT}, schema_fingerprint = {literal(fingerprint)}")
+        lake.execute(f"UPDATE _lake SET format = {FORMAT}, schema_fingerprint = {literal(fingerprint())}")
     else:
         lake.execute(
             "INSERT INTO _lake (format, schema_fingerprint, created_on) "
-            f"VALUES ({FORMAT}, {literal(fingerprint)}, now())"
+            f"VALUES ({FORMAT}, {literal(fingerprint())}, now())"
         )
 
 

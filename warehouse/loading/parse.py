@@ -159,12 +159,6 @@ def _extra(keys: Keys) -> str:
         """
 
 
-def prepare(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make what the streams' SELECTs and `stage` use; once per connection that loads rows."""
-    connection.execute((resources.files("warehouse.lake") / "macros.sql").read_text(encoding="utf-8"))
-    connection.execute("CREATE TEMP TABLE dead (dead_uuid UUID, died_on TIMESTAMPTZ)")
-
-
 def statements(stream: str) -> list[str]:
     """The two statements of a stream's file: its record type, and its SELECT."""
     sql = (resources.files("warehouse.loading") / "rows" / f"{stream}.sql").read_text(encoding="utf-8")

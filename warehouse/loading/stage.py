@@ -14,10 +14,8 @@ import duckdb
 from warehouse.errors import LakeError
 from warehouse.lake.literal import literal
 from warehouse.lake.table import Table, columns_of, count, quoted
-from warehouse.loading.parse import MARKS, parse, prepare
+from warehouse.loading.parse import MARKS, parse
 from warehouse.loading.unreadable import explain_unreadable
-
-__all__ = ["Batch", "prepare", "stage"]
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import duckdb
 
+from warehouse.lake.connection import prepare
 from warehouse.lake.literal import literal, text_list
 from warehouse.lake.table import Table
-from warehouse.loading.parse import prepare, statements
+from warehouse.loading.parse import statements
 
 # So many unreadable rows get a reason of their own; those after them get that of the first.
 REASONS = 20
