@@ -29,20 +29,9 @@ OFTEN = (LIVE_SYNC, HOURLY_SYNC, NIGHTLY_REVISITS)
 BUSY_SECONDS = 60.0
 
 
-class _InLog(Lines):
-    """Progress as lines of the run's log."""
-
-    def __init__(self, context: dg.AssetExecutionContext, tell: Tell) -> None:
-        super().__init__(tell)
-        self._log = context.log
-
-    def _say(self, line: str) -> None:
-        self._log.info(line)
-
-
 def progress_in_log(context: dg.AssetExecutionContext, tell: Tell = summary) -> Lines:
     """What tells the log of a run how a sync goes."""
-    return _InLog(context, tell)
+    return Lines(tell, context.log.info)
 
 
 def refused(context: dg.AssetExecutionContext, error: RapidlakeError) -> None:

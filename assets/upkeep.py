@@ -12,8 +12,6 @@ import dagster as dg
 from assets.catalogue import OWNERS, UPKEEP
 from assets.outcome import go_on_later, progress_in_log, refused
 from assets.workspace import WorkspaceResource
-from pipeline.cli.proof_answers import conclusion
-from pipeline.cli.upkeep_answers import tidied
 from pipeline.proof.comparing import Verification
 from pipeline.proof.verify import VerifyResult, choose_verifiable, verify_in
 from pipeline.reading.progress import compared
@@ -69,12 +67,12 @@ def verify_asset(
     except RapidlakeError as error:
         refused(context, error)
         return
-    context.log.info(conclusion(result))
+    context.log.info(result.conclusion)
     waits = [one.go_on_in for one in result.results if one.go_on_in is not None]
     if waits:
         go_on_later(context, "The rate limit is used up before everything was verified.", max(waits))
     elif not result.complete:
-        raise dg.Failure(conclusion(result), metadata=_facts(result), allow_retries=False)
+        raise dg.Failure(result.conclusion, metadata=_facts(result), allow_retries=False)
     else:
         yield dg.MaterializeResult(metadata=_facts(result))
 
@@ -103,7 +101,7 @@ def maintain_asset(
     except RapidlakeError as error:
         refused(context, error)
         return
-    context.log.info(tidied(done))
+    context.log.info(done.said)
     if not done.busy:
         yield dg.MaterializeResult(
             metadata={
@@ -112,7 +110,7 @@ def maintain_asset(
                 "versions": done.after.snapshots,
                 "files removed": done.files_removed,
                 "seconds": round(done.seconds, 1),
-                "said": tidied(done),
+                "said": done.said,
             }
         )
 
@@ -129,7 +127,7 @@ def _facts(result: VerifyResult) -> dict[str, Any]:
     ]
     schema = dg.TableSchema([dg.TableColumn(name, "string" if name == "stream" else "int") for name in headings])
     return {
-        "conclusion": conclusion(result),
+        "conclusion": result.conclusion,
         "rows compared": sum(one.compared for one in result.findings),
         "differences": sum(one.differences for one in result.findings),
         "requests": sum(one.tally.counters.requests for one in result.results),

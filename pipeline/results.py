@@ -7,11 +7,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from pipeline.server.client import Counters
-
 Outcome = Literal["done", "not offered", "skipped", "waiting", "stopped", "suspicious", "failed"]
 # Outcomes that somebody should look at; the exit code says so.
 FAILED: tuple[Outcome, ...] = ("failed", "stopped", "suspicious")
+
+
+@dataclass
+class Counters:
+    """What requests of one stream have cost so far."""
+
+    requests: int = 0
+    bytes: int = 0
+    waited_seconds: float = 0.0
 
 
 @dataclass

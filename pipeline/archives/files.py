@@ -20,8 +20,8 @@ from pipeline.reading.reader import ROWS
 from pipeline.reading.spool import Spool
 from pipeline.reading.vanished import settle_vanished
 from pipeline.reading.walk import Fetch, follow
-from pipeline.results import Tally
-from pipeline.server.client import Counters, Listener, Page
+from pipeline.results import Counters, Tally
+from pipeline.server.client import Listener, Page
 from pipeline.server.downloads import Downloads, prove
 from pipeline.streams import ARCHIVED, Stream, Window
 from warehouse import ArchiveKey, Cursor, adopt_monthly_files, archives_to_load, find_unseen, note_archive

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipeline.cli.proof_answers import conclusion
+from pipeline.cli.bars import for_output
 from pipeline.errors import SettingsError
 from pipeline.proof.comparing import Verification
 from pipeline.proof.verify import choose_verifiable, verify
-from pipeline.reading.progress import for_output
 from pipeline.settings import Settings, load_settings
 from pipeline.streams import STREAMS
 from pipeline.syncing.session import identify, open_client
@@ -144,7 +143,7 @@ def _sync(settings: Settings, console: Console, stop: threading.Event) -> bool:
 def _verify(settings: Settings, console: Console, stop: threading.Event) -> bool:
     with for_output(json=False, verifying=True) as progress:
         result = verify(settings, choose_verifiable([]), progress, asked=Verification(), stop=stop)
-    console.print(conclusion(result))
+    console.print(result.conclusion)
     return not result.failed
 
 

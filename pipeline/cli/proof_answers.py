@@ -9,7 +9,7 @@ from itertools import groupby
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.cli.answers import Column, console, table
+from pipeline.cli.tables import Column, console, table
 from pipeline.proof.verify import VerifyResult
 from pipeline.reading.reader import ArchiveChoice
 from pipeline.streams import STREAMS
@@ -102,7 +102,7 @@ def print_verification(result: VerifyResult, *, json: bool) -> None:
         if one.outcome not in ("done", "not offered") and one.message:
             print(f"{one.stream} {one.outcome}: {one.message}")
     _print_uncounted(result)
-    print(conclusion(result))
+    print(result.conclusion)
 
 
 def _add(shown: Table, headings: Sequence[str], stream: str, month: str, findings: Sequence[Finding]) -> None:
@@ -127,22 +127,6 @@ def _print_uncounted(result: VerifyResult) -> None:
         print(f"  {one.day} {one.channel} {one.direction}: {one.counted:,} counted, {one.stored:,} in the lake")
     if len(result.uncounted) > SHOWN_UNCOUNTED:
         print(f"  and {len(result.uncounted) - SHOWN_UNCOUNTED:,} more; --json shows all")
-
-
-def conclusion(result: VerifyResult) -> str:
-    """What a verification comes to, in one sentence."""
-    compared = sum(finding.compared for finding in result.findings)
-    differences = sum(finding.differences for finding in result.findings)
-    requests = sum(one.tally.counters.requests for one in result.results)
-    cost = f"{compared:,} rows compared, {requests:,} requests, {result.seconds:.1f} s"
-    if differences and not result.repaired:
-        return f"{differences:,} differences (--repair mends them); {cost}."
-    if differences:
-        what = "were repaired; verify again to see that none is left" if result.complete else "were not all repaired"
-        return f"{differences:,} differences {what}; {cost}."
-    if result.failed:
-        return f"No differences in what was read, but not everything was; {cost}."
-    return f"The lake is true: no differences; {cost}."
 
 
 def _facts(result: VerifyResult) -> dict[str, object]:

@@ -46,6 +46,22 @@ class VerifyResult:
         """True if every stream was verified, and everything repaired that was to be."""
         return not any(one.outcome in (*FAILED, "skipped", "waiting") for one in self.results)
 
+    @property
+    def conclusion(self) -> str:
+        """What it comes to, in one sentence."""
+        compared = sum(finding.compared for finding in self.findings)
+        differences = sum(finding.differences for finding in self.findings)
+        requests = sum(one.tally.counters.requests for one in self.results)
+        cost = f"{compared:,} rows compared, {requests:,} requests, {self.seconds:.1f} s"
+        if differences and not self.repaired:
+            return f"{differences:,} differences (--repair mends them); {cost}."
+        if differences:
+            what = "were repaired; verify again to see that none is left" if self.complete else "were not all repaired"
+            return f"{differences:,} differences {what}; {cost}."
+        if self.failed:
+            return f"No differences in what was read, but not everything was; {cost}."
+        return f"The lake is true: no differences; {cost}."
+
 
 def choose_verifiable(names: Sequence[str]) -> list[Stream]:
     """The streams of these names that can be verified; all that can for none.

@@ -31,6 +31,7 @@ from pipeline.errors import (
     TokenRefused,
     UnexpectedAnswer,
 )
+from pipeline.results import Counters
 from pipeline.server.budget import Budget
 from pipeline.settings import is_loopback
 
@@ -58,15 +59,6 @@ class Page(msgspec.Struct):
     def following(self) -> dict[str, str] | None:
         """Query parameters of the next page; the address before them is the server's idea of itself and is not used."""
         return dict(parse_qsl(urlsplit(self.next).query, keep_blank_values=True)) if self.next else None
-
-
-@dataclass
-class Counters:
-    """What requests of one stream have cost so far."""
-
-    requests: int = 0
-    bytes: int = 0
-    waited_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ import tenacity
 
 from pipeline import __version__
 from pipeline.errors import AddressExpired, ServerUnavailable, Stopped, UnexpectedAnswer, Unproven
-from pipeline.server.client import FIRST_PAUSE, LONGEST_PAUSE, TIMEOUT, Counters
+from pipeline.results import Counters
+from pipeline.server.client import FIRST_PAUSE, LONGEST_PAUSE, TIMEOUT
 from pipeline.settings import is_loopback
 
 # What stores answer for an address that has expired, or whose file is gone.

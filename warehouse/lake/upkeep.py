@@ -49,6 +49,19 @@ class Upkeep:
     busy: bool = False
     seconds: float = 0.0
 
+    @property
+    def said(self) -> str:
+        """What it came to, in one sentence."""
+        if self.busy:
+            return "Another process is tidying the lake up now; left to that one."
+        before, after = self.before, self.after
+        left = f"; left for the next time, because others write to them: {', '.join(self.left)}" if self.left else ""
+        return (
+            f"{_of(before.files, after.files, 'files')} ({_of(before.bytes // 1000, after.bytes // 1000, 'kB')}), "
+            f"{_of(before.snapshots, after.snapshots, 'versions')}, "
+            f"{self.files_removed:,} unused files removed, {self.seconds:.1f} s{left}."
+        )
+
 
 def maintain(lake: Lake, *, keep: timedelta, grace: timedelta = GRACE) -> Upkeep:
     """Tidy a lake up; versions younger than `keep` stay readable. Safe beside syncs, readers and `kill -9`.
@@ -159,3 +172,7 @@ def _remove_leftover(file: Path, older_than: datetime) -> bool:
     except FileNotFoundError:  # its owner was faster
         pass
     return False
+
+
+def _of(before: int, after: int, what: str) -> str:
+    return f"{before:,} → {after:,} {what}"

@@ -25,8 +25,9 @@ from pipeline.errors import (
     UnexpectedAnswer,
 )
 from pipeline.reading.progress import Quiet
+from pipeline.results import Counters
 from pipeline.server.budget import Budget
-from pipeline.server.client import Client, Counters, Listener
+from pipeline.server.client import Client, Listener
 from pipeline.settings import load_settings
 from pipeline.syncing.sync import choose, sync
 from sandbox import Faults, Sandbox, SeenRequest, Workspace

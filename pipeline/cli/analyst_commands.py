@@ -1,0 +1,105 @@
+"""Commands that answer questions: SQL, files, a report, a dictionary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pipeline.cli.options import JsonOption, LakeOption, UrlOption
+
+
+def sql(
+    query: Annotated[
+        str, typer.Argument(metavar="SQL", help='For example "SELECT status, count(*) FROM messages GROUP BY ALL".')
+    ],
+    format: Annotated[
+        Literal["table", "csv", "json", "parquet", "xlsx"] | None,
+        typer.Option(help="Default: table, or what the name of the file says."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file.")] = None,
+    lake: LakeOption = None,
+    url: UrlOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Ask the lake a question in SQL (DuckDB's); safe while a sync runs."""
+    from pipeline.settings import lake_path
+    from warehouse import Lake
+    from warehouse.asking.query import answer
+
+    with Lake.open(lake_path(lake)) as opened:
+        answer(opened, query, format="json" if json else format, output=output)
+
+
+def shell(lake: LakeOption = None, url: UrlOption = None) -> None:
+    """Ask the lake in DuckDB's own prompt, with history, completion and paging; safe while a sync runs."""
+    from pipeline.cli.shell import run_shell
+    from pipeline.settings import lake_path
+
+    raise typer.Exit(run_shell(lake_path(lake)))
+
+
+def export(
+    tables: Annotated[
+        list[str] | None, typer.Argument(metavar="TABLE", help="Only these tables and views; all by default.")
+    ] = None,
+    to: Annotated[Path, typer.Option("--to", help="Folder to write into; an earlier export there is replaced.")] = Path(
+        "export"
+    ),
+    format: Annotated[Literal["parquet", "csv"], typer.Option(help="What to write.")] = "parquet",
+    lake: LakeOption = None,
+    url: UrlOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write tables and views into a folder, for Spark, Athena, BigQuery, R or a spreadsheet; safe while a sync runs."""
+    from pipeline.cli.answers import print_export
+    from pipeline.settings import lake_path
+    from warehouse import Lake
+    from warehouse.asking.export import export as run
+
+    with Lake.open(lake_path(lake)) as opened:
+        print_export(run(opened, to, format=format, names=tables or []), to, json=json)
+
+
+def report(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Write to this file.")] = Path("report.html"),
+    lake: LakeOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Make one page that shows how the workspace is doing, and whether the data is whole; it needs no network."""
+    from pipeline.report import write_report
+    from pipeline.settings import lake_path
+    from warehouse import Lake
+
+    with Lake.open(lake_path(lake)) as opened:
+        write_report(opened, output)
+    print(f"Written: {output}")
+
+
+def dictionary(
+    output: Annotated[
+        list[Path] | None,
+        typer.Option("-o", "--output", help="Write to this file, .md or .html; may be repeated.", show_default="both"),
+    ] = None,
+    lake: LakeOption = None,
+    url: UrlOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Describe every table, column, flow and field of the lake, with meaning, fill rate and made-up examples."""
+    from dataclasses import asdict
+    from json import dumps
+
+    from pipeline.dictionary import write_dictionary
+    from pipeline.settings import lake_path
+    from warehouse import Lake
+    from warehouse.asking.dictionary import read_dictionary
+
+    outputs = output or [Path("dictionary.md"), Path("dictionary.html")]
+    with Lake.open(lake_path(lake)) as opened:
+        found = read_dictionary(opened)
+    if json:
+        print(dumps(asdict(found), indent=2))
+        return
+    write_dictionary(found, outputs)
+    print("Written: " + ", ".join(map(str, outputs)))

@@ -1,0 +1,69 @@
+"""Commands that show how complete the lake is, and what is in the way."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.options import JsonOption, LakeOption, UrlOption, stop_on_signal
+
+
+def status(lake: LakeOption = None, url: UrlOption = None, json: JsonOption = False) -> None:
+    """Show what is in the lake, how far each stream is read, and how its last sync went."""
+    from pipeline.cli.status_answers import print_status
+    from pipeline.settings import lake_path
+    from warehouse import Lake
+
+    with Lake.open(lake_path(lake)) as opened:
+        print_status(opened, json=json)
+
+
+def verify(
+    streams: Annotated[list[str] | None, typer.Argument(metavar="STREAM", help="Only these; all by default.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only rows from this date on, e.g. 2026-01-31 (UTC).")] = None,
+    sample: Annotated[
+        float, typer.Option(min=0.1, max=100, help="Percent of the days to read, of streams that are read by date.")
+    ] = 100.0,
+    repair: Annotated[bool, typer.Option("--repair", help="Fetch, mark or remove what differs.")] = False,
+    accept_deletions: Annotated[
+        bool, typer.Option("--accept-deletions", help="With --repair: mark rows that are gone, however many.")
+    ] = False,
+    lake: LakeOption = None,
+    url: UrlOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Read the server again and tell every row that the lake does not have as the server has it."""
+    from pipeline.cli.bars import for_output
+    from pipeline.cli.proof_answers import print_verification
+    from pipeline.proof.comparing import Verification
+    from pipeline.proof.verify import choose_verifiable
+    from pipeline.proof.verify import verify as run
+    from pipeline.settings import load_settings, parse_date
+
+    chosen = choose_verifiable(streams or [])
+    earliest = parse_date(since) if since is not None else None
+    settings = load_settings(lake=lake, url=url)
+    with for_output(json=json, verifying=True) as progress:
+        result = run(
+            settings,
+            chosen,
+            progress,
+            since=earliest,
+            asked=Verification(sample, repair),
+            accept_deletions=accept_deletions,
+            stop=stop_on_signal(),
+        )
+    print_verification(result, json=json)
+    raise typer.Exit(1 if result.failed else 0)
+
+
+def doctor(lake: LakeOption = None, url: UrlOption = None, json: JsonOption = False) -> None:
+    """Check address, token, role, endpoints, clock and lake, and say what to do about what is wrong."""
+    from pipeline.cli.status_answers import print_findings
+    from pipeline.proof.doctor import examine
+    from pipeline.settings import load_settings
+
+    findings = examine(load_settings(lake=lake, url=url))
+    print_findings(findings, json=json)
+    raise typer.Exit(0 if all(finding.good for finding in findings) else 1)

@@ -1,0 +1,117 @@
+"""Prints how a lake is doing, and what the doctor found: as tables for people, as JSON for machines."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from rich.console import Console
+from rich.markup import escape
+
+from pipeline.cli.tables import Column, console, table
+from pipeline.proof.doctor import Finding
+from pipeline.proof.retention import at_risk
+from pipeline.proof.statuses import stream_statuses
+from pipeline.streams import STREAMS, Stream
+from warehouse import Lake
+
+
+def print_status(lake: Lake, *, json: bool) -> None:
+    """What the lake holds, stream by stream, on standard output."""
+    owner, created = lake.rows("SELECT workspace_name, created_on::VARCHAR FROM _lake")[0]
+    rows = stream_statuses(lake)
+    if json:
+        print(
+            jsonlib.dumps(
+                {"lake": str(lake.path), "workspace": owner, "created_on": created, "streams": rows}, indent=2
+            )
+        )
+        return
+    shown = table(
+        f"{owner or 'no workspace yet'} in {lake.path}",
+        Column("stream"),
+        Column("rows", right=True),
+        Column("deleted", right=True),
+        Column("read up to"),
+        Column("last sync"),
+        Column("outcome"),
+        Column("quarantined", right=True),
+        Column("lost in", right=True),
+    )
+    for row in rows:
+        shown.add_row(
+            str(row["stream"]),
+            f"{row['rows']:,}",
+            f"{row['deleted']:,}" if row["deleted"] else "",
+            f"{_short(row['read_up_to'])}{' (reading)' if row['walk_open'] else ''}",
+            _ago(row["last_sync"]),
+            str(row["outcome"] or ("interrupted" if row["rows"] else "never synced")),
+            f"{row['quarantined']:,}" if row["quarantined"] else "",
+            _lost_in(STREAMS[str(row["stream"])], row["lost_in_hours"]),
+        )
+    out = console()
+    out.print(shown)
+    for row in rows:
+        if row["message"]:
+            out.print(f"{row['stream']}: {escape(str(row['message']))}", highlight=False)
+    _warn_of_losses(out, rows)
+
+
+def _lost_in(stream: Stream, hours: object) -> str:
+    """How long until the server deletes rows that the lake does not have; red when somebody should act."""
+    if not isinstance(hours, float):
+        return ""
+    shown = f"{hours / 24:.0f} d" if hours >= 48 else f"{max(hours, 0):.0f} h"
+    return f"[red]{shown}[/]" if _at_risk(stream, hours) else shown
+
+
+def _at_risk(stream: Stream, hours: float) -> bool:
+    return at_risk(stream, timedelta(hours=hours))
+
+
+def _warn_of_losses(out: Console, rows: Sequence[dict[str, object]]) -> None:
+    """Say which rows the server is about to delete, or has deleted, unread."""
+    for row in rows:
+        name, hours = str(row["stream"]), row["lost_in_hours"]
+        stream = STREAMS[name]
+        if isinstance(hours, float) and _at_risk(stream, hours) and stream.retention:
+            keeps = f"the server keeps them for {stream.retention / timedelta(hours=1):.0f} hours only"
+            what = (
+                f"rows after {_short(row['read_up_to'])} are being lost unread"
+                if hours <= 0
+                else f"rows will be lost unread in {hours:.0f} hours"
+            )
+            out.print(f"[red]{name}: {what}: {keeps}; run `rapidlake sync {name}` now.[/]", highlight=False)
+
+
+def print_findings(findings: Sequence[Finding], *, json: bool) -> None:
+    """What the doctor found, on standard output."""
+    if json:
+        print(
+            jsonlib.dumps(
+                [{"check": one.check, "good": one.good, "found": one.found, "advice": one.advice} for one in findings],
+                indent=2,
+            )
+        )
+        return
+    console = Console()
+    for one in findings:
+        mark = "[green]✓[/]" if one.good else "[red]✗[/]"
+        console.print(f"{mark} {one.check:<10} {escape(one.found)}", highlight=False, soft_wrap=True)
+        if one.advice:
+            console.print(f"  {'':<10} → {escape(one.advice)}", highlight=False, soft_wrap=True)
+
+
+def _short(at: object) -> str:
+    return str(at)[:16] if at else ""
+
+
+def _ago(at: object) -> str:
+    if not at:
+        return ""
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(str(at))).total_seconds()
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{max(seconds, 0):.0f} s ago"
