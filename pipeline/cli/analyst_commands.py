@@ -24,9 +24,9 @@ def sql(
     json: JsonOption = False,
 ) -> None:
     """Ask the lake a question in SQL (DuckDB's); safe while a sync runs."""
+    from pipeline.cli.sql_answers import answer
     from pipeline.settings import lake_path
     from warehouse import Lake
-    from warehouse.asking.query import answer
 
     with Lake.open(lake_path(lake)) as opened:
         answer(opened, query, format="json" if json else format, output=output)

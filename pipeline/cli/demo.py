@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from pipeline.cli.bars import for_output
+from pipeline.cli.sql_answers import answer
 from pipeline.errors import SettingsError
 from pipeline.proof.comparing import Verification
 from pipeline.proof.verify import choose_verifiable, verify
@@ -20,7 +21,6 @@ from pipeline.syncing.session import identify, open_client
 from pipeline.syncing.sync import sync
 from sandbox import Faults, Sandbox, Workspace, generate, serve
 from warehouse import Lake, LakeError
-from warehouse.asking.query import answer
 
 QUESTIONS = (
     (

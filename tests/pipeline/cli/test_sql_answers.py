@@ -13,7 +13,7 @@ import pytest
 
 from tests.lakes import new_lake
 from warehouse import Lake
-from warehouse.asking.query import answer
+from pipeline.cli.sql_answers import answer
 from warehouse.errors import QueryError
 
 ROWS = """

@@ -1,0 +1,54 @@
+"""Answers `rapidlake sql`: as a table on the terminal, as CSV or JSON, or in a file, also of Parquet or Excel."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from warehouse import Lake
+from warehouse.asking.query import COPY_OPTIONS, ask, write_rows
+from warehouse.errors import QueryError
+
+FOR_FILES = {"parquet": "Parquet", "xlsx": "Excel"}
+SHOWN_ROWS = 200
+# Where nobody says how wide the output is, as in a file.
+USUAL_SIZE = (160, 24)
+
+
+def answer(lake: Lake, query: str, *, format: str | None = None, output: Path | None = None) -> None:
+    """Run one SELECT and write its rows.
+
+    Raises:
+        QueryError: the SQL is wrong, is not one query, or the file cannot be written.
+    """
+    kind = format or (output.suffix.lstrip(".").lower() if output else "table")
+    if kind not in ("table", *COPY_OPTIONS):
+        raise QueryError(f"{output} names no format: end it with .csv, .json, .parquet or .xlsx, or give --format.")
+    if kind in FOR_FILES and output is None:
+        raise QueryError(f"{FOR_FILES[kind]} is for files, not for the terminal: name one with -o FILE.")
+    try:
+        if kind == "table":
+            _show(lake, query, output)
+        elif output:
+            write_rows(lake, query, kind, output)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / "answer"
+                write_rows(lake, query, kind, file)
+                with file.open("rb") as rows:
+                    shutil.copyfileobj(rows, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
+    except OSError as error:
+        raise QueryError(
+            f"{output or 'standard output'} cannot be written ({error.strerror}): choose another place."
+        ) from None
+
+
+def _show(lake: Lake, query: str, output: Path | None) -> None:
+    with ask(lake, query) as rows:
+        if output:
+            output.write_text(str(rows) + "\n", encoding="utf-8")
+        else:
+            rows.show(max_width=shutil.get_terminal_size(USUAL_SIZE).columns, max_rows=SHOWN_ROWS)
