@@ -21,8 +21,6 @@ _GROUPS = {
 }
 # What is synced every few minutes; all else every hour.
 LIVE = ("contacts", "messages", "runs", "tickets")
-# Streams that are read with what another one has brought.
-_NEEDS = {"definitions": ["flows"]}
 
 OWNERS = ["team:data"]
 API_PAGE = "https://textit.com/api/v2/{name}"
@@ -35,7 +33,7 @@ def group_of(stream: Stream) -> str:
 
 def lineage_of(stream: Stream) -> list[str]:
     """The streams that must be read before this one."""
-    return _NEEDS.get(stream.name, [])
+    return [stream.strategy.of] if isinstance(stream.strategy, PerFlow) else []
 
 
 def describe(stream: Stream) -> str:

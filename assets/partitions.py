@@ -8,6 +8,7 @@ import dagster as dg
 
 from pipeline.months import Month
 from pipeline.settings import Settings, local_settings
+from pipeline.streams import ARCHIVED
 from warehouse import Lake, LakeNotFound, RapidlakeError
 
 # Servers keep rows about so long before they archive them: what an empty lake is offered.
@@ -32,12 +33,15 @@ def first_month() -> Month:
 def _oldest_known(settings: Settings) -> Month | None:
     try:
         with Lake.open(settings.lake) as lake:
+            stored = " ".join(
+                f"UNION ALL SELECT min({table.partitioned_by})::DATE FROM {table.name}"
+                for table in (stream.table for stream in ARCHIVED.values())
+            )
             oldest = lake.rows(
-                """
+                f"""
                 SELECT min(first) FROM (
                     SELECT min(start_date) AS first FROM archives WHERE deleted_on IS NULL AND record_count > 0
-                    UNION ALL SELECT min(created_on)::DATE FROM messages
-                    UNION ALL SELECT min(created_on)::DATE FROM runs
+                    {stored}
                 )
                 """
             )[0][0]

@@ -26,6 +26,7 @@ from assets.schedules import JOBS, UNFINISHED_STATUSES
 from assets.workspace import WorkspaceResource
 from pipeline.months import Month
 from pipeline.settings import load_settings
+from pipeline.streams import ARCHIVED
 from pipeline.syncing.backfill import months_to_load
 from warehouse import Lake, LakeNotFound, RapidlakeError
 
@@ -56,7 +57,7 @@ def first_sync(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | 
 
 
 @dg.sensor(
-    target=dg.AssetSelection.assets("messages", "runs"),
+    target=dg.AssetSelection.assets(*(stream.name for stream in ARCHIVED.values())),
     minimum_interval_seconds=300,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Reads the months of which archive files are new or changed since they were loaded.",

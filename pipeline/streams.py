@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from warehouse.lake.table import Table
+from warehouse.lake.table import History, Table
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -45,12 +45,13 @@ def _revisit(text: str) -> Revisit:
 class Window:
     """The server filters by a date, `on`: read in windows, seeking by timestamp.
 
-    `oldest_first` where the server honours reverse=true.
+    `oldest_first` where the server honours reverse=true. `adjustable` where RAPIDLAKE_REVISITS says what is revisited.
     """
 
     on: str
     oldest_first: bool = False
     revisits: tuple[Revisit, ...] = ()
+    adjustable: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,9 @@ class Single:
 
 @dataclass(frozen=True)
 class PerFlow:
-    """One object per flow: read for flows that are new or modified."""
+    """One object per row of the stream `of`: read for rows that are new or modified."""
 
+    of: str
     at_once: int = 25
 
 
@@ -89,6 +91,17 @@ class Daily:
 
     first: timedelta = 365 * DAY
     again: timedelta = 7 * DAY
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The rows of the stream `by` decide what every row of this one holds, by these `columns`; the first is their key.
+
+    No date of this stream says when they change: it is read whole then.
+    """
+
+    by: str
+    columns: tuple[str, ...]
 
 
 Strategy = Window | Newest | Snapshot | Archives | Single | PerFlow | Daily
@@ -104,6 +117,7 @@ class Stream:
         server purges old rows, moves them to other windows, or lists deleted ones.
     deleted_feed: query of the listing of deleted rows, where there is one.
     always_offered: False for endpoints that only some server versions have.
+    shape: what else decides the content of its rows, where something does.
     """
 
     table: Table
@@ -114,6 +128,7 @@ class Stream:
     shows_deletions: bool = True
     deleted_feed: dict[str, str] | None = None
     always_offered: bool = True
+    shape: Shape | None = None
 
     @property
     def name(self) -> str:
@@ -137,6 +152,8 @@ _ALL = (
         scope="v2.contacts",
         shows_deletions=False,
         deleted_feed={"deleted": "true"},
+        # Each contact's `fields` has a key for every field.
+        shape=Shape("fields", ("key", "type")),
     ),
     Stream(
         Table(
@@ -147,10 +164,14 @@ _ALL = (
             contact="contact_uuid",
             archive_type="message",
             api_first=("uuid", "urn", "urn_scheme", "urn_path", "urn_display", "quick_replies", "archived", "media"),
-            history="message_history",
+            history=History("message_history", values=("status", "visibility"), references=("labels",)),
             uniform=True,
         ),
-        Window("created_on", revisits=(Revisit(2 * HOUR), Revisit(2 * DAY, HOUR), Revisit(8 * DAY, DAY))),
+        Window(
+            "created_on",
+            revisits=(Revisit(2 * HOUR), Revisit(2 * DAY, HOUR), Revisit(8 * DAY, DAY)),
+            adjustable=True,
+        ),
         scope="v2.messages",
     ),
     Stream(
@@ -249,10 +270,11 @@ _ALL = (
     Stream(Table("topics", BY_UUID, counters=("counts_open", "counts_closed"))),
     Stream(Table("users", ("email",))),
     # Documents; definitions need the flows.
-    Stream(Table("definitions", BY_UUID), PerFlow(), always_offered=False),
+    Stream(Table("definitions", BY_UUID), PerFlow(of="flows"), always_offered=False),
     Stream(Table("statistics", ("date",)), Daily(), shows_deletions=False, always_offered=False),
 )
 
 ARCHIVED: dict[str, Stream] = {stream.table.archive_type: stream for stream in _ALL if stream.table.archive_type}
 DIES_WITH_CONTACT = [stream.table for stream in _ALL if stream.table.contact]
 STREAMS: dict[str, Stream] = {stream.name: stream for stream in _ALL}
+(ARCHIVE_LIST,) = (stream for stream in _ALL if isinstance(stream.strategy, Archives))

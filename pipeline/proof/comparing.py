@@ -15,7 +15,7 @@ from pipeline.reading.spool import Spool
 from pipeline.reading.vanished import oldest_shown, second_look
 from pipeline.reading.walk import seek
 from pipeline.results import Tally
-from pipeline.streams import Newest, Snapshot, Stream, Window
+from pipeline.streams import ARCHIVE_LIST, Newest, Snapshot, Stream, Window
 from pipeline.syncing.lanes import Readers
 from warehouse import (
     Cursor,
@@ -155,7 +155,7 @@ class WindowVerifier(Reader):
         batches.end()
         if self.stream.table.archive_type:
             with self.lake.connection() as connection:
-                wanted_from = read_cursors(connection, "archives").get(ROWS, Cursor()).complete_from
+                wanted_from = read_cursors(connection, ARCHIVE_LIST.name).get(ROWS, Cursor()).complete_from
                 batches.findings += verify_archives(connection, self.stream.table, wanted_from)
 
     def _windows(

@@ -15,10 +15,10 @@ from pipeline.reading.reader import ArchiveChoice, Options
 from pipeline.reading.spool import Spool
 from pipeline.results import FAILED, StreamResult, Tally
 from pipeline.settings import Settings
-from pipeline.streams import ARCHIVED, STREAMS, Stream
+from pipeline.streams import ARCHIVE_LIST, ARCHIVED, STREAMS, Stream
 from pipeline.syncing.lanes import Run
 from pipeline.syncing.session import Session, open_session
-from pipeline.syncing.sync import choose, sync_in, with_settings
+from pipeline.syncing.sync import choose, sync_in
 from warehouse import Lake
 from warehouse.proof.counted import Uncounted, compare_statistics
 from warehouse.proof.verification import Finding, note_verification
@@ -118,8 +118,8 @@ def verify_in(
         comparisons.append(comparison)
         return comparison
 
-    run = Run(session, settings, with_settings(options, settings), progress, VERIFIERS, make_batches)
-    results = run.all(streams)
+    run = Run(session, settings, options, progress, VERIFIERS, make_batches)
+    results = run.each(streams)
     order = list(STREAMS)
     comparisons.sort(key=lambda comparison: order.index(comparison.stream.name))
     findings = [finding for comparison in comparisons for finding in _by_month(comparison.findings)]
@@ -150,4 +150,4 @@ def _reload_archives(
     types = frozenset(kind for kind, stream in ARCHIVED.items() if stream.name in {one.stream for one in lacking})
     months = frozenset(f"{one.month:%Y-%m}" for one in lacking)
     options = Options(archives=ArchiveChoice(types, months, again=True))
-    return sync_in(session, settings, [STREAMS["archives"]], progress, options).streams
+    return sync_in(session, settings, [ARCHIVE_LIST], progress, options).streams

@@ -18,21 +18,21 @@ class PerFlowReader(Reader):
     """A stream whose strategy is `PerFlow`."""
 
     def read_stream(self) -> None:
-        """Ask for the documents of flows that are new or modified."""
+        """Ask for the documents of rows that are new or modified."""
         strategy = self.stream.strategy
         assert isinstance(strategy, PerFlow)
         cursor = self.cursor(ROWS)
         watermark = literal(cursor.watermark)
         flows = self.lake.rows(
             f"""
-            SELECT uuid::VARCHAR FROM flows
+            SELECT uuid::VARCHAR FROM "{strategy.of}"
             WHERE deleted_on IS NULL
               AND ({self.options.full} OR {watermark} IS NULL OR modified_on > {watermark}
-                   OR uuid NOT IN (SELECT uuid FROM definitions))
+                   OR uuid NOT IN (SELECT uuid FROM "{self.stream.name}"))
             ORDER BY 1
             """
         )
-        newest = self.lake.rows("SELECT max(epoch_us(modified_on)) FROM flows")[0][0]
+        newest = self.lake.rows(f'SELECT max(epoch_us(modified_on)) FROM "{strategy.of}"')[0][0]
         asked = [str(uuid) for (uuid,) in flows]
         listener = Listener(self.tally.counters)
         for start in range(0, len(asked), strategy.at_once):
@@ -42,7 +42,9 @@ class PerFlowReader(Reader):
         if asked and isinstance(newest, int):
             read_up_to = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=newest)
             self.batches.commit(self.saving({ROWS: Cursor(read_up_to)}))
-        self.tally.rows_deleted += self.lake.commit(_mark_definitions_of_deleted_flows)
+        self.tally.rows_deleted += self.lake.commit(
+            lambda connection: _mark_those_of_deleted_rows(connection, self.stream.name, strategy.of)
+        )
 
 
 class DailyReader(Reader):
@@ -64,9 +66,9 @@ class _Definitions(msgspec.Struct):
     flows: list[msgspec.Raw]
 
 
-def _mark_definitions_of_deleted_flows(connection: duckdb.DuckDBPyConnection) -> int:
-    gone = "deleted_on IS NULL AND uuid IN (SELECT uuid FROM flows WHERE deleted_on IS NOT NULL)"
-    found = connection.execute(f"SELECT count(*) FROM definitions WHERE {gone}").fetchone()
+def _mark_those_of_deleted_rows(connection: duckdb.DuckDBPyConnection, documents: str, of: str) -> int:
+    gone = f'deleted_on IS NULL AND uuid IN (SELECT uuid FROM "{of}" WHERE deleted_on IS NOT NULL)'
+    found = connection.execute(f'SELECT count(*) FROM "{documents}" WHERE {gone}').fetchone()
     if found and found[0]:
-        connection.execute(f"UPDATE definitions SET deleted_on = now(), synced_on = now() WHERE {gone}")
+        connection.execute(f'UPDATE "{documents}" SET deleted_on = now(), synced_on = now() WHERE {gone}')
     return found[0] if found else 0

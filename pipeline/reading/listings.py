@@ -65,7 +65,7 @@ class NewestReader(ListReader):
             or last_whole is None
             or self.before - last_whole >= strategy.whole_every
         )
-        known = None if whole or cursor.watermark is None else cursor.watermark - self.options.overlap
+        known = None if whole or cursor.watermark is None else cursor.watermark - self.overlap
         if known and self.options.since:
             known = min(known, self.options.since)
         if whole:

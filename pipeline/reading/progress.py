@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Protocol
 
 from pipeline.results import StreamResult, Tally
@@ -52,9 +51,7 @@ class Quiet(AbstractContextManager["Quiet"]):
 
     def ended(self, result: StreamResult) -> None: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *ended: object) -> None: ...
 
 
 class Lines(Quiet):

@@ -15,12 +15,13 @@ from pipeline.reading.progress import Progress
 from pipeline.reading.walk import Fetch
 from pipeline.results import Tally
 from pipeline.server.client import Client, Listener, Page
-from pipeline.streams import Archives, Revisit, Stream
+from pipeline.settings import Settings
+from pipeline.streams import Archives, Stream
 from warehouse import ArchiveKey, Cursor, Lake, read_cursors, remember_deleted_contacts, save_cursor
 from warehouse.lake.literal import literal
 
 # Feeds of a stream: each has a cursor of its own.
-ROWS, DELETED, WHOLE, REVISIT, FIELDS, MONTH = "rows", "deleted", "whole", "revisit", "fields", "month"
+ROWS, DELETED, WHOLE, REVISIT, MONTH = "rows", "deleted", "whole", "revisit", "month"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,6 @@ class Options:
     """What the user asked for.
 
     since: the earliest date wanted (UTC); full: read everything again.
-    overlap: read again so long before the last watermark; revisits: of messages, instead of the stream's own.
     revisit_now: do all revisits, due or not.
     accept_deletions: mark rows that are gone, however many; archives: the files wanted.
     month: read this month whole instead of what is new.
@@ -58,8 +58,6 @@ class Options:
 
     since: datetime | None = None
     full: bool = False
-    overlap: timedelta = timedelta(minutes=15)
-    revisits: tuple[Revisit, ...] | None = None
     revisit_now: bool = False
     accept_deletions: bool = False
     archives: ArchiveChoice = ArchiveChoice()
@@ -77,6 +75,7 @@ class Reader(ABC):
     batches: Batches
     tally: Tally
     progress: Progress
+    settings: Settings
     options: Options
     before: datetime
     workspace: bytes
@@ -89,6 +88,11 @@ class Reader(ABC):
             if self.stream.table.contact or isinstance(self.stream.strategy, Archives):
                 remember_deleted_contacts(connection)
         self.read_stream()
+
+    @property
+    def overlap(self) -> timedelta:
+        """So long before its last watermark a stream is read again."""
+        return timedelta(seconds=self.settings.overlap)
 
     @abstractmethod
     def read_stream(self) -> None:
@@ -126,9 +130,10 @@ class Reader(ABC):
         """What saves cursors inside a commit."""
 
         def save(connection: duckdb.DuckDBPyConnection) -> None:
-            if any(feed.startswith(FIELDS) for feed in feeds):  # one list of fields is the last one read with
+            shape = self.stream.shape
+            if shape and any(feed.startswith(f"{shape.by} ") for feed in feeds):  # one shape is the last one read with
                 connection.execute(
-                    f"DELETE FROM _cursor WHERE stream = {literal(self.stream.name)} AND feed LIKE '{FIELDS} %'"
+                    f"DELETE FROM _cursor WHERE stream = {literal(self.stream.name)} AND feed LIKE '{shape.by} %'"
                 )
             for feed, cursor in feeds.items():
                 save_cursor(connection, self.stream.name, feed, cursor)

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 from pipeline.errors import MustWait, ServerError, Stopped
 from pipeline.months import Month
-from pipeline.reading.reader import DELETED, FIELDS, MONTH, REVISIT, ROWS, Reader
+from pipeline.reading.reader import DELETED, MONTH, REVISIT, ROWS, Reader
 from pipeline.reading.vanished import oldest_shown, settle_vanished
 from pipeline.reading.walk import seek
-from pipeline.streams import Window
+from pipeline.streams import Shape, Window, parse_revisits
 from warehouse import Cursor, OpenWalk, Sighting, forget_cursor
 from warehouse.lake.cursor import EPOCH
 from warehouse.lake.literal import literal
@@ -30,8 +30,8 @@ class WindowReader(Reader):
         """Read the rows, then the deleted ones where the server lists them."""
         assert isinstance(self.stream.strategy, Window)
         strategy = self.stream.strategy
-        if strategy.revisits and self.stream.name == "messages" and self.options.revisits is not None:
-            strategy = replace(strategy, revisits=self.options.revisits)
+        if strategy.adjustable:
+            strategy = replace(strategy, revisits=parse_revisits(self.settings.revisits))
         if self.options.month:
             self._month(strategy, self.options.month)
             return
@@ -44,8 +44,9 @@ class WindowReader(Reader):
         if cursor.walk and not self.options.full:
             cursor = self._walk(strategy, feed, params, cursor, cursor.walk)
         due = [] if feed == DELETED else self._due_revisits(strategy)
-        digest = self._fields_digest() if feed == ROWS and self.stream.name == "contacts" else None
-        after = self._start(cursor, due, fields_changed=digest is not None and self._fields_changed(cursor, digest))
+        shape = self._shape_feed(self.stream.shape) if feed == ROWS and self.stream.shape else None
+        reshaped = shape is not None and cursor.watermark is not None and self.cursor(shape).watermark is None
+        after = self._start(cursor, due, reshaped=reshaped)
         if after is not None and after >= self.before:
             return
         whole = (
@@ -53,19 +54,19 @@ class WindowReader(Reader):
             or after is None
             or (cursor.complete_from is not None and after <= cursor.complete_from)
         )
-        beside = {f"{FIELDS} {digest}": Cursor(self.before)} if digest and whole else {}
+        beside = {shape: Cursor(self.before)} if shape and whole else {}
         self._walk(strategy, feed, params, cursor, OpenWalk(after, self.before), beside)
 
-    def _start(self, cursor: Cursor, due: list[timedelta], *, fields_changed: bool) -> datetime | None:
+    def _start(self, cursor: Cursor, due: list[timedelta], *, reshaped: bool) -> datetime | None:
         """Where the next window begins; None for the beginning of time."""
         since = self.options.since
         if self.options.full:
             return since
-        if fields_changed:
+        if reshaped:
             return cursor.complete_from
         if cursor.watermark is None:
             return since
-        starts = [cursor.watermark - self.options.overlap, *(self.before - window for window in due)]
+        starts = [cursor.watermark - self.overlap, *(self.before - window for window in due)]
         return min([*starts, since] if since else starts)
 
     def _month(self, strategy: Window, month: Month) -> None:
@@ -174,7 +175,7 @@ class WindowReader(Reader):
         if last is None:
             return []
         always = [revisit.window for revisit in strategy.revisits if not revisit.every]
-        windows = {last: max([self.options.overlap, *always])}
+        windows = {last: max([self.overlap, *always])}
         for revisit in strategy.revisits:
             if seen := self.cursor(_revisit_feed(revisit.window)).watermark:
                 windows[seen] = max(revisit.window, windows.get(seen, revisit.window))
@@ -221,15 +222,16 @@ class WindowReader(Reader):
     def _revisit_anyway(self) -> bool:
         return self.options.revisit_now or self.options.accept_deletions
 
-    def _fields_digest(self) -> str:
-        """Digest of the workspace's contact fields: each contact's `fields` changes with them, and no date says so."""
-        rows = self.lake.rows(
-            "SELECT md5(string_agg(key || ' ' || type, ',' ORDER BY key)) FROM fields WHERE deleted_on IS NULL"
-        )
-        return str(rows[0][0])
-
-    def _fields_changed(self, cursor: Cursor, digest: str) -> bool:
-        return cursor.watermark is not None and self.cursor(f"{FIELDS} {digest}").watermark is None
+    def _shape_feed(self, shape: Shape) -> str:
+        """The feed whose cursor says that this stream was read whole with the rows that shape it as they are now."""
+        described = " || ' ' || ".join(shape.columns)
+        digest = self.lake.rows(
+            f"""
+            SELECT md5(string_agg({described}, ',' ORDER BY {shape.columns[0]})) FROM "{shape.by}"
+            WHERE deleted_on IS NULL
+            """
+        )[0][0]
+        return f"{shape.by} {digest}"
 
 
 def _revisit_feed(window: timedelta) -> str:

@@ -16,7 +16,7 @@ from pipeline.reading.progress import Progress
 from pipeline.reading.reader import ArchiveChoice, Options
 from pipeline.results import StreamResult, SyncResult
 from pipeline.settings import Settings
-from pipeline.streams import ARCHIVED, STREAMS, Stream
+from pipeline.streams import ARCHIVE_LIST, ARCHIVED, Stream
 from pipeline.syncing.session import Session, open_session
 from pipeline.syncing.sync import sync_in
 from warehouse import Lake, archives_to_load
@@ -80,7 +80,7 @@ def backfill_month(
     files = ArchiveChoice(frozenset([stream.table.archive_type or ""]), frozenset([str(month)]))
     asked = Options(accept_deletions=accept_deletions, wait_for_others=PATIENCE_SECONDS)
     options = replace(asked, archives=files)
-    results = sync_in(session, settings, [STREAMS["archives"]], progress, options).streams
+    results = sync_in(session, settings, [ARCHIVE_LIST], progress, options).streams
     if results[-1].good:
         results += sync_in(session, settings, [stream], progress, replace(asked, month=month)).streams
     return results

@@ -19,7 +19,7 @@ from pipeline.reading.reader import Options, Reader
 from pipeline.reading.spool import Spool
 from pipeline.results import Outcome, StreamResult, Tally
 from pipeline.settings import Settings
-from pipeline.streams import Archives, Strategy, Stream
+from pipeline.streams import STREAMS, Archives, Strategy, Stream
 from pipeline.syncing.session import Session
 from warehouse import Lake, RapidlakeError
 
@@ -51,12 +51,13 @@ class Run:
         self._readers = readers
         self._make_batches = make_batches
 
-    def all(self, streams: Sequence[Stream]) -> list[StreamResult]:
-        """Run each stream; contacts' fields first, because a change of theirs changes every contact."""
-        first = [self.one(stream) for stream in streams if stream.name == "fields"]
+    def each(self, streams: Sequence[Stream]) -> list[StreamResult]:
+        """Run each stream; first those that decide what the rows of others hold."""
+        shaping = {stream.shape.by for stream in STREAMS.values() if stream.shape}
+        first = [self.one(stream) for stream in streams if stream.name in shaping]
         lanes: dict[str, list[Stream]] = defaultdict(list)
         for stream in streams:
-            if stream.name != "fields":
+            if stream.name not in shaping:
                 lanes["files" if isinstance(stream.strategy, Archives) else stream.scope].append(stream)
         with ThreadPoolExecutor(max_workers=max(len(lanes), 1), thread_name_prefix="sync") as pool:
             running = [pool.submit(self._lane, lane) for lane in lanes.values()]
@@ -122,6 +123,7 @@ class Run:
                 batches=self._make_batches(stream, spool, tally),
                 tally=tally,
                 progress=self._progress,
+                settings=self._settings,
                 options=self._options,
                 before=self.before,
                 workspace=self._session.body,

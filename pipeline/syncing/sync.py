@@ -6,8 +6,6 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from datetime import timedelta
 
 import duckdb
 
@@ -33,7 +31,6 @@ from pipeline.streams import (
     Snapshot,
     Stream,
     Window,
-    parse_revisits,
 )
 from pipeline.syncing.lanes import Readers, Run
 from pipeline.syncing.session import Session, open_session
@@ -88,7 +85,6 @@ def sync_in(
 ) -> SyncResult:
     """As `sync`, in a session that is open, and stays so."""
     begun = time.monotonic()
-    chosen = with_settings(options, settings)
 
     def make_batches(stream: Stream, spool: Spool, tally: Tally) -> Batches:
         return Batches(
@@ -96,12 +92,12 @@ def sync_in(
             stream.table,
             spool,
             tally,
-            accept_deletions=chosen.accept_deletions,
-            accept_command=_accept_command(stream, chosen),
+            accept_deletions=options.accept_deletions,
+            accept_command=_accept_command(stream, options),
         )
 
-    run = Run(session, settings, chosen, progress, READERS, make_batches)
-    results = run.all(streams)
+    run = Run(session, settings, options, progress, READERS, make_batches)
+    results = run.each(streams)
     _mark_rows_of_newly_deleted_contacts(session.lake, results)
     record(session.lake, run.uuid, results)
     refresh_views(session.lake)
@@ -121,11 +117,6 @@ def _mark_rows_of_newly_deleted_contacts(lake: Lake, results: Sequence[StreamRes
     if lake.rows(f"SELECT count(*) FROM {recent}")[0][0]:
         marked = lake.commit(lambda connection: mark_rows_of_deleted_contacts(connection, DIES_WITH_CONTACT, recent))
         results[0].tally.rows_deleted += marked
-
-
-def with_settings(options: Options, settings: Settings) -> Options:
-    """The options of a run, with what the settings say of all runs."""
-    return replace(options, overlap=timedelta(seconds=settings.overlap), revisits=parse_revisits(settings.revisits))
 
 
 def record(lake: Lake, run: uuid.UUID, results: Iterable[StreamResult]) -> None:

@@ -79,6 +79,11 @@ def describe_tables() -> dict[str, TableDescription]:
         }
 
 
+def partitioned_tables() -> set[str]:
+    """The tables that are kept in a folder per year and month."""
+    return {_table_of(statement) for file in table_files() for statement in filter(_is_partitioning, _statements(file))}
+
+
 def check_format(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:
     """Refuse a lake, at `path`, of a later format; return the fingerprint of its tables, None if it has none yet.
 
@@ -112,6 +117,11 @@ def _statements(file: Traversable) -> list[str]:
 
 def _is_partitioning(statement: str) -> bool:
     return "SET PARTITIONED BY" in statement.upper()
+
+
+def _table_of(statement: str) -> str:
+    """The name in ALTER TABLE <name> SET PARTITIONED BY ..."""
+    return statement.split()[2]
 
 
 def _declared() -> duckdb.DuckDBPyConnection:
@@ -155,7 +165,7 @@ def _bring_up(lake: duckdb.DuckDBPyConnection, declared: duckdb.DuckDBPyConnecti
             lake.execute(f'COMMENT ON TABLE "{table}" IS {literal(comment)}')
     for file in table_files():
         for statement in filter(_is_partitioning, _statements(file)):
-            if statement.split()[2] not in have:  # ALTER TABLE <name> SET PARTITIONED BY ...
+            if _table_of(statement) not in have:
                 lake.execute(statement)
     if not have:
         lake.execute(f"CALL lake.set_option('data_inlining_row_limit', {INLINED_ROWS})")

@@ -9,6 +9,15 @@ import duckdb
 
 
 @dataclass(frozen=True)
+class History:
+    """The table that every change of some columns is appended to: of `values`, and of lists of `references` by uuid."""
+
+    table: str
+    values: tuple[str, ...]
+    references: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Table:
     """What loading must know of a stream's table.
 
@@ -23,7 +32,7 @@ class Table:
     growing: lists that only ever grow, and that archives cut short.
     uniform: its SELECT uses every key and does without the text of the JSON, so that rows can be read the fast way.
     counters: columns that move by themselves, without anybody changing the row: not verified.
-    history: the table that every change of its status, visibility or labels is appended to.
+    history: which changes are kept, where any are; such a table has one key column, and `partitioned_by`.
     """
 
     name: str
@@ -38,7 +47,7 @@ class Table:
     growing: tuple[str, ...] = ()
     uniform: bool = False
     counters: tuple[str, ...] = ()
-    history: str | None = None
+    history: History | None = None
 
     @property
     def keys(self) -> str:

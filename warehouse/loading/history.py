@@ -1,4 +1,4 @@
-"""Notes every change seen of a message's status, visibility or labels, and between which two times it happened."""
+"""Notes every change seen of the columns that a table keeps the history of, and between which two times it happened."""
 
 from __future__ import annotations
 
@@ -9,17 +9,7 @@ from datetime import datetime
 import duckdb
 
 from warehouse.lake.literal import literal
-from warehouse.lake.table import Table
-
-# What a value of a column is compared by, and how it is written down.
-_COMPARED = {
-    "status": ("{row}.status", "{row}.status"),
-    "visibility": ("{row}.visibility", "{row}.visibility"),
-    "labels": (
-        "list_sort(list_transform(coalesce({row}.labels, []), lambda label: label.uuid))",
-        "to_json(coalesce({row}.labels, []))::VARCHAR",
-    ),
-}
+from warehouse.lake.table import History, Table
 
 
 @dataclass(frozen=True)
@@ -39,24 +29,30 @@ def note_changes(connection: duckdb.DuckDBPyConnection, table: Table, sightings:
     if not table.history:
         return
     seen = ", ".join(
-        f"CASE WHEN stored.created_on >= {literal(one.created_from)} THEN {literal(one.seen_on)} END"
+        f"CASE WHEN stored.{table.partitioned_by} >= {literal(one.created_from)} THEN {literal(one.seen_on)} END"
         for one in sightings
     )
-    changes = " UNION ALL ".join(_changes(table, what, seen or "NULL") for what in _COMPARED)
+    columns = (*table.history.values, *table.history.references)
+    changes = " UNION ALL ".join(_changes(table, table.history, column, seen or "NULL") for column in columns)
     connection.execute(
         f"""
-        INSERT INTO "{table.history}"
+        INSERT INTO "{table.history.table}"
         WITH begun AS (SELECT started_on FROM _sync WHERE stream = {literal(table.name)})
         {changes}
         """
     )
 
 
-def _changes(table: Table, what: str, seen: str) -> str:
-    compared, written = _COMPARED[what]
-    before, after = compared.format(row="stored"), compared.format(row="incoming")
+def _changes(table: Table, history: History, column: str, seen: str) -> str:
+    """SQL of the changes of one column."""
+    (key,) = table.key
+    compared, written = "{}", "{}"
+    if column in history.references:
+        compared = "list_sort(list_transform(coalesce({}, []), lambda reference: reference.uuid))"
+        written = "to_json(coalesce({}, []))::VARCHAR"
+    before, after = f"stored.{column}", f"incoming.{column}"
     return f"""
-        SELECT incoming.id, '{what}', {written.format(row="stored")}, {written.format(row="incoming")},
+        SELECT incoming.{key}, '{column}', {written.format(before)}, {written.format(after)},
             least(now(), CASE
                 WHEN stored.source = 'archive' THEN greatest(stored.archived_in + INTERVAL 1 DAY, {seen})
                 ELSE greatest(begun.started_on, {seen})
@@ -65,5 +61,5 @@ def _changes(table: Table, what: str, seen: str) -> str:
         FROM changed AS incoming
         JOIN known AS stored ON {table.same_key}
         ASOF LEFT JOIN begun ON stored.synced_on >= begun.started_on
-        WHERE {before} IS DISTINCT FROM {after}
+        WHERE {compared.format(before)} IS DISTINCT FROM {compared.format(after)}
     """
