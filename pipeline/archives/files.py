@@ -75,7 +75,7 @@ class Account:
             connection,
             self._stream.table,
             self._listed.key,
-            hash=self._listed.hash,
+            digest=self._listed.digest,
             size=self._listed.size or 0,
             record_count=self._listed.record_count,
             unreadable=self._tally.rows_unreadable if unreadable is None else unreadable,
@@ -163,7 +163,7 @@ class ArchivesReader(ListReader):
             file = self.lake.spool / listed.file_name
             try:
                 downloads.fetch(listed.url, file, counters)
-                prove(file, size=listed.size, digest=listed.hash)
+                prove(file, size=listed.size, digest=listed.digest)
                 return Download(listed, file, counters)
             except AddressExpired:
                 if listings == MOST_LISTINGS - 1:

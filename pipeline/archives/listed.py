@@ -30,14 +30,14 @@ class ListedFile:
     key: ArchiveKey
     record_count: int
     size: int | None
-    hash: str
+    digest: str
     url: str = field(repr=False)
 
     @property
     def file_name(self) -> str:
         """Its name in the spool, another one for another content."""
         key = self.key
-        return f"archives.{key.archive_type}-{key.period}-{key.start_date}-{self.hash}.gz"
+        return f"archives.{key.archive_type}-{key.period}-{key.start_date}-{self.digest}.gz"
 
 
 class ArchiveList:

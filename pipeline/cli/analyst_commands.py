@@ -14,9 +14,9 @@ def sql(
     query: Annotated[
         str, typer.Argument(metavar="SQL", help='For example "SELECT status, count(*) FROM messages GROUP BY ALL".')
     ],
-    format: Annotated[
+    kind: Annotated[
         Literal["table", "csv", "json", "parquet", "xlsx"] | None,
-        typer.Option(help="Default: table, or what the name of the file says."),
+        typer.Option("--format", help="Default: table, or what the name of the file says."),
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file.")] = None,
     lake: LakeOption = None,
@@ -29,7 +29,7 @@ def sql(
     from warehouse import Lake
 
     with Lake.open(lake_path(lake)) as opened:
-        answer(opened, query, format="json" if json else format, output=output)
+        answer(opened, query, kind="json" if json else kind, output=output)
 
 
 def shell(lake: LakeOption = None, url: UrlOption = None) -> None:
@@ -47,7 +47,7 @@ def export(
     to: Annotated[Path, typer.Option("--to", help="Folder to write into; an earlier export there is replaced.")] = Path(
         "export"
     ),
-    format: Annotated[Literal["parquet", "csv"], typer.Option(help="What to write.")] = "parquet",
+    kind: Annotated[Literal["parquet", "csv"], typer.Option("--format", help="What to write.")] = "parquet",
     lake: LakeOption = None,
     url: UrlOption = None,
     json: JsonOption = False,
@@ -59,7 +59,7 @@ def export(
     from warehouse.asking.export import export as run
 
     with Lake.open(lake_path(lake)) as opened:
-        print_export(run(opened, to, format=format, names=tables or []), to, json=json)
+        print_export(run(opened, to, kind=kind, names=tables or []), to, json=json)
 
 
 def report(

@@ -48,7 +48,9 @@ def archives(
     months: Annotated[
         list[str] | None, typer.Argument(metavar="MONTH", help="Only these, e.g. 2026-07; all by default.")
     ] = None,
-    type: Annotated[Literal["message", "run"] | None, typer.Option(help="Only these; both by default.")] = None,
+    archive_type: Annotated[
+        Literal["message", "run"] | None, typer.Option("--type", help="Only these; both by default.")
+    ] = None,
     load: Annotated[bool, typer.Option("--load", help="Load the files that are new or changed.")] = False,
     again: Annotated[bool, typer.Option("--again", help="With --load: load also files that are in the lake.")] = False,
     lake: LakeOption = None,
@@ -63,21 +65,21 @@ def archives(
     from pipeline.months import Month
     from pipeline.reading.reader import ArchiveChoice, Options
     from pipeline.settings import lake_path, load_settings
-    from pipeline.syncing.sync import choose
+    from pipeline.streams import ARCHIVE_LIST
     from pipeline.syncing.sync import sync as run
     from warehouse import Lake
 
     if again and not load:
         raise SettingsError("--again says what to load: give --load too.")
     wanted = frozenset(str(Month.parse(month)) for month in months or [])
-    chosen = ArchiveChoice(frozenset([type] if type else []), wanted, again)
+    chosen = ArchiveChoice(frozenset([archive_type] if archive_type else []), wanted, again)
     if not load:
         with Lake.open(lake_path(lake)) as opened:
             print_archives(opened, chosen, json=json)
         return
     settings = load_settings(lake=lake, url=url)
     with for_output(json=json) as progress:
-        result = run(settings, choose(["archives"]), progress, options=Options(archives=chosen), stop=stop_on_signal())
+        result = run(settings, [ARCHIVE_LIST], progress, options=Options(archives=chosen), stop=stop_on_signal())
     print_sync(result, json=json)
     raise typer.Exit(1 if result.failed else 0)
 

@@ -17,13 +17,13 @@ SHOWN_ROWS = 200
 USUAL_SIZE = (160, 24)
 
 
-def answer(lake: Lake, query: str, *, format: str | None = None, output: Path | None = None) -> None:
+def answer(lake: Lake, query: str, *, kind: str | None = None, output: Path | None = None) -> None:
     """Run one SELECT and write its rows.
 
     Raises:
         QueryError: the SQL is wrong, is not one query, or the file cannot be written.
     """
-    kind = format or (output.suffix.lstrip(".").lower() if output else "table")
+    kind = kind or (output.suffix.lstrip(".").lower() if output else "table")
     if kind not in ("table", *COPY_OPTIONS):
         raise QueryError(f"{output} names no format: end it with .csv, .json, .parquet or .xlsx, or give --format.")
     if kind in FOR_FILES and output is None:

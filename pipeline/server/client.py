@@ -10,10 +10,10 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
@@ -81,7 +81,7 @@ class _Throttled(Exception):
         self.seconds = seconds
 
 
-class Client:
+class Client(AbstractContextManager["Client"]):
     """One workspace's API.
 
     `patience` bounds the seconds that a failing request is retried; waiting for the rate limit does not count.
@@ -154,12 +154,7 @@ class Client:
         if self.budget:
             self.budget.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *ended: object) -> None:
         self.close()
 
     def _get(self, path: str, params: Params, scope: str, listener: Listener, read: Callable[[str, bytes], T]) -> T:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import httpx
 import tenacity
@@ -29,7 +28,7 @@ class _BrokenOff(Exception):
     """The download ended before the file did; what is there is kept."""
 
 
-class Downloads:
+class Downloads(AbstractContextManager["Downloads"]):
     """Fetches files from signed addresses; safe to use from several threads.
 
     `patience` is how many seconds an attempt may go on without bringing a byte; `stop` ends all of them.
@@ -78,12 +77,7 @@ class Downloads:
         """Close the connections."""
         self._http.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *ended: object) -> None:
         self.close()
 
     def _patiently(self, attempt: Callable[[], None]) -> None:

@@ -5,6 +5,7 @@ import json
 import random
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -15,7 +16,7 @@ from sandbox.workspace.rows import DELETED_CONTACTS, TABLES, Row, in_served_orde
 from sandbox.workspace.store import Listing, Served, Store
 
 
-class Workspace:
+class Workspace(AbstractContextManager["Workspace"]):
     """All rows and archive files of one workspace. Every method may be called from any thread."""
 
     def __init__(self, *, clock: Callable[[], int] = dates.now_micros, seed: int = 0) -> None:
@@ -58,10 +59,7 @@ class Workspace:
         """Delete all data of the workspace."""
         self.store.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *ended: object) -> None:
         self.close()
 
     # -- reading --

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -33,7 +33,7 @@ def open_lake(path: str | Path = "lake") -> OpenLake:
     return OpenLake(Lake.open(Path(path)))
 
 
-class OpenLake:
+class OpenLake(AbstractContextManager["OpenLake"]):
     """A lake that is open for reading; also a context manager. One query runs at a time."""
 
     def __init__(self, lake: Lake) -> None:
@@ -83,12 +83,7 @@ class OpenLake:
         """Give back the connection."""
         self._lake.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *ended: object) -> None:
         self.close()
 
     def _answer(self, sql: str, take: Any) -> Any:

@@ -13,12 +13,12 @@ import duckdb
 from warehouse.errors import ExportError
 from warehouse.lake.connection import Lake, explain
 from warehouse.lake.literal import literal
+from warehouse.lake.schema import partitioned_tables
 from warehouse.views.names import identifier
 
 Format = Literal["parquet", "csv"]
 # Names what Rapidlake wrote, so that nothing else is ever replaced.
 MARK = ".rapidlake-export"
-PARTITIONED = ("messages", "runs")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Exported:
     rows: int
 
 
-def export(lake: Lake, folder: Path, *, format: Format, names: Sequence[str] = ()) -> list[Exported]:
+def export(lake: Lake, folder: Path, *, kind: Format, names: Sequence[str] = ()) -> list[Exported]:
     """Write tables and views, all of one state of the lake, each into a folder of its own; all of them for none named.
 
     An earlier export in `folder` is replaced when the new one is whole. Messages and runs are split into folders
@@ -45,7 +45,7 @@ def export(lake: Lake, folder: Path, *, format: Format, names: Sequence[str] = (
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         (partial / MARK).touch()
-        done = _write_all(lake, partial, format, names)
+        done = _write_all(lake, partial, kind, names)
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
     except OSError as error:
@@ -60,13 +60,11 @@ def _refuse_others(folder: Path) -> None:
         raise ExportError(f"{folder} is there and holds no export: name an empty or a new folder with --to.")
 
 
-def _write_all(lake: Lake, folder: Path, format: Format, names: Sequence[str]) -> list[Exported]:
+def _write_all(lake: Lake, folder: Path, kind: Format, names: Sequence[str]) -> list[Exported]:
     with lake.raw_connection() as connection:
         connection.begin()  # all tables as of one commit
         try:
-            return [
-                _write(connection, folder, schema, name, format) for schema, name in _chosen(connection, lake, names)
-            ]
+            return [_write(connection, folder, schema, name, kind) for schema, name in _chosen(connection, lake, names)]
         except duckdb.Error as error:
             raise explain(error, lake.path) from error
         finally:
@@ -90,16 +88,16 @@ def _chosen(connection: duckdb.DuckDBPyConnection, lake: Lake, names: Sequence[s
     return [known[name] for name in names or known]
 
 
-def _write(connection: duckdb.DuckDBPyConnection, folder: Path, schema: str, name: str, format: Format) -> Exported:
+def _write(connection: duckdb.DuckDBPyConnection, folder: Path, schema: str, name: str, kind: Format) -> Exported:
     place = folder / (name if schema == "main" else f"{schema}.{name}")
     columns = connection.execute(f"DESCRIBE {schema}.{identifier(name)}").fetchall()
-    selected = [_portable(column, kind, format) for column, kind, *_ in columns]
-    split = name in PARTITIONED and schema == "main"
+    selected = [_portable(column, type_name, kind) for column, type_name, *_ in columns]
+    split = name in partitioned_tables() and schema == "main"
     if split:
         selected += ["year(created_on) AS year", "month(created_on) AS month"]
-    options = [f"FORMAT {format}", "COMPRESSION zstd" if format == "parquet" else "HEADER true"]
+    options = [f"FORMAT {kind}", "COMPRESSION zstd" if kind == "parquet" else "HEADER true"]
     place.mkdir()
-    target = place if split else place / f"{name}.{format}"
+    target = place if split else place / f"{name}.{kind}"
     if split:
         options += ["PARTITION_BY (year, month)", "OVERWRITE_OR_IGNORE true"]
     copied = connection.execute(
@@ -109,12 +107,12 @@ def _write(connection: duckdb.DuckDBPyConnection, folder: Path, schema: str, nam
     return Exported(name if schema == "main" else f"{schema}.{name}", place.name, copied[0] if copied else 0)
 
 
-def _portable(column: str, kind: str, format: Format) -> str:
+def _portable(column: str, type_name: str, kind: Format) -> str:
     """SQL of a column in a type that every reader of the format knows."""
     name = identifier(column)
-    nested = any(mark in kind for mark in ("STRUCT(", "MAP(", "[]"))
-    if nested and format == "csv":
+    nested = any(mark in type_name for mark in ("STRUCT(", "MAP(", "[]"))
+    if nested and kind == "csv":
         return f"to_json({name})::VARCHAR AS {name}"
-    if nested or kind in ("UUID", "JSON"):
-        return f"{name}::{kind.replace('UUID', 'VARCHAR').replace('JSON', 'VARCHAR')} AS {name}"
+    if nested or type_name in ("UUID", "JSON"):
+        return f"{name}::{type_name.replace('UUID', 'VARCHAR').replace('JSON', 'VARCHAR')} AS {name}"
     return name

@@ -11,11 +11,10 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import duckdb
@@ -34,7 +33,7 @@ CONFLICT_ATTEMPTS = 20
 T = TypeVar("T")
 
 
-class Lake:
+class Lake(AbstractContextManager["Lake"]):
     """One open connection to a lake. Safe to use from several threads: work runs one piece at a time.
 
     Use as a context manager; `Lake.create` makes the lake if there is none, `Lake.open` needs one.
@@ -165,12 +164,7 @@ class Lake:
         """Give back the connection; an uncommitted transaction is undone."""
         self._connection.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *ended: object) -> None:
         self.close()
 
 

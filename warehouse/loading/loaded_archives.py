@@ -134,7 +134,7 @@ def note_archive(
     table: Table,
     key: ArchiveKey,
     *,
-    hash: str,
+    digest: str,
     size: int,
     record_count: int,
     unreadable: int,
@@ -152,7 +152,7 @@ def note_archive(
         f"""
         INSERT INTO _archives
             (archive_type, period, start_date, hash, size, record_count, rows, unreadable, origin, loaded_on)
-        VALUES ({literal(key.archive_type)}, {literal(key.period)}, DATE '{key.start_date}', {literal(hash)}, {size},
+        VALUES ({literal(key.archive_type)}, {literal(key.period)}, DATE '{key.start_date}', {literal(digest)}, {size},
             {record_count}, {rows}, {unreadable}, 'file', now())
         """
     )

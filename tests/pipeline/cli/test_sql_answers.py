@@ -45,14 +45,14 @@ def test_an_answer_is_a_table_unless_asked_otherwise(lake: Lake, out: Any) -> No
 
 
 def test_csv_goes_to_standard_output_with_a_heading(lake: Lake, out: Any) -> None:
-    answer(lake, ROWS, format="csv")
+    answer(lake, ROWS, kind="csv")
     rows = list(csv.DictReader(out().splitlines(keepends=True)))
     assert [row["text"] for row in rows] == TEXTS
     assert [(row["id"], row["seen"]) for row in rows] == [("3", ""), ("2", "2026-03-01 00:00:00+00"), ("1", "")]
 
 
 def test_json_goes_to_standard_output_one_row_to_a_line(lake: Lake, out: Any) -> None:
-    answer(lake, ROWS, format="json")
+    answer(lake, ROWS, kind="json")
     assert [json.loads(line) for line in out().splitlines()] == [
         {"id": 3, "text": TEXTS[0], "seen": None},
         {"id": 2, "text": TEXTS[1], "seen": "2026-03-01 00:00:00+00"},
@@ -60,10 +60,10 @@ def test_json_goes_to_standard_output_one_row_to_a_line(lake: Lake, out: Any) ->
     ]
 
 
-@pytest.mark.parametrize("format", ["csv", "json"])
-def test_an_empty_answer_is_valid_too(format: str, lake: Lake, out: Any) -> None:
-    answer(lake, "SELECT uuid, name FROM contacts", format=format)
-    assert out() == {"csv": "uuid,name\n", "json": ""}[format]
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_an_empty_answer_is_valid_too(kind: str, lake: Lake, out: Any) -> None:
+    answer(lake, "SELECT uuid, name FROM contacts", kind=kind)
+    assert out() == {"csv": "uuid,name\n", "json": ""}[kind]
 
 
 @pytest.mark.parametrize("name", ["a.csv", "A.CSV", "it's a.json", "données.parquet"])
@@ -75,12 +75,12 @@ def test_the_name_of_a_file_says_its_format(name: str, lake: Lake, tmp_path: Pat
 
 
 def test_the_format_asked_for_beats_the_name(lake: Lake, tmp_path: Path) -> None:
-    answer(lake, "SELECT 1 AS a", format="json", output=tmp_path / "a.csv")
+    answer(lake, "SELECT 1 AS a", kind="json", output=tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text() == '{"a":1}\n'
 
 
 def test_a_table_goes_into_a_file_too(lake: Lake, tmp_path: Path, out: Any) -> None:
-    answer(lake, "SELECT 42 AS answer", format="table", output=tmp_path / "answer.txt")
+    answer(lake, "SELECT 42 AS answer", kind="table", output=tmp_path / "answer.txt")
     assert "42" in (tmp_path / "answer.txt").read_text(encoding="utf-8")
     assert out() == ""
 
@@ -91,7 +91,7 @@ def test_a_file_that_is_there_is_replaced(lake: Lake, tmp_path: Path) -> None:
     assert (tmp_path / "a.csv").read_text() == "a\n1\n"
 
 
-@pytest.mark.parametrize("format", [None, "csv", "json"])
+@pytest.mark.parametrize("kind", [None, "csv", "json"])
 @pytest.mark.parametrize(
     "query",
     [
@@ -104,21 +104,21 @@ def test_a_file_that_is_there_is_replaced(lake: Lake, tmp_path: Path) -> None:
         "SELECT 7 AS a WHERE 'a;b' <> '--'",
     ],
 )
-def test_any_way_to_write_one_query_will_do(query: str, format: str | None, lake: Lake, out: Any) -> None:
-    answer(lake, query, format=format)
+def test_any_way_to_write_one_query_will_do(query: str, kind: str | None, lake: Lake, out: Any) -> None:
+    answer(lake, query, kind=kind)
     assert "7" in out()
 
 
 @pytest.mark.parametrize("query", ["DESCRIBE contacts", "SHOW TABLES", "SUMMARIZE groups", "FROM groups"])
 def test_the_lake_can_be_asked_about_itself(query: str, lake: Lake, out: Any) -> None:
-    answer(lake, query, format="csv")
+    answer(lake, query, kind="csv")
     assert out()
 
 
 # -- what is refused --
 
 
-@pytest.mark.parametrize("format", [None, "csv"])
+@pytest.mark.parametrize("kind", [None, "csv"])
 @pytest.mark.parametrize(
     ("query", "words"),
     [
@@ -133,15 +133,15 @@ def test_the_lake_can_be_asked_about_itself(query: str, lake: Lake, out: Any) ->
         ("SELECT 1; DROP TABLE contacts", "Give one SQL query"),
     ],
 )
-def test_a_wrong_query_is_told_in_one_message(query: str, words: str, format: str | None, lake: Lake, out: Any) -> None:
+def test_a_wrong_query_is_told_in_one_message(query: str, words: str, kind: str | None, lake: Lake, out: Any) -> None:
     with pytest.raises(QueryError, match=words) as caught:
-        answer(lake, query, format=format)
+        answer(lake, query, kind=kind)
     assert "COPY" not in str(caught.value)  # that is ours, not the user's
     assert out() == ""
 
 
-@pytest.mark.parametrize("format", [None, "csv"])
-def test_queries_that_would_write_are_refused(format: str | None, lake: Lake) -> None:
+@pytest.mark.parametrize("kind", [None, "csv"])
+def test_queries_that_would_write_are_refused(kind: str | None, lake: Lake) -> None:
     before = lake.rows("SELECT max(snapshot_id) FROM lake.snapshots()")
     for query in (
         "DELETE FROM contacts",
@@ -154,7 +154,7 @@ def test_queries_that_would_write_are_refused(format: str | None, lake: Lake) ->
         "TRUNCATE contacts",
     ):
         with pytest.raises(QueryError):
-            answer(lake, query, format=format)
+            answer(lake, query, kind=kind)
     with Lake.open(lake.path) as anew:
         assert anew.rows("SELECT max(snapshot_id) FROM lake.snapshots()") == before
         assert anew.rows("SELECT format FROM _lake") == [(1,)]
@@ -162,7 +162,7 @@ def test_queries_that_would_write_are_refused(format: str | None, lake: Lake) ->
 
 def test_parquet_is_not_for_the_terminal(lake: Lake, out: Any) -> None:
     with pytest.raises(QueryError, match="name one with -o FILE"):
-        answer(lake, "SELECT 1", format="parquet")
+        answer(lake, "SELECT 1", kind="parquet")
     assert out() == ""
 
 
@@ -173,10 +173,10 @@ def test_a_name_without_a_known_format_is_refused_and_nothing_written(name: str,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("format", ["table", "csv", "json", "parquet"])
-def test_a_place_that_cannot_be_written_is_told_in_one_message(format: str, lake: Lake, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["table", "csv", "json", "parquet"])
+def test_a_place_that_cannot_be_written_is_told_in_one_message(kind: str, lake: Lake, tmp_path: Path) -> None:
     with pytest.raises(QueryError, match=r"nowhere.*No such file or directory"):
-        answer(lake, "SELECT 1", format=format, output=tmp_path / "nowhere" / "a")
+        answer(lake, "SELECT 1", kind=kind, output=tmp_path / "nowhere" / "a")
 
 
 def test_a_query_that_fails_halfway_leaves_the_old_file(lake: Lake, tmp_path: Path) -> None:

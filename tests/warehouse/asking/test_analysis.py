@@ -120,7 +120,7 @@ def test_excel_files_hold_local_times_and_formulas_stay_text(path: Path, tmp_pat
 
 def test_exported_parquet_is_read_by_others_as_it_is(path: Path, tmp_path: Path) -> None:
     with Lake.open(path) as lake:
-        done = {one.name: one.rows for one in export(lake, tmp_path / "out", format="parquet")}
+        done = {one.name: one.rows for one in export(lake, tmp_path / "out", kind="parquet")}
     assert done["messages"] == 2
     assert not [name for name in done if name.startswith("_")]
     assert done["contacts_wide"] == 1
@@ -133,7 +133,7 @@ def test_exported_parquet_is_read_by_others_as_it_is(path: Path, tmp_path: Path)
 
 def test_exported_csv_has_nested_values_as_json(path: Path, tmp_path: Path) -> None:
     with Lake.open(path) as lake:
-        export(lake, tmp_path / "out", format="csv", names=["contacts", "messages"])
+        export(lake, tmp_path / "out", kind="csv", names=["contacts", "messages"])
     assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == [MARK, "contacts", "messages"]
     frame = pd.read_csv(tmp_path / "out" / "contacts" / "contacts.csv")
     assert frame["fields"][0] == '{"age":"34"}'
@@ -144,11 +144,11 @@ def test_an_export_replaces_an_earlier_one_and_nothing_else(path: Path, tmp_path
     (tmp_path / "mine" / "thesis.txt").write_text("ten years")
     with Lake.open(path) as lake:
         with pytest.raises(ExportError, match="is there and holds no export"):
-            export(lake, tmp_path / "mine", format="csv")
+            export(lake, tmp_path / "mine", kind="csv")
         with pytest.raises(ExportError, match="has no table or view mesages"):
-            export(lake, tmp_path / "out", format="csv", names=["mesages"])
-        export(lake, tmp_path / "out", format="csv", names=["messages"])
-        export(lake, tmp_path / "out", format="csv", names=["contacts"])
+            export(lake, tmp_path / "out", kind="csv", names=["mesages"])
+        export(lake, tmp_path / "out", kind="csv", names=["messages"])
+        export(lake, tmp_path / "out", kind="csv", names=["contacts"])
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "ten years"
     assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == [MARK, "contacts"]
     assert not list(tmp_path.glob(".*.partial"))
@@ -170,7 +170,7 @@ def test_all_tables_of_an_export_are_of_one_state_though_others_commit_meanwhile
     with Lake.open(path) as lake:
         with lake.connection() as connection:
             connection.create_function("meanwhile", add_rows, [], "INTEGER", side_effects=True)  # type: ignore[arg-type]
-        done = export(lake, tmp_path / "out", format="csv", names=["messages", "between", "labels", "contacts"])
+        done = export(lake, tmp_path / "out", kind="csv", names=["messages", "between", "labels", "contacts"])
         assert [(one.name, one.rows) for one in done] == [
             ("messages", 2),
             ("between", 1),
@@ -182,14 +182,14 @@ def test_all_tables_of_an_export_are_of_one_state_though_others_commit_meanwhile
 
 def test_an_export_that_fails_leaves_the_earlier_one_as_it_was(path: Path, tmp_path: Path) -> None:
     with Lake.open(path) as lake:
-        export(lake, tmp_path / "out", format="csv", names=["messages"])
+        export(lake, tmp_path / "out", kind="csv", names=["messages"])
         before = {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()}
         for names in (["contacts", "nowhere"], ["contacts", "_sync"]):
             with pytest.raises(ExportError, match="has no table or view"):
-                export(lake, tmp_path / "out", format="csv", names=names)
+                export(lake, tmp_path / "out", kind="csv", names=names)
         (tmp_path / "file").write_text("mine")
         with pytest.raises(ExportError, match="is there and holds no export"):
-            export(lake, tmp_path / "file", format="csv", names=["contacts"])
+            export(lake, tmp_path / "file", kind="csv", names=["contacts"])
     assert {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()} == before
     assert (tmp_path / "file").read_text() == "mine"
     assert not list(tmp_path.glob(".*.partial"))
