@@ -14,7 +14,7 @@ import pytest
 from tests.processes import run
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("assets", "pipeline", "warehouse")
+PACKAGES = ("assets", "pipeline", "rapidlake", "sandbox", "warehouse")
 HOME = Path.home()  # as it is before the tests get another one
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from assets.workspace import WorkspaceResource
+from pipeline.errors import told
 from pipeline.proof.checks import CHECKS, Checked, checks_of, verified
 from pipeline.streams import STREAMS
 from warehouse import LakeNotFound, RapidlakeError
@@ -45,9 +46,9 @@ def lake_checks(context: dg.AssetCheckExecutionContext, workspace: WorkspaceReso
                     yield _result(key, _BY_NAME[key.name].ask(lake, stream, now))
     except LakeNotFound as error:
         for key in selected:
-            yield _result(key, Checked(False, str(error), grave=False))
+            yield _result(key, Checked(False, told(error), grave=False))
     except RapidlakeError as error:
-        raise dg.Failure(str(error)) from None
+        raise dg.Failure(told(error)) from None
 
 
 def _result(key: dg.AssetCheckKey, found: Checked) -> dg.AssetCheckResult:

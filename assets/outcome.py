@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import tenacity
 
-from pipeline.errors import MustWait, RequestRefused, SettingsError, TokenRefused
+from pipeline.errors import MustWait, RequestRefused, SettingsError, TokenRefused, told
 from pipeline.months import Month
 from pipeline.reading.progress import Lines, Tell, summary
 from pipeline.results import StreamResult
@@ -41,14 +41,14 @@ def refused(context: dg.AssetExecutionContext, error: RapidlakeError) -> None:
         dagster.Failure: unless it is.
     """
     if isinstance(error, MustWait):
-        go_on_later(context, str(error), error.seconds, _partitions(context))
+        go_on_later(context, told(error), error.seconds, _partitions(context))
         return
     if isinstance(error, LakeNotFound):
-        context.log.warning(str(error))
+        context.log.warning(told(error))
         return
     # Asking again would meet the same answer.
     lasting = isinstance(error, SettingsError | TokenRefused | RequestRefused)
-    raise dg.Failure(str(error), allow_retries=not lasting) from None
+    raise dg.Failure(told(error), allow_retries=not lasting) from None
 
 
 def ended(context: dg.AssetExecutionContext, results: Sequence[StreamResult], left: Sequence[Month] = ()) -> bool:

@@ -14,7 +14,7 @@ from assets.checks import CHEAP_CHECKS, lake_checks
 from assets.outcome import HOURLY_SYNC, LIVE_SYNC, NIGHTLY_REVISITS, PACE
 from assets.streams import SyncConfig
 from assets.upkeep import WAIT_FOR_SYNCS_SECONDS
-from pipeline.errors import SettingsError
+from pipeline.errors import SettingsError, told
 from pipeline.months import Month
 from pipeline.settings import Settings, load_settings, local_settings
 from pipeline.streams import STREAMS, Window
@@ -115,7 +115,7 @@ def _request(context: dg.ScheduleEvaluationContext, pace: str) -> dg.RunRequest 
     try:
         load_settings()
     except SettingsError as error:
-        return dg.SkipReason(str(error))
+        return dg.SkipReason(told(error))
     running = context.instance.get_runs(dg.RunsFilter(tags={PACE: pace}, statuses=UNFINISHED_STATUSES), limit=1)
     if running:
         return dg.SkipReason(f"Run {running[0].run_id[:8]} of {pace} is not over yet; the next tick tries again.")

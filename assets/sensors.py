@@ -24,6 +24,7 @@ from assets.outcome import (
 from assets.partitions import MONTHS
 from assets.schedules import JOBS, UNFINISHED_STATUSES
 from assets.workspace import WorkspaceResource
+from pipeline.errors import told
 from pipeline.months import Month
 from pipeline.settings import load_settings
 from pipeline.streams import ARCHIVED
@@ -53,7 +54,7 @@ def first_sync(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | 
         yield dg.RunRequest(run_key=f"{key}: {HOURLY_SYNC}", job_name=HOURLY_SYNC)
         yield dg.RunRequest(run_key=f"{key}: {LIVE_SYNC}", job_name=LIVE_SYNC, partition_key=month)
     except RapidlakeError as error:
-        yield dg.SkipReason(str(error))
+        yield dg.SkipReason(told(error))
 
 
 @dg.sensor(
@@ -71,7 +72,7 @@ def archives_arrived(
         with workspace.lake() as lake:
             wanted = months_to_load(lake)
     except RapidlakeError as error:
-        yield dg.SkipReason(str(error))
+        yield dg.SkipReason(told(error))
         return
     # One at a time: only one process downloads.
     under_way = dg.RunsFilter(tags={LOADS: "yes"}, statuses=UNFINISHED_STATUSES)

@@ -19,7 +19,21 @@ RapidlakeError              (from warehouse)
 
 from __future__ import annotations
 
-from warehouse.errors import RapidlakeError
+from warehouse.errors import FolderRefused, LakeIsFile, LakeNotFound, PlaceRefused, RapidlakeError
+
+# What to type about errors of the warehouse, which knows no commands.
+ADVICE: dict[type[RapidlakeError], str] = {
+    LakeNotFound: "run `rapidlake sync` first, or name another with --lake",
+    LakeIsFile: "name a folder with --lake or RAPIDLAKE_LAKE",
+    FolderRefused: "choose another with --lake, or its permissions",
+    PlaceRefused: "name an empty or a new folder with --to",
+}
+
+
+def told(error: RapidlakeError) -> str:
+    """What happened, where, and what to do, in one sentence."""
+    advice = ADVICE.get(type(error))
+    return f"{str(error).removesuffix('.')}: {advice}." if advice else str(error)
 
 
 class SettingsError(RapidlakeError):

@@ -10,6 +10,7 @@ from warehouse.errors import (
     LakeIsNewer,
     LakeNotFound,
     LakeUnwritable,
+    QueryError,
     RapidlakeError,
 )
 from warehouse.lake.connection import Lake
@@ -54,6 +55,7 @@ __all__ = [
     "Loaded",
     "OpenLake",
     "OpenWalk",
+    "QueryError",
     "RapidlakeError",
     "Sighting",
     "Size",

@@ -3,11 +3,17 @@
 RapidlakeError
   LakeError
     LakeNotFound      there is no lake at the path
+      LakeUnfinished  its first sync is still making it
     LakeIsNewer       written by a later version of Rapidlake
-    LakeUnwritable    path is a file, not writable, or the disk is full
+    LakeUnwritable    the disk is full, or the catalog cannot be written
+      LakeIsFile      its path is a file
+      FolderRefused   its folder cannot be made or written
     LakeBusy          another process kept the catalog locked for too long
-    QueryError        the SQL of `rapidlake sql` is wrong
-    ExportError       an export cannot be made where it was asked for
+    QueryError        a user's SQL is wrong
+    ExportError       an export cannot be made of what was asked for
+      PlaceRefused    nor where it was asked for
+
+No text names a command: the layer above knows them, and adds what to type.
 """
 
 
@@ -27,6 +33,10 @@ class LakeNotFound(LakeError):
     exit_code = 2
 
 
+class LakeUnfinished(LakeNotFound):
+    """The first sync is still making the lake."""
+
+
 class LakeIsNewer(LakeError):
     """The lake was written by a later version, whose tables this one does not know."""
 
@@ -35,6 +45,14 @@ class LakeIsNewer(LakeError):
 
 class LakeUnwritable(LakeError):
     """Files cannot be created or written where the lake is."""
+
+
+class LakeIsFile(LakeUnwritable):
+    """A file lies where the lake's folder should be."""
+
+
+class FolderRefused(LakeUnwritable):
+    """The lake's folder cannot be made, or not be written."""
 
 
 class LakeBusy(LakeError):
@@ -46,4 +64,8 @@ class QueryError(LakeError):
 
 
 class ExportError(LakeError):
-    """What to export is unknown, or the folder cannot take it."""
+    """What to export is unknown."""
+
+
+class PlaceRefused(ExportError):
+    """The folder cannot take an export."""

@@ -53,9 +53,10 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(0)
     except Exception as error:
+        from pipeline.errors import told
         from warehouse.errors import RapidlakeError
 
         if not isinstance(error, RapidlakeError):
             raise
-        print(f"rapidlake: {error}", file=sys.stderr)
+        print(f"rapidlake: {told(error)}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipeline.errors import NotOffered, ServerError, TokenRefused
+from pipeline.errors import NotOffered, ServerError, TokenRefused, told
 from pipeline.server.client import Client
 from pipeline.settings import Settings
 from pipeline.streams import STREAMS, Daily, PerFlow, Single, Stream, Window
@@ -36,7 +36,7 @@ def examine(settings: Settings) -> list[Finding]:
         try:
             _, workspace = identify(client)
         except RapidlakeError as error:
-            return [*findings, Finding("server", False, str(error)), *_lake(settings, None)]
+            return [*findings, Finding("server", False, told(error)), *_lake(settings, None)]
         findings.append(Finding("token", True, f"it is of the workspace {workspace.name!r}"))
         findings.append(_clock(client))
         findings.extend(_endpoints(client))
@@ -74,7 +74,7 @@ def _endpoints(client: Client) -> Iterator[Finding]:
         except NotOffered:
             (missing if stream.always_offered else absent).append(stream.name)
         except ServerError as error:
-            yield Finding(stream.name, False, str(error), "if it stays so, tell whoever runs the server")
+            yield Finding(stream.name, False, told(error), "if it stays so, tell whoever runs the server")
     if refused:
         yield Finding(
             "role", False, f"the token may not read {', '.join(refused)}", "use a token of an Administrator or Editor"
@@ -122,7 +122,7 @@ def _lake(settings: Settings, workspace: Workspace | None) -> Iterator[Finding]:
         with Lake.create(path) as lake:
             owner, name = lake.rows("SELECT workspace_uuid::VARCHAR, workspace_name FROM _lake")[0]
     except RapidlakeError as error:
-        yield Finding("lake", False, str(error))
+        yield Finding("lake", False, told(error))
         return
     yield from _disk(shutil.disk_usage(path).free)
     if workspace and owner and owner != workspace.uuid:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from filelock import FileLock, Timeout
 
-from pipeline.errors import MustWait, NotOffered, Stopped
+from pipeline.errors import MustWait, NotOffered, Stopped, told
 from pipeline.reading.batches import Batches
 from pipeline.reading.progress import Progress
 from pipeline.reading.reader import Options, Reader
@@ -89,15 +89,15 @@ class Run:
         except Timeout:
             return "skipped", "another process is syncing it now; left to that one", None
         except MustWait as error:
-            return "waiting", str(error), error.seconds
+            return "waiting", told(error), error.seconds
         except NotOffered as error:
             if stream.always_offered:
-                return "failed", str(error), None
+                return "failed", told(error), None
             return "not offered", "this server does not have it", None
         except Stopped as error:
-            return "stopped", str(error), None
+            return "stopped", told(error), None
         except RapidlakeError as error:
-            return "failed", str(error), None
+            return "failed", told(error), None
         except OSError as error:
             place = error.filename or self._session.lake.path
             return (

@@ -76,7 +76,7 @@ class OpenLake(AbstractContextManager["OpenLake"]):
                 raise
             raise LakeError(
                 f"The lake {self._lake.path} keeps no version of {at:%Y-%m-%d %H:%M} UTC: it is younger than that, "
-                "or `rapidlake maintain` has forgotten it."
+                "or upkeep has forgotten it."
             ) from None
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import duckdb
 
-from warehouse.errors import ExportError
+from warehouse.errors import ExportError, PlaceRefused
 from warehouse.lake.connection import Lake, explain
 from warehouse.lake.literal import literal
 from warehouse.lake.schema import partitioned_tables
@@ -37,7 +37,8 @@ def export(lake: Lake, folder: Path, *, kind: Format, names: Sequence[str] = ())
     year=/month= (UTC). UUID and JSON become text; in CSV nested values do too, as JSON.
 
     Raises:
-        ExportError: there is no table of a name, or the folder holds something else or cannot be written.
+        ExportError: there is no table of a name.
+        PlaceRefused: the folder holds something else, or cannot be written.
     """
     partial = folder.with_name(f".{folder.name}.partial")
     try:
@@ -49,7 +50,7 @@ def export(lake: Lake, folder: Path, *, kind: Format, names: Sequence[str] = ())
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
     except OSError as error:
-        raise ExportError(f"{folder} cannot be written ({error.strerror}): choose another folder with --to.") from None
+        raise PlaceRefused(f"{folder} cannot be written ({error.strerror}).") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return done
@@ -57,7 +58,7 @@ def export(lake: Lake, folder: Path, *, kind: Format, names: Sequence[str] = ())
 
 def _refuse_others(folder: Path) -> None:
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists()):
-        raise ExportError(f"{folder} is there and holds no export: name an empty or a new folder with --to.")
+        raise PlaceRefused(f"{folder} is there and holds no export.")
 
 
 def _write_all(lake: Lake, folder: Path, kind: Format, names: Sequence[str]) -> list[Exported]:

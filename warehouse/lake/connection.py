@@ -21,7 +21,15 @@ import duckdb
 import tenacity
 from filelock import FileLock
 
-from warehouse.errors import LakeBusy, LakeError, LakeNotFound, LakeUnwritable
+from warehouse.errors import (
+    FolderRefused,
+    LakeBusy,
+    LakeError,
+    LakeIsFile,
+    LakeNotFound,
+    LakeUnfinished,
+    LakeUnwritable,
+)
 from warehouse.lake import schema
 from warehouse.lake.literal import literal
 
@@ -74,12 +82,14 @@ class Lake(AbstractContextManager["Lake"]):
             LakeIsNewer: a later version made it.
         """
         if not (path / "catalog.sqlite").is_file():
-            raise LakeNotFound(f"There is no lake at {path}: run `rapidlake sync` first, or name another with --lake.")
+            raise LakeNotFound(f"There is no lake at {path}.")
         connection = _connect(path, read_only=True, memory=None, threads=None, as_of=as_of)
         lake = cls(path, connection, read_only=True)
         try:
             if not lake._format():
-                raise LakeNotFound(f"The lake at {path} is still being made by its first sync: try again in a moment.")
+                raise LakeUnfinished(
+                    f"The lake at {path} is still being made by its first sync: try again in a moment."
+                )
         except BaseException:
             lake.close()
             raise
@@ -214,7 +224,7 @@ def _rollback(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _make_folders(path: Path) -> None:
     if path.exists() and not path.is_dir():
-        raise LakeUnwritable(f"The lake path {path} is a file: name a folder with --lake or RAPIDLAKE_LAKE.")
+        raise LakeIsFile(f"The lake path {path} is a file.")
     try:
         for folder in (path, path / "data", path / "spool", path / "locks"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -222,10 +232,7 @@ def _make_folders(path: Path) -> None:
         probe.write_bytes(b"")
         probe.unlink(missing_ok=True)
     except OSError as error:
-        raise LakeUnwritable(
-            f"The lake folder {path} cannot be written ({error.strerror}): "
-            "choose another with --lake, or its permissions."
-        ) from error
+        raise FolderRefused(f"The lake folder {path} cannot be written ({error.strerror}).") from error
 
 
 def _connect(
