@@ -13,6 +13,7 @@ from sandbox.generation.surroundings import Surroundings
 from sandbox.generation.traffic import Span, Traffic
 from sandbox.workspace import dates
 from sandbox.workspace.contents import Workspace
+from sandbox.workspace.endpoints import ENDPOINTS
 from sandbox.workspace.message_counts import count_statistics
 from sandbox.workspace.rows import Row, encode, in_served_order
 
@@ -183,8 +184,9 @@ class _Author:
         insert("resthook_events", around.resthook_events(people, self.flow_rows, min(600, 5 + messages // 100)))
         insert("templates", around.templates(self.channels[1]), "modified_on")
         insert("globals", around.globals(), "modified_on")
-        insert("classifiers", around.classifiers())
-        insert("optins", around.optins())
+        for endpoint in ENDPOINTS.values():
+            if endpoint.examples:
+                insert(endpoint.name, around.examples(endpoint))
         insert("fields", around.fields(), None)
         insert("users", around.users(), None)
         insert("workspace", around.workspace(self.seed), None)

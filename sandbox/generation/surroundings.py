@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sandbox.generation import vocabulary
 from sandbox.generation.people import Dice, People
 from sandbox.workspace import dates
+from sandbox.workspace.endpoints import Endpoint
 from sandbox.workspace.rows import Row
 
 _COUNTERS = ("active", "waiting", "completed", "expired", "interrupted", "failed")
@@ -311,14 +312,12 @@ class Surroundings:
             for key, value in vocabulary.GLOBALS.items()
         ]
 
-    def classifiers(self) -> list[Row]:
-        """A classifier of intents."""
-        [row] = self.named(["Intents"])
-        return [{**row, "type": "wit", "intents": ["price", "danger_sign"], "created_on": self.ago(90)}]
-
-    def optins(self) -> list[Row]:
-        """An opt-in."""
-        return [{**row, "created_on": self.ago(80)} for row in self.named(["News, weekly"])]
+    def examples(self, endpoint: Endpoint) -> list[Row]:
+        """The rows that the endpoint declares as its examples."""
+        return [
+            {"uuid": self.dice.uuid(), **row, **{name: self.ago(row[name]) for name in row if name.endswith("_on")}}
+            for row in endpoint.examples
+        ]
 
     def _alive(self, people: People) -> int:
         number = int(self.dice.random() * people.count)

@@ -4,8 +4,9 @@ Seen on a running RapidPro 9.0 and in its source. An endpoint that lacks a date 
 and answers with the whole list, exactly as the server does.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Order = Literal["created", "modified", "sent", "key"]
 Kind = Literal["text", "integer", "integer or 500", "uuid or 400", "uuid or 500", "boolean", "when true", "many"]
@@ -35,6 +36,8 @@ class Endpoint:
     scope: str = "v2"  # the throttle bucket
     allow: str = "GET, HEAD, OPTIONS"
     surveyor: bool = False  # may the Surveyor role read it?
+    # Rows of a generated workspace, where nothing else brings any: a uuid is invented, dates are given as days ago.
+    examples: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def descending(self) -> bool:
@@ -86,7 +89,12 @@ _ALL = (
     ),
     Endpoint("channels", filters=(_TEXT_UUID, Filter("address", _json("address")))),
     Endpoint("channel_events", key="id", dates="created", filters=(_ID, _CONTACT)),
-    Endpoint("classifiers", dates="created", filters=(_NATIVE_UUID,)),
+    Endpoint(
+        "classifiers",
+        dates="created",
+        filters=(_NATIVE_UUID,),
+        examples=({"name": "Intents", "type": "wit", "intents": ["price", "danger_sign"], "created_on": 90},),
+    ),
     Endpoint(
         "contacts",
         order="modified",
@@ -152,7 +160,7 @@ _ALL = (
         scope="v2.messages",
         allow=_READ_WRITE,
     ),
-    Endpoint("optins", allow=_READ_WRITE),
+    Endpoint("optins", allow=_READ_WRITE, examples=({"name": "News, weekly", "created_on": 80},)),
     Endpoint("resthooks", key="resthook", order="modified", reversible=True),
     Endpoint("resthook_events", key="", filters=(Filter("resthook", _json("resthook")),)),
     Endpoint(
