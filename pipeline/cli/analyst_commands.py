@@ -24,7 +24,7 @@ def sql(
     json: JsonOption = False,
 ) -> None:
     """Ask the lake a question in SQL (DuckDB's); safe while a sync runs."""
-    from pipeline.cli.sql_answers import answer
+    from pipeline.cli.answers.sql_answers import answer
     from pipeline.settings import lake_path
     from warehouse import Lake
 
@@ -53,7 +53,7 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """Write tables and views into a folder, for Spark, Athena, BigQuery, R or a spreadsheet; safe while a sync runs."""
-    from pipeline.cli.answers import print_export
+    from pipeline.cli.answers.endings import print_export
     from pipeline.settings import lake_path
     from warehouse import Lake
     from warehouse.asking.export import export as run

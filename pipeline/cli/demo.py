@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipeline.cli.bars import for_output
-from pipeline.cli.sql_answers import answer
+from pipeline.cli.answers.bars import for_output
+from pipeline.cli.answers.sql_answers import answer
 from pipeline.errors import SettingsError
 from pipeline.proof.comparing import Verification
 from pipeline.proof.verify import choose_verifiable, verify

@@ -25,8 +25,8 @@ def sync(
     json: JsonOption = False,
 ) -> None:
     """Copy what is new or changed on the server into the lake."""
-    from pipeline.cli.answers import print_sync
-    from pipeline.cli.bars import for_output
+    from pipeline.cli.answers.bars import for_output
+    from pipeline.cli.answers.endings import print_sync
     from pipeline.reading.reader import Options
     from pipeline.settings import load_settings, parse_date
     from pipeline.syncing.sync import choose
@@ -58,9 +58,9 @@ def archives(
     json: JsonOption = False,
 ) -> None:
     """Show which archive files the server had at the last sync, and which are in the lake; load them."""
-    from pipeline.cli.answers import print_sync
-    from pipeline.cli.bars import for_output
-    from pipeline.cli.proof_answers import print_archives
+    from pipeline.cli.answers.bars import for_output
+    from pipeline.cli.answers.endings import print_sync
+    from pipeline.cli.answers.proof_answers import print_archives
     from pipeline.errors import SettingsError
     from pipeline.months import Month
     from pipeline.reading.reader import ArchiveChoice, Options
@@ -98,8 +98,8 @@ def backfill(
     json: JsonOption = False,
 ) -> None:
     """Read past months of messages and runs whole: archive files, what the API shows, and what has vanished."""
-    from pipeline.cli.answers import print_sync
-    from pipeline.cli.bars import for_output
+    from pipeline.cli.answers.bars import for_output
+    from pipeline.cli.answers.endings import print_sync
     from pipeline.settings import load_settings
     from pipeline.streams import ARCHIVED
     from pipeline.syncing.backfill import backfill as run

@@ -11,7 +11,7 @@ from pipeline.cli.options import JsonOption, LakeOption, UrlOption, stop_on_sign
 
 def status(lake: LakeOption = None, url: UrlOption = None, json: JsonOption = False) -> None:
     """Show what is in the lake, how far each stream is read, and how its last sync went."""
-    from pipeline.cli.status_answers import print_status
+    from pipeline.cli.answers.status_answers import print_status
     from pipeline.settings import lake_path
     from warehouse import Lake
 
@@ -34,8 +34,8 @@ def verify(
     json: JsonOption = False,
 ) -> None:
     """Read the server again and tell every row that the lake does not have as the server has it."""
-    from pipeline.cli.bars import for_output
-    from pipeline.cli.proof_answers import print_verification
+    from pipeline.cli.answers.bars import for_output
+    from pipeline.cli.answers.proof_answers import print_verification
     from pipeline.proof.comparing import Verification
     from pipeline.proof.verify import choose_verifiable
     from pipeline.proof.verify import verify as run
@@ -60,7 +60,7 @@ def verify(
 
 def doctor(lake: LakeOption = None, url: UrlOption = None, json: JsonOption = False) -> None:
     """Check address, token, role, endpoints, clock and lake, and say what to do about what is wrong."""
-    from pipeline.cli.status_answers import print_findings
+    from pipeline.cli.answers.status_answers import print_findings
     from pipeline.proof.doctor import examine
     from pipeline.settings import load_settings
 

@@ -21,7 +21,7 @@ def maintain(
     """Tidy the lake up: join small files, forget old versions, remove unused files; safe while a sync runs."""
     from datetime import timedelta
 
-    from pipeline.cli.answers import print_upkeep
+    from pipeline.cli.answers.endings import print_upkeep
     from pipeline.settings import local_settings
     from warehouse import Lake
     from warehouse import maintain as run

@@ -13,7 +13,7 @@ import pytest
 
 from tests.lakes import new_lake
 from warehouse import Lake
-from pipeline.cli.sql_answers import answer
+from pipeline.cli.answers.sql_answers import answer
 from warehouse.errors import QueryError
 
 ROWS = """

@@ -16,7 +16,7 @@ import pytest
 from tests.lakes import new_lake
 from warehouse import Lake, OpenLake, open_lake, refresh_views
 from warehouse.asking.export import MARK, export
-from pipeline.cli.sql_answers import answer
+from pipeline.cli.answers.sql_answers import answer
 from warehouse.errors import ExportError, LakeError, QueryError
 from warehouse.lake.connection import EXCEL, load_extension
 

@@ -9,7 +9,7 @@ from itertools import groupby
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.cli.tables import Column, console, table
+from pipeline.cli.answers.tables import Column, console, table
 from pipeline.proof.verify import VerifyResult
 from pipeline.reading.reader import ArchiveChoice
 from pipeline.streams import STREAMS

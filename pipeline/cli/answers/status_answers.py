@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline.cli.tables import Column, console, table
+from pipeline.cli.answers.tables import Column, console, table
 from pipeline.proof.doctor import Finding
 from pipeline.proof.retention import at_risk
 from pipeline.proof.statuses import stream_statuses

@@ -1,0 +1,1 @@
+"""How the answers of commands look: sentences and tables for people, JSON for machines, bars while they wait."""
