@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# What `make test` runs: a folder or file below tests/, such as pipeline/reading; everything if not given.
+ROOM ?=
+
 # Where Dagster keeps what it knows, and where its pages are; its checks leave nothing in anybody's home.
 HOME_OF_DAGSTER := $(CURDIR)/.dagster
 HOME_OF_CHECKS := $(CURDIR)/$(VENV)/dagster
@@ -27,7 +30,7 @@ ui-demo: $(VENV)/.installed-ui
 	@deploy/ui-demo.sh $(BIN) $(PORT)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal tests/$(ROOM)
 
 check: $(VENV)/.installed-dev $(HOME_OF_CHECKS)/dagster.yaml
 	$(BIN)/ruff format --check .
