@@ -264,7 +264,7 @@ def test_python_of_the_documentation_runs(block: str, answers: dict[str, Any], m
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+    for target in re.findall(r"(?:\]\(|src=\")([^)\s\"]+)", page.read_text("utf-8")):
         if "://" in target:
             continue
         name, _, anchor = target.partition("#")
@@ -283,7 +283,7 @@ def test_the_index_leads_to_every_page() -> None:
 
 
 def test_every_picture_is_shown() -> None:
-    shown = {name for page in PAGES for name in re.findall(r"images/([\w-]+\.\w+)\)", page.read_text("utf-8"))}
+    shown = {name for page in PAGES for name in re.findall(r"images/([\w-]+\.\w+)[)\"]", page.read_text("utf-8"))}
     assert shown == {picture.name for picture in (DOCS / "images").iterdir()}
 
 
