@@ -174,9 +174,7 @@ def _sentence(problem: dict[str, Any]) -> str:
         else f"RAPIDLAKE_{name.upper()}"
     )
     if problem["type"] == "extra_forbidden":
-        return (
-            f"rapidlake.toml has {name!r}, which is no setting: see `rapidlake --help` and the README for their names."
-        )
+        return f"rapidlake.toml has {name!r}, which is no setting: docs/reference.md lists their names."
     if problem["type"] == "missing":
         hint = {
             "RAPIDPRO_URL": "set it to your server, e.g. export RAPIDPRO_URL=https://textit.com",

@@ -1,7 +1,6 @@
 """The table of streams: one entry per endpoint, its facts, no behaviour.
 
-To add an endpoint: an entry here, its SELECT in `warehouse/loading/rows/`, its table in `warehouse/tables/`.
-The facts are described in docs/api.md.
+CONTRIBUTING.md says how to add an endpoint; docs/api.md describes the facts.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ ABOUT_A_DOZEN = 14
 def modules(folder: Path) -> Iterator[Path]:
     """The modules and packages directly in a folder."""
     for path in sorted(folder.iterdir()):
-        if path.suffix == ".py" and path.stem not in ("__init__", "__main__") or (path / "__init__.py").is_file():
+        if (path.suffix == ".py" and path.stem not in ("__init__", "__main__")) or (path / "__init__.py").is_file():
             yield path
 
 

@@ -6,7 +6,7 @@ import dagster as dg
 
 from assets.streams import SyncConfig
 from assets.upkeep import VerifyConfig
-from pipeline.checks import CHECKS
+from pipeline.proof.checks import CHECKS
 from tests.assets.conftest import LOCATION
 from tests.test_docs import REFERENCE, code, section, table
 
