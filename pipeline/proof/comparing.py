@@ -25,7 +25,6 @@ from warehouse import (
     mark_rows_of_deleted_contacts,
     read_cursors,
     remember_deleted_contacts,
-    stage,
 )
 from warehouse.lake.cursor import EPOCH
 from warehouse.lake.literal import literal
@@ -94,7 +93,7 @@ class Comparison(Batches):
         if not files:
             return
         with self._lake.connection() as connection:
-            batch = stage(connection, self._table, files, longest=longest, tombstones=tombstones, strictly_first=True)
+            batch = self._stage(connection, files, longest=longest, tombstones=tombstones, archived_in=archived_in)
             verify_batch(connection, batch, self._on, self._read_up_to, tombstones=tombstones)
             loaded = Loaded()
             if self.asked.repair:

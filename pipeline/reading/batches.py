@@ -104,15 +104,7 @@ class Batches:
 
         with self._lake.connection() as connection:
             batch = (
-                stage(
-                    connection,
-                    self._table,
-                    files,
-                    longest=longest,
-                    tombstones=tombstones,
-                    archived_in=archived_in,
-                    strictly_first=True,
-                )
+                self._stage(connection, files, longest=longest, tombstones=tombstones, archived_in=archived_in)
                 if files
                 else None
             )
@@ -125,6 +117,25 @@ class Batches:
                 remember_deleted_contacts(connection)
         if batch:
             self._note(batch, loaded)
+
+    def _stage(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        files: list[Path],
+        *,
+        longest: int,
+        tombstones: bool,
+        archived_in: date | None,
+    ) -> Batch:
+        return stage(
+            connection,
+            self._table,
+            files,
+            longest=longest,
+            tombstones=tombstones,
+            archived_in=archived_in,
+            strictly_first=True,
+        )
 
     def _write(
         self, connection: duckdb.DuckDBPyConnection, batch: Batch | None, save: Save | None, *, tombstones: bool
