@@ -180,17 +180,17 @@ class Author:
             steps = [{"node": node, "time": iso(begun)} for node in way]
             self.run(ref(losing), self.mine[number], begun, steps, "interrupted", {})
         for back in (0, 29, 30, 59, 60, 89, 90):
-            for number, exit in enumerate(EXITS * 2):
+            for number, how in enumerate(EXITS * 2):
                 begun = at_local(TODAY - timedelta(days=back), 12 + number)
-                self.run(flows[(back + number) % len(flows)], self.mine[number + 4], begun, None, exit, {})
+                self.run(flows[(back + number) % len(flows)], self.mine[number + 4], begun, None, how, {})
 
-    def run(self, flow: Row, who: Row, at: datetime, path: list[Row] | None, exit: str | None, results: Row) -> None:
+    def run(self, flow: Row, who: Row, at: datetime, path: list[Row] | None, how: str | None, results: Row) -> None:
         number = next(self.ids)
         pattern = self.workspace.rows("runs")[0]
         self.workspace.put("runs", pattern | {
             "id": number, "uuid": str(uuid.UUID(int=number)), "flow": flow, "path": path, "values": results,
             "contact": pattern["contact"] | ref(who), "responded": number % 4 < 2, "created_on": iso(at),
-            "modified_on": iso(at + HOUR), "exited_on": iso(at + HOUR) if exit else None, "exit_type": exit,
+            "modified_on": iso(at + HOUR), "exited_on": iso(at + HOUR) if how else None, "exit_type": how,
         })  # fmt: skip
 
     def results(self, at: str | None, number: int) -> Row:

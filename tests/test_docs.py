@@ -15,13 +15,13 @@ import duckdb
 import pytest
 import typer
 import typer.main
-from tests.commands import run
 from typer.testing import CliRunner
 
 from pipeline.cli.app import app
 from pipeline.settings import Settings
 from pipeline.streams import STREAMS, Newest, Snapshot, Window
 from sandbox import Faults, Sandbox, generate, remove_archive
+from tests.commands import run
 from warehouse import Lake, Size, Upkeep
 
 ROOT = Path(__file__).parents[1]

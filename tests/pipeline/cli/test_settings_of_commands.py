@@ -13,7 +13,7 @@ import pytest
 from pipeline.settings import load_settings
 from pipeline.syncing.session import open_client, open_session
 from sandbox import Sandbox, Throttle, Workspace, generate
-from tests.pipeline.cli.test_app import Ended, access, run
+from tests.commands import Ended, access, run
 from tests.truth import assert_same, expected_rows, stored_rows
 from warehouse import Lake
 

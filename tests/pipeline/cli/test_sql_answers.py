@@ -11,9 +11,9 @@ from typing import Any
 import duckdb
 import pytest
 
+from pipeline.cli.answers.sql_answers import answer
 from tests.lakes import new_lake
 from warehouse import Lake
-from pipeline.cli.answers.sql_answers import answer
 from warehouse.errors import QueryError
 
 ROWS = """

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.dataset
 import pytest
 
+from pipeline.cli.answers.sql_answers import answer
 from tests.lakes import new_lake
 from warehouse import Lake, OpenLake, open_lake, refresh_views
 from warehouse.asking.export import MARK, export
-from pipeline.cli.answers.sql_answers import answer
 from warehouse.errors import ExportError, LakeError, QueryError
 from warehouse.lake.connection import EXCEL, load_extension
 

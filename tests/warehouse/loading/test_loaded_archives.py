@@ -33,25 +33,25 @@ def connection(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def list_file(
     connection: duckdb.DuckDBPyConnection, period: str, day: str, *, records: int = 10, kind: str = "run",
-    hash: str | None = "new", gone: bool = False,
+    digest: str | None = "new", gone: bool = False,
 ) -> None:  # fmt: skip
     """Put a file on the server's list."""
     connection.execute(
         "INSERT INTO archives (archive_type, period, start_date, record_count, hash, size, deleted_on) "
         "VALUES (?, ?, ?, ?, ?, 99, CASE WHEN ? THEN now() END)",
-        [kind, period, day, records, hash, gone],
+        [kind, period, day, records, digest, gone],
     )
 
 
 def note(
     connection: duckdb.DuckDBPyConnection, period: str, day: str, *, records: int = 10, rows: int = 10,
-    unreadable: int = 0, kind: str = "run", hash: str = "new",
+    unreadable: int = 0, kind: str = "run", digest: str = "new",
 ) -> None:  # fmt: skip
     """Put a file on the account of what is loaded."""
     connection.execute(
         "INSERT INTO _archives (archive_type, period, start_date, hash, size, record_count, rows, unreadable, origin, "
         "loaded_on) VALUES (?, ?, ?, ?, 99, ?, ?, ?, 'file', now())",
-        [kind, period, day, hash, records, rows, unreadable],
+        [kind, period, day, digest, records, rows, unreadable],
     )
 
 
@@ -78,8 +78,8 @@ def test_files_are_wanted_newest_first_that_are_new_or_have_another_hash(
     list_file(connection, "monthly", "2025-01-01")
     list_file(connection, "daily", "2025-03-02")
     note(connection, "daily", "2025-03-02")
-    note(connection, "daily", "2025-03-01", hash="old")
-    note(connection, "daily", "2025-03-03", kind="run", hash="new")
+    note(connection, "daily", "2025-03-01", digest="old")
+    note(connection, "daily", "2025-03-03", kind="run", digest="new")
     assert wanted(connection) == ["message 2025-03-03", "run 2025-03-01", "run 2025-01"]
     assert wanted(connection, again=True) == [
         "message 2025-03-03", "run 2025-03-03", "run 2025-03-02", "run 2025-03-01", "run 2025-01",
@@ -90,7 +90,7 @@ def test_files_without_records_or_content_and_those_off_the_list_are_not_wanted(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
     list_file(connection, "daily", "2025-03-01", records=0)
-    list_file(connection, "daily", "2025-03-02", hash=None)
+    list_file(connection, "daily", "2025-03-02", digest=None)
     list_file(connection, "daily", "2025-03-03", gone=True)
     assert wanted(connection) == wanted(connection, again=True) == []
 
@@ -140,7 +140,7 @@ def test_a_month_of_other_records_or_off_the_list_is_not_adopted(
 
 
 def test_a_month_that_was_loaded_is_not_adopted_over_it(connection: duckdb.DuckDBPyConnection) -> None:
-    note(connection, "monthly", "2025-03-01", records=10, hash="old")
+    note(connection, "monthly", "2025-03-01", records=10, digest="old")
     note(connection, "daily", "2025-03-02", records=10)
     list_file(connection, "monthly", "2025-03-01", records=10)
     assert adopt_monthly_files(connection) == 0
@@ -166,7 +166,7 @@ def test_a_month_takes_the_place_of_its_own_days_and_counts_the_rows_of_all_of_t
         note(connection, "daily", day, rows=1)
     note(connection, "daily", "2025-03-01", kind="message")
     key = ArchiveKey("run", "monthly", date(2025, 3, 1))
-    note_archive(connection, RUNS, key, hash="h", size=9, record_count=3, unreadable=1)
+    note_archive(connection, RUNS, key, digest="h", size=9, record_count=3, unreadable=1)
     assert account(connection) == [
         ("message", "daily", "2025-03-01", 10, 10, 0, "file"),
         ("run", "daily", "2025-02-28", 10, 1, 0, "file"),
@@ -180,7 +180,7 @@ def test_a_day_that_is_loaded_again_takes_only_its_own_place(connection: duckdb.
     for day in ("2025-12-31", "2026-01-01"):
         note(connection, "daily", day, rows=7)
     key = ArchiveKey("run", "daily", date(2025, 12, 31))
-    note_archive(connection, RUNS, key, hash="h", size=9, record_count=4, unreadable=0)
+    note_archive(connection, RUNS, key, digest="h", size=9, record_count=4, unreadable=0)
     assert account(connection) == [
         ("run", "daily", "2025-12-31", 4, 1, 0, "file"),
         ("run", "daily", "2026-01-01", 10, 7, 0, "file"),
