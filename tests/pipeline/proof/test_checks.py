@@ -131,10 +131,98 @@ def test_verified_is_red_after_differences_and_yellow_where_it_is_old_or_never_w
     assert found.grave and not found.passed and "rapidlake verify --repair" in found.said
 
 
+# -- finer points, each in a transaction that is undone --
+
+
+@pytest.fixture(scope="module")
+def spare(synced: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    """A copy of that lake, open for writing."""
+    path = tmp_path_factory.mktemp("spare") / "lake"
+    shutil.copytree(synced.lake, path)
+    with Lake.create(path) as lake:
+        yield lake
+
+
+@pytest.fixture
+def spoilt(spare: Lake) -> Iterator[Lake]:
+    """The same, in a transaction that is undone."""
+    with spare.connection() as connection:
+        connection.begin()
+        yield spare
+        connection.rollback()
+
+
+@pytest.mark.parametrize(
+    ("excuse", "passed"),
+    [
+        ("SELECT 1", False),
+        ("UPDATE channel_events SET deleted_on = now() WHERE {unknown}", True),
+        ("UPDATE channel_events SET source = 'archive' WHERE {unknown}", True),
+        ("UPDATE _cursor SET watermark = '2020-01-01' WHERE stream = 'contacts' AND feed = 'rows'", True),
+        ("UPDATE _cursor SET complete_from = '2025-01-01' WHERE stream = 'contacts' AND feed = 'rows'", True),
+    ],
+    ids=["none", "deleted", "archived", "newer than the contacts", "in a lake of some contacts"],
+)
+def test_rows_whose_contact_nobody_can_have_read_yet_are_no_orphans(spoilt: Lake, excuse: str, passed: bool) -> None:
+    live = "(SELECT id FROM channel_events WHERE deleted_on IS NULL LIMIT 3)"
+    spoilt.rows(f"UPDATE channel_events SET contact_uuid = uuid() WHERE id IN {live}")
+    spoilt.rows("UPDATE _cursor SET watermark = now() WHERE stream = 'contacts' AND feed = 'rows'")
+    spoilt.rows(excuse.format(unknown="contact_uuid NOT IN (SELECT uuid FROM contacts)"))
+    assert ask_of(spoilt, "channel_events", "no_orphans").passed is passed
+
+
+def test_a_stream_that_was_never_read_to_its_end_is_red_and_grave(spoilt: Lake) -> None:
+    spoilt.rows("UPDATE _cursor SET watermark = NULL WHERE stream = 'broadcasts'")
+    found = ask_of(spoilt, "broadcasts", "read_in_time")
+    assert (found.passed, found.grave) == (False, True)
+    assert found.said == "broadcasts was never read to its end: run `rapidlake sync broadcasts`."
+
+
+YESTERDAY = "created_on::DATE = current_date - 1"
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        (
+            "INSERT INTO messages BY NAME SELECT * EXCLUDE (many) REPLACE (id + many * 100_000_000 AS id) "
+            f"FROM messages, range(1, 9) AS copies(many) WHERE {YESTERDAY}",
+            " messages were created on ",
+        ),
+        (
+            "DELETE FROM messages WHERE created_on::DATE BETWEEN current_date - 7 AND current_date - 2",
+            " messages were created in the week up to ",
+        ),
+        (f"DELETE FROM messages WHERE {YESTERDAY}", "0 messages were created on "),
+        (f"DELETE FROM messages WHERE id % 60 > 0 OR {YESTERDAY}", None),
+    ],
+    ids=["a rise", "a week", "a day", "few rows"],
+)
+def test_a_rise_or_a_drop_of_a_day_or_a_week_is_told_and_not_grave(spoilt: Lake, sql: str, words: str | None) -> None:
+    spoilt.rows(sql)
+    found = ask_of(spoilt, "messages", "volume_usual")
+    assert found.passed is (words is None), found.said
+    assert found.grave is found.passed
+    assert (words or "") in found.said
+
+
+def test_files_from_before_the_date_of_the_sync_are_not_lacking(spoilt: Lake) -> None:
+    oldest = "(SELECT min(start_date) FROM _archives WHERE archive_type = 'run')"
+    spoilt.rows(f"DELETE FROM runs WHERE date_trunc('month', archived_in) = {oldest}")
+    spoilt.rows(f"DELETE FROM _archives WHERE archive_type = 'run' AND start_date = {oldest}")
+    assert not ask_of(spoilt, "runs", "archives_counted").passed
+    spoilt.rows("UPDATE _cursor SET complete_from = now() - INTERVAL 100 DAY WHERE stream = 'archives'")
+    assert ask_of(spoilt, "runs", "archives_counted").passed
+
+
 def ask(settings: Settings, stream: str, name: str, now: datetime | None = None) -> Checked:
-    check = next(check for check in checks_of(STREAMS[stream]) if check.name == name)
     with Lake.open(settings.lake) as lake:
-        return check.ask(lake, STREAMS[stream], now or datetime.now(UTC))
+        return ask_of(lake, stream, name, now)
+
+
+def ask_of(lake: Lake, stream: str, name: str, now: datetime | None = None) -> Checked:
+    check = next(check for check in checks_of(STREAMS[stream]) if check.name == name)
+    return check.ask(lake, STREAMS[stream], now or datetime.now(UTC))
 
 
 def all_of(settings: Settings) -> dict[tuple[str, str], Checked]:
