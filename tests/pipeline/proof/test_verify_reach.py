@@ -73,6 +73,23 @@ def test_a_row_that_only_one_reading_lacked_is_no_difference(scene: Scene, strea
     scene.assert_true(stream)
 
 
+def test_a_row_that_outlived_its_contact_is_told_and_mended_though_the_server_shows_none_so_old(scene: Scene) -> None:
+    workspace = scene.workspace
+    scene.sync("contacts", "messages")
+    row = workspace.rows("messages")[0]
+    victim = row["contact"]["uuid"]
+    workspace.delete_contacts([victim])
+    scene.sync("contacts", "messages")
+    aged = f"UPDATE messages SET deleted_on = NULL, created_on = created_on - INTERVAL 200 DAY WHERE id = {row['id']}"
+    scene.write(aged)
+    assert differences(scene.verify("messages")) == {("messages", "alive"): 1}
+    result = scene.verify("messages", repair=True)
+    assert [(one.outcome, one.tally.rows_deleted) for one in result.results] == [("done", 1)]
+    died = f"SELECT deleted_on FROM contacts WHERE uuid = '{victim}'"
+    assert scene.rows(f"SELECT deleted_on FROM messages WHERE id = {row['id']}") == scene.rows(died)
+    assert differences(scene.verify("messages")) == {}
+
+
 @pytest.mark.parametrize("stream", ["messages", "runs", "contacts"])
 def test_a_lake_is_verified_from_the_date_that_it_is_complete_from_or_a_later_one(scene: Scene, stream: str) -> None:
     workspace, on = scene.workspace, ON[stream]
