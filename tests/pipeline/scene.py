@@ -46,7 +46,7 @@ class Scene:
     def sync(self, *streams: str, options: Options | None = None, **settings: Any) -> dict[str, StreamResult]:
         """Forget the requests so far, and sync."""
         self.used.update(streams or STREAMS)
-        self.sandbox.requests.clear()
+        self._begin()
         chosen = options or Options()
         result = sync_in(self.session, self.settings(**settings), choose(streams), Quiet(), chosen)
         return {one.stream: one for one in result.streams}
@@ -54,13 +54,25 @@ class Scene:
     def fill(self, stream: str, month: Month, *, accept: bool = False) -> StreamResult:
         """Forget the requests so far, and read a month whole; how its last part ended."""
         self.used.add(stream)
-        self.sandbox.requests.clear()
+        self._begin()
         settings = self.settings()
         return backfill_month(self.session, settings, STREAMS[stream], month, Quiet(), accept_deletions=accept)[-1]
 
     def verify(self, *streams: str, since: datetime | None = None, repair: bool = False) -> VerifyResult:
+        self._begin()
         asked, options = Verification(repair=repair), Options(since=since)
         return verify_in(self.session, self.settings(), choose_verifiable(streams), Quiet(), options, asked)
+
+    def _begin(self) -> None:
+        """Forget the requests so far, and what only the process of an earlier run could know."""
+        self.sandbox.requests.clear()
+        with self.session.lake.connection() as connection:
+            connection.execute("DELETE FROM temp.dead")
+            left = connection.execute(
+                "SELECT table_name FROM duckdb_tables() WHERE temporary AND contains(table_name, 'seen ')"
+            ).fetchall()
+            for (table,) in left:
+                connection.execute(f'DROP TABLE temp."{table}"')
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         return self.session.lake.rows(query)

@@ -21,6 +21,7 @@ from tests.conftest import Answer, Asked, Origin, Serve
 Row = dict[str, Any]
 
 PAGE_ROWS = 250
+DAY = timedelta(days=1)
 ON = {"contacts": "modified_on", "runs": "modified_on", "messages": "created_on", "broadcasts": "created_on"}
 KEYS = {"contacts": "uuid", "runs": "uuid", "messages": "id", "broadcasts": "id"}
 READINGS = [("contacts", True), ("contacts", False), ("runs", True), ("runs", False)]
@@ -169,17 +170,26 @@ def test_a_window_beside_a_tie_has_every_row_beside_it_and_none_of_it(
         assert by_key(stream, rows) == by_key(stream, expected)
 
 
+def test_a_tie_of_one_page_is_read_once(tied: Sandbox) -> None:
+    asked = len(tied.requests)
+    [row] = rows_of(drain(fetching(tied, "contacts"), "contacts", tie_of(tied.workspace, "contacts") + TICK, ("uuid",)))
+    assert at(row, "contacts") == tie_of(tied.workspace, "contacts") + TICK
+    assert len(tied.requests) == asked + 1
+
+
 def test_an_empty_window_ends_with_one_request(tied: Sandbox) -> None:
     asked = len(tied.requests)
     assert rows_of(walk(tied, "contacts", after=LATER - TICK)) == []
     assert len(tied.requests) == asked + 1
 
 
-def test_a_walk_without_ties_costs_one_repeated_row_a_page(small_workspace: Workspace) -> None:
-    with Sandbox(small_workspace, requests_per_hour=None, keep=True) as sandbox:
-        rows = rows_of(walk(sandbox, "messages", oldest_first=False))
-        assert len(sandbox.requests) == 3
-        assert len(rows) == small_workspace.count("messages") + 2
+def test_a_walk_without_ties_costs_one_repeated_row_a_page() -> None:
+    with generate(messages=20, contacts=40, archives=False) as workspace:
+        workspace.add("messages", 580, at=from_micros(workspace.clock()) - DAY / 24)
+        with Sandbox(workspace, requests_per_hour=None, keep=True) as sandbox:
+            rows = rows_of(walk(sandbox, "messages", oldest_first=False))
+            assert len(sandbox.requests) == 3
+            assert len(rows) == workspace.count("messages") + 2
 
 
 @pytest.mark.parametrize("oldest_first", [True, False])
@@ -356,6 +366,20 @@ def test_a_server_that_ignores_the_end_of_the_window_is_refused(serve: Serve) ->
     origin = serve(lambda asked: listing(days(3, 4, 9)))
     with pytest.raises(UnexpectedAnswer, match="ignores the filter"):
         rows_of(walk(origin, "contacts", before=datetime(2026, 1, 5, tzinfo=UTC)))
+
+
+@pytest.mark.parametrize(("after", "before"), [(TICK, DAY), (-DAY, -TICK)])
+def test_a_row_a_tick_outside_of_the_window_shows_that_the_filter_is_ignored(
+    after: timedelta, before: timedelta, serve: Serve
+) -> None:
+    origin, at = serve(lambda asked: listing(days(3))), datetime(2026, 1, 3, tzinfo=UTC)
+    with pytest.raises(UnexpectedAnswer, match="ignores the filter"):
+        rows_of(walk(origin, "contacts", after=at + after, before=at + before))
+
+
+def test_a_last_page_without_a_readable_date_is_passed_on(serve: Serve) -> None:
+    origin = serve(lambda asked: listing([{"uuid": "c1", "modified_on": None}]))
+    assert len(rows_of(walk(origin, "contacts"))) == 1
 
 
 def test_a_server_that_ignores_the_order_is_refused(tied: Sandbox) -> None:
