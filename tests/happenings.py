@@ -179,6 +179,9 @@ class Author:
             way = nodes[: 18 - number % 12] if number % 12 else [nodes[17], *nodes[:16]]
             steps = [{"node": node, "time": iso(begun)} for node in way]
             self.run(ref(losing), self.mine[number], begun, steps, "interrupted", {})
+        self.run(
+            flows[2], {"uuid": str(uuid.UUID(int=330))}, at_local(TODAY, 1), None, None, {}
+        )  # of an unknown contact
         for back in (0, 29, 30, 59, 60, 89, 90):
             for number, how in enumerate(EXITS * 2):
                 begun = at_local(TODAY - timedelta(days=back), 12 + number)
@@ -187,11 +190,20 @@ class Author:
     def run(self, flow: Row, who: Row, at: datetime, path: list[Row] | None, how: str | None, results: Row) -> None:
         number = next(self.ids)
         pattern = self.workspace.rows("runs")[0]
-        self.workspace.put("runs", pattern | {
-            "id": number, "uuid": str(uuid.UUID(int=number)), "flow": flow, "path": path, "values": results,
-            "contact": pattern["contact"] | ref(who), "responded": number % 4 < 2, "created_on": iso(at),
-            "modified_on": iso(at + HOUR), "exited_on": iso(at + HOUR) if how else None, "exit_type": how,
-        })  # fmt: skip
+        changes = {
+            "id": number,
+            "uuid": str(uuid.UUID(int=number)),
+            "flow": flow,
+            "contact": pattern["contact"] | {"uuid": who["uuid"], "name": "As it was"},
+            "path": path,
+            "values": results,
+            "responded": number % 4 < 2,
+            "created_on": iso(at),
+            "modified_on": iso(at + HOUR),
+            "exited_on": iso(at + HOUR) if how else None,
+            "exit_type": how,
+        }
+        self.workspace.put("runs", pattern | changes)
 
     def results(self, at: str | None, number: int) -> Row:
         """None, one or more; of other names than their flow now has."""

@@ -76,7 +76,8 @@ def test_days_with_more_messages_by_the_servers_count_than_in_the_lake(lake: Lak
 def test_the_volume_of_a_day_and_its_week_against_what_is_usual(lake: Lake) -> None:
     table = STREAMS["runs"].table
     assert (volume_of(lake, table, DAY).rows, volume_of(lake, table, DAY).weeks) == (0, 0)
-    counts = {back: (back * 7919) % 23 for back in range(50)}  # some days have none
+    counts = {back: (back * back + 5) % 23 + back // 14 for back in range(60) if back % 11}  # some days have none
+    counts[0] = 17
     rows = [
         f"(uuid(), '{at.isoformat()}', now(), 'api')"
         for back, number in {-1: 5, **counts, 63: 40}.items()
@@ -136,12 +137,13 @@ def test_drift_is_what_was_first_seen_since_a_time_and_missing_only_after_the_la
         ("flows", "old", "unknown", "2026-04-09T23:59:59Z"), ("flows", "new", "unknown", "2026-04-10T00:00:00Z"),
         ("flows", "b", "unknown", "2026-04-11T00:00:00Z"), ("flows", "never", "missing", "2026-04-02T12:00:00Z"),
         ("flows", "gone", "missing", "2026-04-02T12:00:01Z"), ("groups", "other", "unknown", "2026-04-12T00:00:00Z"),
+        ("flows", "at once", "unknown", "2026-04-01T12:00:01Z"),
     ]  # fmt: skip
     insert(lake, "_drift", *map(str, seen))
     drift = find_drift(lake, "flows", datetime(2026, 4, 10, tzinfo=UTC))
     assert (drift.unknown, drift.missing) == (("b", "new"), ())
     drift = find_drift(lake, "flows", datetime(2026, 4, 1, tzinfo=UTC))
-    assert (drift.unknown, drift.missing) == (("b", "new", "old"), ("gone",))
+    assert (drift.unknown, drift.missing) == (("at once", "b", "new", "old"), ("gone",))
 
 
 def test_the_last_verification_is_summed_over_its_streams_and_kinds(lake: Lake) -> None:
