@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -308,7 +309,10 @@ def test_results_of_the_first_archives_are_a_list_of_objects_with_one_each(load:
     result = {"name": "R", "value": "1", "category": "Yes", "input": None, "node": FLOW, "time": f"{TIME}Z"}
     row = load("runs", run(values=[{"a": result}, {"b": {**result, "value": "2"}}, {"a": {**result, "value": "3"}}]))
     assert {key: found["value"] for key, found in row["results"].items()} == {"a": "3", "b": "2"}
-    assert str(row["results"]["a"]["node"]) == FLOW
+    row = load("runs", run(values=[{"c": {**result, "input": "Yes!"}}]))
+    assert row["results"]["c"] == result | {
+        "input": "Yes!", "node": uuid.UUID(FLOW), "time": datetime.fromisoformat(f"{TIME}Z"),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("values", [[], {}])

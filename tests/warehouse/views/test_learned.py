@@ -108,6 +108,54 @@ def test_what_is_not_the_servers_mark_of_deletion_stays_in_the_name(lake: Lake) 
     assert {one: name_of(lake, *one) for one in expected} == {one: shown for one, (_, shown) in expected.items()}
 
 
+def test_the_oldest_of_flows_of_one_name_has_it_for_its_view_and_those_of_rows_alone_come_last(lake: Lake) -> None:
+    late, early, gone = thing(), thing(), thing()
+    named(lake, "runs", gone, "Same name")
+    for it, year in ((late, 2025), (early, 2024)):
+        put(lake, "flows", f"(uuid, name, created_on) VALUES ('{it}', 'Same name', '{year}-01-01')")
+    refresh_views(lake)
+    views = dict(lake.rows("SELECT flow_uuid::VARCHAR, results_view FROM dim_flows WHERE flow_name = 'Same name'"))
+    assert views == {early: "same_name", late: "same_name_2", gone: "same_name_3"}
+
+
+def test_columns_of_fields_need_no_quotes_differ_and_stand_featured_ones_first(tmp_path: Path) -> None:
+    plain = {
+        "urn": "urn_2",
+        "not_parsed": "not_parsed_2",
+        "group": "field_group",
+        "left": "field_left",
+        "2020": "field_2020",
+        "a-b": "a_b",
+        "a_b": "a_b_2",
+        "a b": "a_b_3",
+        "😀": "field",
+        "x" * 60: "x" * 50,
+        "home_state": "home_state_2",
+    }
+    fields = {
+        "home": "('home', 'district', true, 9)",
+        "second": "('second', 'text', true, 8)",
+        "third": "('third', 'text', true, NULL)",
+        "fourth": "('fourth', 'text', false, 99)",
+    } | {key: f"('{key}', 'text', NULL, {50 if key.startswith('a') else 1})" for key in plain}
+    with Lake.create(tmp_path / "lake") as lake:
+        lake.commit(
+            lambda connection: connection.execute(
+                "INSERT INTO fields (key, type, featured, priority, synced_on, source) SELECT *, now(), 'api' "
+                f"FROM (VALUES {', '.join(reversed(fields.values()))})"
+            )
+        )
+        refresh_views(lake)
+        given = dict(lake.rows("SELECT key, name FROM _given_names WHERE scope = 'contacts_wide'"))
+        columns = [column for column, *_ in lake.rows("DESCRIBE contacts_wide")]
+    assert {key: given[key] for key in plain if not key.startswith("a")} == {
+        key: name for key, name in plain.items() if not key.startswith("a")
+    }
+    assert {given[key] for key in plain if key.startswith("a")} == {"a_b", "a_b_2", "a_b_3"}
+    assert columns[13:19] == ["home_country", "home_state", "home", "second", "third", "fourth"]
+    assert set(columns[19:22]) == {"a_b", "a_b_2", "a_b_3"} and columns[-1] == "not_parsed"
+
+
 # -- results --
 
 
