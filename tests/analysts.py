@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from pipeline.reading.progress import Quiet
 from pipeline.settings import load_settings
 from pipeline.syncing.sync import choose, sync
 from sandbox import Sandbox, generate
-from tests.happenings import TODAY, ZONE, Author, Row, edges, iso, moment
+from tests.happenings import TODAY, ZONE, Author, Row, edge, edges, iso, moment
 from warehouse import Lake, refresh_views
 
 STREAMS = (
@@ -170,10 +169,6 @@ def _sizes(rows: dict[str, list[Row]]) -> list[tuple[str, date, int]]:
 def day(row: Row, name: str = "created_on") -> date:
     """The day on which something was, in the workspace's time zone."""
     return moment(row[name]).astimezone(ZONE).date()
-
-
-def edge(number: int) -> datetime:
-    return next(islice(edges(), number, None))
 
 
 def key(stream: str, row: Row) -> str:

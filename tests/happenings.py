@@ -182,6 +182,8 @@ class Author:
         self.run(
             flows[2], {"uuid": str(uuid.UUID(int=330))}, at_local(TODAY, 1), None, None, {}
         )  # of an unknown contact
+        never = {"uuid": str(uuid.UUID(int=340)), "name": "Never begun", "results": []}
+        self.workspace.put("flows", self.workspace.rows("flows")[0] | never | {"created_on": iso(edge(0))})
         for back in (0, 29, 30, 59, 60, 89, 90):
             for number, how in enumerate(EXITS * 2):
                 begun = at_local(TODAY - timedelta(days=back), 12 + number)
@@ -252,6 +254,10 @@ def edges() -> Iterator[datetime]:
         yield from (at_local(on) + step * TICK for step in (-1, 0, 1))
     for back in (30, 90):
         yield from (start_of(back) + step * TICK for step in (-1, 0, 1))
+
+
+def edge(number: int) -> datetime:
+    return next(islice(edges(), number, None))
 
 
 def start_of(days: int) -> datetime:
