@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pipeline.reading.progress import Quiet
 from pipeline.reading.reader import ArchiveChoice, Options
-from sandbox import Faults, Sandbox, generate, put_archive, read_archive, roll_up
-from pipeline.syncing.sync import choose, sync
-
 from pipeline.results import StreamResult
 from pipeline.settings import load_settings
+from pipeline.syncing.sync import choose, sync
+from sandbox import Faults, Sandbox, generate, put_archive, read_archive, roll_up
 from tests.truth import assert_same, expected_union, stored_rows
 from warehouse import Lake
 
