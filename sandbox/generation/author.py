@@ -186,7 +186,7 @@ class _Author:
         insert("globals", around.globals(), "modified_on")
         for endpoint in ENDPOINTS.values():
             if endpoint.examples:
-                insert(endpoint.name, around.examples(endpoint))
+                insert(endpoint.name, around.examples(endpoint), f"{endpoint.order}_on")
         insert("fields", around.fields(), None)
         insert("users", around.users(), None)
         insert("workspace", around.workspace(self.seed), None)

@@ -13,7 +13,7 @@ from pipeline.settings import load_settings
 from pipeline.syncing.session import Session, identify, open_client, open_session
 from pipeline.syncing.sync import choose, sync_in
 from sandbox import Sandbox, Workspace
-from tests.pipeline.scene import Scene
+from tests.pipeline.scene import ASIDE, Scene
 from warehouse import Lake
 
 Serving = Callable[[Workspace], Scene]
@@ -27,6 +27,7 @@ def open_lake(small_workspace: Workspace, tmp_path_factory: pytest.TempPathFacto
         settings = load_settings(url=sandbox.url, token=sandbox.token, lake=path, requests_per_hour=0)
         with open_session(settings) as session:
             sync_in(session, settings, choose(["workspace"]), Quiet(), Options())
+            empty(session.lake, {"workspace", *ASIDE})
             yield session.lake
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from pipeline.settings import load_settings
 from pipeline.streams import STREAMS
 from pipeline.syncing.sync import choose, sync
 from sandbox import Faults, Sandbox, Workspace, generate
-from tests.lakes import LANGUAGES, assert_holds, column, rows, stored
+from tests.lakes import LANGUAGES, assert_holds, column, new_lake, rows, stored
 from tests.truth import assert_same, expected_rows
 
 # When each stream's rows were last written, and how many there are.
@@ -23,11 +24,33 @@ WRITES = " UNION ALL ".join(f"SELECT '{name}', count(*), max(synced_on)::VARCHAR
 SERVED = [name for name in STREAMS if name not in ("statistics", "definitions")]
 
 
+# One moment for all: the workspace is the same each time that it is generated.
+NOW = datetime.now(UTC)
+
+
 @pytest.fixture
 def workspace() -> Iterator[Workspace]:
     """A workspace of a few pages per large stream."""
-    with generate(messages=2500, seed=7, archives=False) as generated:
+    with generate(messages=2500, seed=7, archives=False, now=NOW) as generated:
         yield generated
+
+
+@pytest.fixture(scope="module")
+def synced_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with all of that workspace; no test changes it."""
+    lake = new_lake(tmp_path_factory.mktemp("synced") / "lake")
+    with (
+        generate(messages=2500, seed=7, archives=False, now=NOW) as workspace,
+        Sandbox(workspace, requests_per_hour=0) as sandbox,
+    ):
+        assert not run(sandbox, lake).failed
+    return lake
+
+
+@pytest.fixture
+def synced(synced_once: Path, tmp_path: Path) -> Path:
+    """A lake into which the workspace was synced before the test."""
+    return Path(shutil.copytree(synced_once, tmp_path / "synced"))
 
 
 def test_every_value_of_every_stream_arrives(sandbox: Sandbox, lake: Path) -> None:
@@ -43,19 +66,17 @@ def test_deleted_contacts_arrive_as_tombstones(sandbox: Sandbox, lake: Path) -> 
     assert column(lake, "SELECT uuid::VARCHAR FROM contacts WHERE deleted_on IS NOT NULL") == expected
 
 
-def test_a_second_sync_writes_nothing_and_asks_once_per_stream(sandbox: Sandbox, lake: Path) -> None:
-    run(sandbox, lake)
-    written = rows(lake, WRITES)
-    again = by_stream(run(sandbox, lake))
+def test_a_second_sync_writes_nothing_and_asks_once_per_stream(sandbox: Sandbox, synced: Path) -> None:
+    written = rows(synced, WRITES)
+    again = by_stream(run(sandbox, synced))
     assert all(one.tally.rows_new + one.tally.rows_changed + one.tally.rows_deleted == 0 for one in again.values())
     assert {name: one.tally.counters.requests for name, one in again.items() if one.tally.counters.requests > 1} == {
         "contacts": 2
     }
-    assert rows(lake, WRITES) == written
+    assert rows(synced, WRITES) == written
 
 
-def test_rows_that_change_between_syncs_are_brought_up_to_date(sandbox: Sandbox, lake: Path) -> None:
-    run(sandbox, lake)
+def test_rows_that_change_between_syncs_are_brought_up_to_date(sandbox: Sandbox, synced: Path) -> None:
     workspace = sandbox.workspace
     workspace.edit("contacts", 40)
     workspace.edit("contacts", 300, same_timestamp=True)
@@ -66,8 +87,8 @@ def test_rows_that_change_between_syncs_are_brought_up_to_date(sandbox: Sandbox,
     workspace.add("runs", 300, same_timestamp=True)
     workspace.add("contacts", 2)
     workspace.edit("messages", recent_messages(workspace, timedelta(hours=1)))
-    run(sandbox, lake)
-    assert_lake_is_true(workspace, lake)
+    run(sandbox, synced)
+    assert_lake_is_true(workspace, synced)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -79,45 +100,43 @@ def test_rows_that_change_while_they_are_read_are_right_after_the_next_sync(lake
         workspace.edit("runs", 30)
         workspace.edit("tickets", 30, same_timestamp=True)
         with Sandbox(workspace, requests_per_hour=0, faults=Faults(edits=18, seed=seed)) as sandbox:
-            for name in ("contacts", "runs", "tickets", "flow_starts"):
+            streams = ("contacts", "runs", "tickets", "flow_starts")
+            for name in streams:
                 run(sandbox, lake, name)
             sandbox.faults = Faults()
-            run(sandbox, lake)
-            assert_holds(lake, workspace, "contacts", "runs", "tickets", "flow_starts")
+            run(sandbox, lake, *streams)
+            assert_holds(lake, workspace, *streams)
 
 
-def test_a_row_committed_late_with_an_old_timestamp_is_found_within_the_overlap(sandbox: Sandbox, lake: Path) -> None:
-    run(sandbox, lake)
+def test_a_row_committed_late_with_an_old_timestamp_is_found_within_the_overlap(sandbox: Sandbox, synced: Path) -> None:
     late = datetime.now(UTC) - timedelta(minutes=10)
     sandbox.workspace.add("runs", 3, at=late)
     sandbox.workspace.edit("contacts", 3, at=late)
     sandbox.workspace.add("messages", 3, at=late)
-    run(sandbox, lake)
-    assert_lake_is_true(sandbox.workspace, lake)
+    run(sandbox, synced, "runs", "contacts", "messages")
+    assert_holds(synced, sandbox.workspace, "runs", "contacts", "messages")
 
 
-def test_a_contact_deleted_on_the_server_is_marked_and_keeps_its_last_values(sandbox: Sandbox, lake: Path) -> None:
-    run(sandbox, lake)
+def test_a_contact_deleted_on_the_server_is_marked_and_keeps_its_last_values(sandbox: Sandbox, synced: Path) -> None:
     victim = sandbox.workspace.rows("contacts")[0]
     sandbox.workspace.delete_contacts([victim["uuid"]])
-    run(sandbox, lake)
-    assert rows(lake, f"SELECT name, deleted_on IS NOT NULL FROM contacts WHERE uuid = '{victim['uuid']}'") == [
+    run(sandbox, synced, "contacts")
+    assert rows(synced, f"SELECT name, deleted_on IS NOT NULL FROM contacts WHERE uuid = '{victim['uuid']}'") == [
         (victim["name"], True)
     ]
-    run(sandbox, lake, "contacts", full=True)
-    assert rows(lake, f"SELECT name, deleted_on IS NOT NULL FROM contacts WHERE uuid = '{victim['uuid']}'") == [
+    run(sandbox, synced, "contacts", full=True)
+    assert rows(synced, f"SELECT name, deleted_on IS NOT NULL FROM contacts WHERE uuid = '{victim['uuid']}'") == [
         (victim["name"], True)
     ]
 
 
-def test_a_row_gone_from_a_small_stream_is_marked_after_a_second_look(sandbox: Sandbox, lake: Path) -> None:
-    run(sandbox, lake)
+def test_a_row_gone_from_a_small_stream_is_marked_after_a_second_look(sandbox: Sandbox, synced: Path) -> None:
     gone = sandbox.workspace.rows("labels")[0]["uuid"]
     sandbox.workspace.delete("labels", [gone])
     sandbox.requests.clear()
-    result = by_stream(run(sandbox, lake))["labels"]
+    result = by_stream(run(sandbox, synced, "labels"))["labels"]
     assert (result.tally.rows_deleted, result.tally.counters.requests) == (1, 2)
-    assert column(lake, "SELECT uuid::VARCHAR FROM labels WHERE deleted_on IS NOT NULL") == {gone}
+    assert column(synced, "SELECT uuid::VARCHAR FROM labels WHERE deleted_on IS NOT NULL") == {gone}
 
 
 def test_a_row_that_comes_back_is_alive_again(sandbox: Sandbox, lake: Path) -> None:
@@ -132,15 +151,14 @@ def test_a_row_that_comes_back_is_alive_again(sandbox: Sandbox, lake: Path) -> N
 
 @pytest.mark.parametrize("stream", ["groups", "tickets", "users"])
 def test_an_empty_listing_where_rows_were_is_said_and_never_taken_for_deletions(
-    sandbox: Sandbox, lake: Path, stream: str
+    sandbox: Sandbox, synced: Path, stream: str
 ) -> None:
-    run(sandbox, lake)
     keys = [row.get("uuid") or row["email"] for row in sandbox.workspace.rows(stream)]
     sandbox.workspace.delete(stream, keys)
-    result = by_stream(run(sandbox, lake, stream, full=True))[stream]
+    result = by_stream(run(sandbox, synced, stream, full=True))[stream]
     assert result.outcome == "suspicious"
     assert result.message and "nothing was marked deleted" in result.message
-    assert rows(lake, f"SELECT count(*) FROM {stream} WHERE deleted_on IS NULL") == [(len(keys),)]
+    assert rows(synced, f"SELECT count(*) FROM {stream} WHERE deleted_on IS NULL") == [(len(keys),)]
 
 
 def test_a_full_listing_of_a_large_stream_that_is_empty_changes_nothing(sandbox: Sandbox, lake: Path) -> None:
@@ -168,25 +186,23 @@ def test_tickets_modified_while_they_are_read_are_read_again_only_if_one_can_hav
         assert_holds(lake, workspace, "tickets")
 
 
-def test_rows_the_server_purges_are_kept(sandbox: Sandbox, lake: Path) -> None:
-    run(sandbox, lake)
+def test_rows_the_server_purges_are_kept(sandbox: Sandbox, synced: Path) -> None:
     events = sandbox.workspace.rows("channel_events")
     sandbox.workspace.delete("channel_events", [event["id"] for event in events[:5]])
-    run(sandbox, lake, full=True)
-    assert rows(lake, "SELECT count(*) FROM channel_events WHERE deleted_on IS NULL") == [(len(events),)]
+    run(sandbox, synced, "channel_events", full=True)
+    assert rows(synced, "SELECT count(*) FROM channel_events WHERE deleted_on IS NULL") == [(len(events),)]
 
 
-def test_a_new_contact_field_reaches_every_contact_though_none_was_modified(sandbox: Sandbox, lake: Path) -> None:
-    run(sandbox, lake)
+def test_a_new_contact_field_reaches_every_contact_though_none_was_modified(sandbox: Sandbox, synced: Path) -> None:
     workspace = sandbox.workspace
     field = workspace.rows("fields")[0]
     workspace.put("fields", {**field, "key": "shoe_size", "name": "Shoe size", "label": "Shoe size"})
     for contact in workspace.rows("contacts"):
         workspace.put("contacts", {**contact, "fields": {**contact["fields"], "shoe_size": "42"}})
-    run(sandbox, lake)
-    assert_holds(lake, workspace, "contacts")
+    run(sandbox, synced, "fields", "contacts")
+    assert_holds(synced, workspace, "contacts")
     sandbox.requests.clear()
-    run(sandbox, lake)
+    run(sandbox, synced, "fields", "contacts")
     assert len([request for request in sandbox.requests if request.endpoint == "contacts"]) == 2
 
 
@@ -228,16 +244,15 @@ def test_lag_leaves_the_newest_rows_to_a_later_sync(sandbox: Sandbox, lake: Path
     assert_holds(lake, workspace, stream)
 
 
-def test_flow_definitions_are_fetched_for_new_and_modified_flows_only(sandbox: Sandbox, lake: Path) -> None:
-    run(sandbox, lake)
+def test_flow_definitions_are_fetched_for_new_and_modified_flows_only(sandbox: Sandbox, synced: Path) -> None:
     flows = sandbox.workspace.rows("flows")
-    assert column(lake, "SELECT uuid::VARCHAR FROM definitions") == {flow["uuid"] for flow in flows}
+    assert column(synced, "SELECT uuid::VARCHAR FROM definitions") == {flow["uuid"] for flow in flows}
     assert rows(
-        lake, "SELECT count(*) FROM definitions WHERE definition ->> 'uuid' <> uuid::VARCHAR OR name IS NULL"
+        synced, "SELECT count(*) FROM definitions WHERE definition ->> 'uuid' <> uuid::VARCHAR OR name IS NULL"
     ) == [(0,)]
     sandbox.workspace.edit("flows", [flows[0]["uuid"]])
     sandbox.requests.clear()
-    run(sandbox, lake)
+    run(sandbox, synced, "flows", "definitions")
     asked = [request.params for request in sandbox.requests if request.endpoint == "definitions"]
     assert [params["flow"] for params in asked] in ([flows[0]["uuid"]], [[flows[0]["uuid"]]])
 
