@@ -12,6 +12,7 @@ import duckdb
 import msgspec
 
 from pipeline.archives.listed import ArchiveList, ListedFile, without_address
+from pipeline.archives.proving import prove
 from pipeline.archives.unpack import Unpacked, unpack
 from pipeline.errors import AddressExpired, ArchivesFailed, ServerError, ServerUnavailable, Stopped, Unproven
 from pipeline.reading.batches import Batches, Source
@@ -22,7 +23,7 @@ from pipeline.reading.vanished import settle_vanished
 from pipeline.reading.walk import Fetch, follow
 from pipeline.results import Counters, Tally
 from pipeline.server.client import Listener, Page
-from pipeline.server.downloads import Downloads, prove
+from pipeline.server.downloads import Downloads
 from pipeline.streams import ARCHIVED, Stream, Window
 from warehouse import ArchiveKey, Cursor, adopt_monthly_files, archives_to_load, find_unseen, note_archive
 from warehouse.lake.table import count

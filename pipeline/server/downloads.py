@@ -5,7 +5,6 @@ The address of a file is signed, short-lived and as good as a password: it is he
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -15,7 +14,7 @@ import httpx
 import tenacity
 
 from pipeline import __version__
-from pipeline.errors import AddressExpired, ServerUnavailable, Stopped, UnexpectedAnswer, Unproven
+from pipeline.errors import AddressExpired, ServerUnavailable, Stopped, UnexpectedAnswer
 from pipeline.results import Counters
 from pipeline.server.client import FIRST_PAUSE, LONGEST_PAUSE, TIMEOUT
 from pipeline.settings import is_loopback
@@ -117,20 +116,6 @@ class Downloads(AbstractContextManager["Downloads"]):
                             raise Stopped("Stopped: what is downloaded is kept; run the same command again to go on.")
         except httpx.TransportError as error:
             raise _BrokenOff(type(error).__name__) from None  # its text may hold the address
-
-
-def prove(file: Path, *, size: int | None, digest: str) -> None:
-    """Make sure that a file is the one that was listed.
-
-    Raises:
-        Unproven: its size or MD5 is another.
-    """
-    have = _size(file)
-    if size and have != size:
-        raise Unproven(f"it has {have:,} bytes where the list says {size:,}")
-    with file.open("rb") as content:
-        if hashlib.file_digest(content, "md5").hexdigest() != digest.lower():
-            raise Unproven("its MD5 is not the one in the list")
 
 
 def _check_status(answer: httpx.Response) -> None:

@@ -35,6 +35,8 @@ from warehouse.lake.literal import literal
 
 EXTENSIONS = ("ducklake", "sqlite_scanner")
 EXCEL = "excel"
+# The files of macros, each after those whose macros it uses.
+MACROS = ("shapes", "references", "translations", "urns")
 CATALOG_BUSY_MILLISECONDS = 60_000
 CONFLICT_ATTEMPTS = 20
 
@@ -268,7 +270,8 @@ def _connect(
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     """Make what the streams' SELECTs and loading use; once per connection that loads rows."""
-    connection.execute((resources.files("warehouse.lake") / "macros.sql").read_text(encoding="utf-8"))
+    for name in MACROS:
+        connection.execute((resources.files("warehouse.lake") / "macros" / f"{name}.sql").read_text(encoding="utf-8"))
     connection.execute("CREATE TEMP TABLE dead (dead_uuid UUID, died_on TIMESTAMPTZ)")
 
 
