@@ -14,8 +14,8 @@ from pipeline.settings import load_settings
 from pipeline.syncing.session import open_client, open_session
 from sandbox import Sandbox, Throttle, Workspace, generate
 from tests.commands import Ended, access, run
-from tests.truth import assert_same, expected_rows, stored_rows
-from warehouse import Lake
+from tests.lakes import LANGUAGES, new_lake, rows, stored
+from tests.truth import assert_same, expected_rows
 
 # All of the throttle scope "v2".
 SETUP = ("campaigns", "channels", "flows", "globals", "groups", "labels", "topics", "users")
@@ -28,17 +28,6 @@ def workspace() -> Iterator[Workspace]:
         yield generated
 
 
-@pytest.fixture
-def sandbox(workspace: Workspace) -> Iterator[Sandbox]:
-    with Sandbox(workspace, requests_per_hour=0) as served:
-        yield served
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Path:
-    return tmp_path / "lake"
-
-
 # -- the budget --
 
 
@@ -49,9 +38,9 @@ def test_two_processes_use_together_the_share_of_what_the_server_allows(sandbox:
         "RAPIDLAKE_SHARE": "0.5",
         "RAPIDLAKE_LONGEST_WAIT": "0",
     }
-    first = run("sync", *SETUP[:4], "--json", "--lake", tmp_path / "one", **settings)
+    first = run("sync", *SETUP[:4], "--json", "--lake", new_lake(tmp_path / "one"), **settings)
     assert outcomes(first) == dict.fromkeys(SETUP[:4], "done")
-    second = run("sync", *SETUP[4:], "--json", "--lake", tmp_path / "other", **settings)
+    second = run("sync", *SETUP[4:], "--json", "--lake", new_lake(tmp_path / "other"), **settings)
     assert list(outcomes(second).values()) == ["done", "done", "waiting", "waiting"]
     # Whose token it is, each process asks before it knows whose budget to use.
     assert came_through(sandbox) == 6 + 2
@@ -61,6 +50,7 @@ def test_the_share_of_a_small_limit_is_at_least_one_request_and_no_limit_is_none
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
     settings = {**access(sandbox), "RAPIDLAKE_LONGEST_WAIT": "0"}
+    new_lake(tmp_path / "lake")
     little = {"RAPIDLAKE_REQUESTS_PER_HOUR": "1", "RAPIDLAKE_SHARE": "0.1"}
     one = run("sync", *SETUP[:2], "--json", "--lake", tmp_path / "lake", **settings, **little)
     assert outcomes(one) == {SETUP[0]: "done", SETUP[1]: "waiting"}
@@ -84,11 +74,11 @@ def test_a_verification_and_a_backfill_use_the_same_budget(sandbox: Sandbox, lak
 
 def test_another_workspace_has_another_budget(sandbox: Sandbox, tmp_path: Path) -> None:
     settings = {"RAPIDLAKE_REQUESTS_PER_HOUR": "1", "RAPIDLAKE_SHARE": "1", "RAPIDLAKE_LONGEST_WAIT": "0"}
-    one = run("sync", "labels", "--json", "--lake", tmp_path / "one", **access(sandbox), **settings)
+    one = run("sync", "labels", "--json", "--lake", new_lake(tmp_path / "one"), **access(sandbox), **settings)
     with generate(messages=0, seed=2, archives=False) as workspace:
         workspace.edit("workspace", 1, changes={"uuid": "0f3c9a6e-5b7d-4812-a9c0-ffee0f3c9a6e"})
         with Sandbox(workspace, requests_per_hour=0, keep=True) as other:
-            two = run("sync", "labels", "--json", "--lake", tmp_path / "two", **access(other), **settings)
+            two = run("sync", "labels", "--json", "--lake", new_lake(tmp_path / "two"), **access(other), **settings)
     assert (outcomes(one), outcomes(two)) == ({"labels": "done"}, {"labels": "done"})
 
 
@@ -131,7 +121,7 @@ def test_the_lag_leaves_rows_that_are_younger_to_a_later_sync(sandbox: Sandbox, 
 def test_the_overlap_is_what_is_read_again_before_the_last_watermark(sandbox: Sandbox, lake: Path) -> None:
     settings = {**access(sandbox), "RAPIDLAKE_LAKE": str(lake), "RAPIDLAKE_LAG": "0", "RAPIDLAKE_OVERLAP": "5000"}
     assert run("sync", "contacts", **settings).code == 0
-    (watermark,) = look(lake, "SELECT watermark::VARCHAR FROM _cursor WHERE stream = 'contacts' AND feed = 'rows'")[0]
+    (watermark,) = rows(lake, "SELECT watermark::VARCHAR FROM _cursor WHERE stream = 'contacts' AND feed = 'rows'")[0]
     sandbox.requests.clear()
     assert run("sync", "contacts", **settings).code == 0
     asked = [seen.params["after"] for seen in sandbox.requests
@@ -150,7 +140,7 @@ def test_the_revisits_say_how_far_back_changes_without_a_date_are_found(
     assert run("sync", "messages", **settings).code == 0
     sandbox.workspace.edit("messages", [added], changes={"status": "failed"})
     assert run("sync", "messages", **settings).code == 0
-    assert look(lake, f"SELECT status = 'failed' FROM messages WHERE id = {added}") == [(seen,)]
+    assert rows(lake, f"SELECT status = 'failed' FROM messages WHERE id = {added}") == [(seen,)]
 
 
 def test_a_batch_has_as_many_pages_as_the_settings_say(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -158,13 +148,12 @@ def test_a_batch_has_as_many_pages_as_the_settings_say(sandbox: Sandbox, tmp_pat
 
     def look_in(endpoint: str) -> None:
         if endpoint == "messages":
-            there = (lake / "catalog.sqlite").exists()
-            committed.append(look(lake, "SELECT count(*) FROM messages")[0][0] if there else 0)
+            committed.append(rows(lake, "SELECT count(*) FROM messages")[0][0])
 
     sandbox.after_page = look_in
     for pages, expected in (("1", [0, 250, 499]), ("200", [0, 0, 0])):
         committed.clear()
-        lake = tmp_path / pages
+        lake = new_lake(tmp_path / pages)
         settings = {**access(sandbox), "RAPIDLAKE_LAKE": str(lake), "RAPIDLAKE_BATCH_PAGES": pages}
         assert run("sync", "messages", **settings).code == 0
         assert committed[:3] == expected
@@ -178,9 +167,9 @@ def test_maintenance_keeps_the_versions_of_the_days_in_the_settings_or_the_optio
     assert run("sync", "labels", **settings).code == 0
     versions = "SELECT count(*) FROM ducklake_snapshots('lake')"
     assert run("maintain", "--keep-days", "5", **settings).code == 0
-    assert look(lake, versions)[0][0] > 1
+    assert rows(lake, versions)[0][0] > 1
     assert run("maintain", **settings).code == 0
-    assert look(lake, versions) == [(1,)]
+    assert rows(lake, versions) == [(1,)]
 
 
 # -- helpers --
@@ -199,11 +188,5 @@ def iso(at: datetime) -> str:
     return at.isoformat().replace("+00:00", "Z")
 
 
-def look(lake: Path, query: str) -> list[tuple[Any, ...]]:
-    with Lake.open(lake) as opened:
-        return opened.rows(query)
-
-
-def assert_true(lake: Path, stream: str, rows: list[dict[str, Any]]) -> None:
-    with Lake.open(lake) as opened, opened.connection() as connection:
-        assert_same(stream, stored_rows(connection, stream), expected_rows(stream, rows, ["eng", "fra", "kin"]))
+def assert_true(lake: Path, stream: str, listed: list[dict[str, Any]]) -> None:
+    assert_same(stream, stored(lake, stream), expected_rows(stream, listed, LANGUAGES))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -39,22 +41,47 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    """A server of a workspace of this test."""
-    with generate(messages=300, contacts=60, archives=False) as workspace, Sandbox(workspace) as server:
+# One moment for all: the workspace is the same each time that it is generated.
+BEGUN = datetime.now(UTC)
+
+
+@contextmanager
+def serving() -> Iterator[Sandbox]:
+    with generate(messages=300, contacts=60, archives=False, now=BEGUN) as workspace, Sandbox(workspace) as server:
         yield server
 
 
-def test_a_new_field_and_a_new_result_show_up_after_the_next_sync(sandbox: Sandbox, tmp_path: Path) -> None:
-    run(sandbox, tmp_path)
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A server of a workspace of this test."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def synced_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with all of that workspace; no test changes it."""
+    folder = tmp_path_factory.mktemp("synced")
+    with serving() as server:
+        run(server, folder)
+    return folder / "lake"
+
+
+@pytest.fixture
+def synced(synced_once: Path, tmp_path: Path) -> Path:
+    """The folder of a lake into which the workspace was synced before the test."""
+    shutil.copytree(synced_once, tmp_path / "lake")
+    return tmp_path
+
+
+def test_a_new_field_and_a_new_result_show_up_after_the_next_sync(sandbox: Sandbox, synced: Path) -> None:
     workspace = sandbox.workspace
     add_field(workspace, "height", "number", {0: "1.75", 1: "1.8", 2: "tall"})
     flow = workspace.rows("flows")[0]
     add_run(workspace, flow, {"mood": "very well"})
-    run(sandbox, tmp_path)
+    run(sandbox, synced)
     assert rows(
-        tmp_path,
+        synced,
         """
         SELECT height, not_parsed['height'] AS other FROM contacts_wide
         WHERE coalesce(other, height::VARCHAR) <> '' ORDER BY ALL
@@ -64,46 +91,41 @@ def test_a_new_field_and_a_new_result_show_up_after_the_next_sync(sandbox: Sandb
         (Decimal("1.80"), None),
         (None, "tall"),
     ]
-    view = rows(tmp_path, f"SELECT results_view FROM dim_flows WHERE flow_uuid = '{flow['uuid']}'")[0][0]
-    assert rows(tmp_path, f"SELECT mood_value, mood_category FROM results.{view} WHERE mood_value IS NOT NULL") == [
+    view = rows(synced, f"SELECT results_view FROM dim_flows WHERE flow_uuid = '{flow['uuid']}'")[0][0]
+    assert rows(synced, f"SELECT mood_value, mood_category FROM results.{view} WHERE mood_value IS NOT NULL") == [
         ("very well", "All Responses")
     ]
 
 
-def test_a_sync_that_finds_nothing_new_leaves_the_views_as_they_are(sandbox: Sandbox, tmp_path: Path) -> None:
-    run(sandbox, tmp_path)
+def test_a_sync_that_finds_nothing_new_leaves_the_views_as_they_are(sandbox: Sandbox, synced: Path) -> None:
     written = "SELECT changes FROM ducklake_snapshots('lake') WHERE changes::VARCHAR LIKE '%views%'"
-    before = rows(tmp_path, written)
-    run(sandbox, tmp_path)
-    assert rows(tmp_path, written) == before
+    before = rows(synced, written)
+    run(sandbox, synced)
+    assert rows(synced, written) == before
 
 
-def test_a_renamed_flow_keeps_its_view_and_its_name_is_the_new_one(sandbox: Sandbox, tmp_path: Path) -> None:
-    run(sandbox, tmp_path)
+def test_a_renamed_flow_keeps_its_view_and_its_name_is_the_new_one(sandbox: Sandbox, synced: Path) -> None:
     flow = sandbox.workspace.rows("flows")[0]
     view = f"SELECT results_view FROM dim_flows WHERE flow_uuid = '{flow['uuid']}'"
-    before = rows(tmp_path, view)
+    before = rows(synced, view)
     sandbox.workspace.put("flows", flow | {"name": "A new name", "modified_on": now()})
-    run(sandbox, tmp_path)
-    assert rows(tmp_path, view) == before
-    assert rows(tmp_path, f"SELECT flow_name FROM dim_flows WHERE flow_uuid = '{flow['uuid']}'") == [("A new name",)]
+    run(sandbox, synced)
+    assert rows(synced, view) == before
+    assert rows(synced, f"SELECT flow_name FROM dim_flows WHERE flow_uuid = '{flow['uuid']}'") == [("A new name",)]
 
 
-def test_a_deleted_flow_keeps_its_good_name_and_its_results(sandbox: Sandbox, tmp_path: Path) -> None:
-    run(sandbox, tmp_path)
+def test_a_deleted_flow_keeps_its_good_name_and_its_results(sandbox: Sandbox, synced: Path) -> None:
     flow = next(row for row in sandbox.workspace.rows("flows") if row["results"])
-    before = rows(tmp_path, f"SELECT count(*) FROM run_results WHERE flow_uuid = '{flow['uuid']}'")
+    before = rows(synced, f"SELECT count(*) FROM run_results WHERE flow_uuid = '{flow['uuid']}'")
     sandbox.workspace.delete("flows", [flow["uuid"]])
     gone = {"uuid": flow["uuid"], "name": f"deleted-{uuid.uuid4()}-{flow['name'][:10]}"}
     for old in [row for row in sandbox.workspace.rows("runs") if row["flow"]["uuid"] == flow["uuid"]][:3]:
         sandbox.workspace.put("runs", old | {"flow": gone, "modified_on": now()})
-    run(sandbox, tmp_path)
-    named = rows(tmp_path, f"SELECT flow_name, exists_now FROM dim_flows WHERE flow_uuid = '{flow['uuid']}'")
+    run(sandbox, synced)
+    named = rows(synced, f"SELECT flow_name, exists_now FROM dim_flows WHERE flow_uuid = '{flow['uuid']}'")
     assert named == [(flow["name"], False)]
-    assert rows(tmp_path, f"SELECT DISTINCT flow_name FROM runs WHERE flow_uuid = '{flow['uuid']}'") == [
-        (flow["name"],)
-    ]
-    assert rows(tmp_path, f"SELECT count(*) FROM run_results WHERE flow_uuid = '{flow['uuid']}'") == before
+    assert rows(synced, f"SELECT DISTINCT flow_name FROM runs WHERE flow_uuid = '{flow['uuid']}'") == [(flow["name"],)]
+    assert rows(synced, f"SELECT count(*) FROM run_results WHERE flow_uuid = '{flow['uuid']}'") == before
 
 
 def test_numbers_keep_every_digit(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -164,32 +186,28 @@ def test_no_name_that_a_workspace_can_hold_breaks_or_injects_anything(sandbox: S
     assert "{{ 7 * 7 }}" in html
 
 
-def test_groups_have_a_size_for_every_day_since_the_first_sync(sandbox: Sandbox, tmp_path: Path) -> None:
-    run(sandbox, tmp_path)
+def test_groups_have_a_size_for_every_day_since_the_first_sync(sandbox: Sandbox, synced: Path) -> None:
     group = sandbox.workspace.rows("groups")[0]
     sandbox.workspace.put("groups", group | {"count": 4711})
-    run(sandbox, tmp_path)
+    run(sandbox, synced)
     sizes = f"SELECT day, contacts FROM group_sizes WHERE group_uuid = '{group['uuid']}'"
-    assert [contacts for _, contacts in rows(tmp_path, sizes)] == [4711]
-    with Lake.create(tmp_path / "lake") as lake:
+    assert [contacts for _, contacts in rows(synced, sizes)] == [4711]
+    with Lake.create(synced / "lake") as lake:
         lake.commit(lambda connection: connection.execute("UPDATE _group_sizes SET day = day - 3, contacts = 4000"))
     sandbox.workspace.put("groups", group | {"count": 4712})
-    run(sandbox, tmp_path)
-    assert [contacts for _, contacts in sorted(rows(tmp_path, sizes))] == [4000, 4000, 4000, 4712]
+    run(sandbox, synced)
+    assert [contacts for _, contacts in sorted(rows(synced, sizes))] == [4000, 4000, 4000, 4712]
 
 
-def test_a_lake_whose_last_sync_was_killed_before_its_views_were_renewed_gets_them_with_the_next(
-    sandbox: Sandbox, tmp_path: Path
-) -> None:
-    run(sandbox, tmp_path)
-    with Lake.create(tmp_path / "lake") as lake:  # what a killed sync leaves: rows without a look at them
+def test_a_lake_whose_last_sync_was_killed_before_its_views_were_renewed_gets_them_with_the_next(synced: Path) -> None:
+    with Lake.create(synced / "lake") as lake:  # what a killed sync leaves: rows without a look at them
         lake.commit(
             lambda connection: connection.execute(
                 "INSERT INTO fields (key, name, type, synced_on, source) VALUES ('late', 'Late', 'text', now(), 'api')"
             )
         )
         assert refresh_views(lake) == 1
-    assert rows(tmp_path, "SELECT count(late) FROM contacts_wide") == [(0,)]
+    assert rows(synced, "SELECT count(late) FROM contacts_wide") == [(0,)]
 
 
 def add_field(workspace: Workspace, key: str, kind: str, values: dict[int, str]) -> None:
