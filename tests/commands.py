@@ -1,18 +1,24 @@
-"""`rapidlake` as people and machines run it: real processes, their exit codes, and what they print."""
+"""`rapidlake` as people and machines run it: its words, exit codes, and what it prints."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from pipeline.cli.answers.sql_answers import USUAL_SIZE
+from pipeline.cli.app import main
 from sandbox import Sandbox
 from tests import processes
 from tests.processes import Process
@@ -39,21 +45,38 @@ class Ended:
         return json.loads(self.out)
 
 
-def run(*arguments: object, first: list[str] | None = None, typed: str | None = None, **settings: str) -> Ended:
-    """Run `rapidlake` in the test's directory with these settings and no others; `first` is a command that starts it.
+def run(*arguments: object, **settings: str) -> Ended:
+    """Run `rapidlake` in the test's directory with these settings and no others, and without a terminal.
 
-    Whatever happens, there is no traceback, and the token is shown nowhere.
+    It runs in this process, for one of its own costs a second. Whatever happens, there is no traceback, and the token
+    is shown nowhere.
     """
-    done = processes.run(_words(*arguments, first=first), typed=typed, env=_environment(settings))
-    ended = Ended(done.returncode, done.stdout, done.stderr)
-    assert "Traceback" not in ended.said, ended.err
-    assert settings.get("RAPIDPRO_TOKEN", "(none)") not in ended.said
-    return ended
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    environment = _environment(settings) | {"COLUMNS": str(USUAL_SIZE[0])}
+    with (
+        mock.patch.dict(os.environ, environment, clear=True),
+        mock.patch.object(sys, "argv", [str(COMMAND), *map(str, arguments)]),
+        _signals_kept(),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    return _checked(Ended(code, *(stream.buffer.getvalue().decode() for stream in (out, err))), settings)
+
+
+def run_apart(*arguments: object, first: list[str] | None = None, typed: str | None = None, **settings: str) -> Ended:
+    """What `run` does, in a process of its own; `first` is a command that starts it."""
+    done = processes.run([*(first or []), COMMAND, *arguments], typed=typed, env=_environment(settings))
+    return _checked(Ended(done.returncode, done.stdout, done.stderr), settings)
 
 
 def start(*arguments: object, **settings: str) -> Process:
-    """Start what `run` runs."""
-    return processes.start(_words(*arguments), env=_environment(settings))
+    """Start what `run_apart` runs."""
+    return processes.start([COMMAND, *arguments], env=_environment(settings))
 
 
 def killed(sandbox: Sandbox, start_it: Callable[[], Process], *, page: int = 0, file: int = 0) -> int:
@@ -70,8 +93,8 @@ def killed(sandbox: Sandbox, start_it: Callable[[], Process], *, page: int = 0, 
 
 
 def together(*calls: Callable[[], Ended]) -> list[Ended]:
-    """Make several calls of `run`, two at a time: each mostly waits for the processor."""
-    with ThreadPoolExecutor(2) as pool:
+    """Make several calls of `run_apart` at once."""
+    with ThreadPoolExecutor(len(calls)) as pool:
         return list(pool.map(lambda call: call(), calls))
 
 
@@ -80,8 +103,21 @@ def access(sandbox: Sandbox) -> dict[str, str]:
     return {"RAPIDPRO_URL": sandbox.url, "RAPIDPRO_TOKEN": sandbox.token, "RAPIDLAKE_PATIENCE": "1"}
 
 
-def _words(*arguments: object, first: list[str] | None = None) -> list[object]:
-    return [*(first or []), COMMAND, *arguments]
+def _checked(ended: Ended, settings: dict[str, str]) -> Ended:
+    assert "Traceback" not in ended.said, ended.err
+    assert settings.get("RAPIDPRO_TOKEN", "(none)") not in ended.said
+    return ended
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """What a command decides about signals ends with it, as in a process of its own."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _environment(settings: dict[str, str]) -> dict[str, str]:

@@ -186,8 +186,12 @@ def _listen(port: int) -> socket.socket:
     # asyncio sends small answers at once only on sockets that name their protocol; on others each waits for 40 ms.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind(("127.0.0.1", port))
-    listening.listen(256)
+    try:
+        listening.bind(("127.0.0.1", port))
+        listening.listen(256)
+    except OSError:
+        listening.close()
+        raise
     return listening
 
 

@@ -11,7 +11,7 @@ from pipeline.reading.progress import Quiet
 from pipeline.settings import load_settings
 from pipeline.syncing.sync import choose, sync
 from sandbox import Sandbox, Workspace
-from tests.commands import run
+from tests.commands import run, run_apart
 from warehouse import Lake
 
 
@@ -57,7 +57,7 @@ def test_the_shell_begins_inside_the_lake_and_only_reads(lake: Path) -> None:
     typed = (
         "SELECT count(*) AS n FROM messages;\nSELECT count(*) > 0 FROM results.registration;\nDELETE FROM messages;\n"
     )
-    ended = run("shell", "--lake", lake, typed=typed)
+    ended = run_apart("shell", "--lake", lake, typed=typed)
     assert "600" in ended.out and "true" in ended.out
     assert "read-only" in ended.err
     missing = run("shell", "--lake", "nowhere")

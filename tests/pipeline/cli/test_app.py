@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from pipeline.cli.app import app
 from pipeline.streams import STREAMS
 from sandbox import Faults, Sandbox, generate
-from tests.commands import access, run, start, together
+from tests.commands import access, run, run_apart, start
 from tests.processes import run as run_process
 from warehouse import Lake
 
@@ -50,12 +50,12 @@ def lake(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_help_says_what_to_try_first_and_names_every_command() -> None:
-    ended = run("--help")
+    ended = run_apart("--help")
     assert ended.code == 0
     assert "rapidlake demo" in ended.said
     for name in ("sync", "status", "sql", "doctor", "sandbox", "demo"):
         assert f" {name} " in ended.said
-    bare = run()
+    bare = run_apart()
     assert bare.code == 2
     assert bare.said == ended.said
 
@@ -91,16 +91,14 @@ def test_sync_tells_machines_how_every_stream_ended(lake: Path, sandbox: Sandbox
 
 
 def test_sync_tells_people_what_came_and_where_it_went(sandbox: Sandbox, tmp_path: Path) -> None:
-    ended = run("sync", "labels", "--lake", tmp_path / "lake", **access(sandbox))
+    ended = run_apart("sync", "labels", "--lake", tmp_path / "lake", **access(sandbox))
     assert ended.code == 0
     assert "labels: 5 new, 0 changed, 1 request" in ended.err
     assert re.search(r"→ .*/lake: 5 new, 0 changed, 0 deleted, 1 request, [\d.]+ s\.$", ended.out.strip())
 
 
 def test_status_shows_what_is_in_the_lake(lake: Path, sandbox: Sandbox) -> None:
-    people, machines = together(
-        partial(run, "status", "--lake", lake), partial(run, "status", "--lake", lake, "--json")
-    )
+    people, machines = run("status", "--lake", lake), run("status", "--lake", lake, "--json")
     assert (people.code, machines.code) == (0, 0)
     facts = machines.facts
     assert (facts["lake"], facts["workspace"]) == (str(lake), sandbox.workspace.rows("workspace")[0]["name"])
@@ -154,12 +152,8 @@ def test_an_interrupted_sync_asks_for_no_more_says_so_and_goes_on_next_time(sand
 def test_sql_answers_in_the_form_asked_for(lake: Path, sandbox: Sandbox) -> None:
     expected = sorted((row["name"], row["count"]) for row in sandbox.workspace.rows("labels"))
     ask = partial(run, "sql", RAPIDLAKE_LAKE=str(lake))
-    table, csv, lines, written = together(
-        partial(ask, LABELS_BY_NAME),
-        partial(ask, f"{LABELS_BY_NAME};", "--format", "csv"),
-        partial(ask, LABELS_BY_NAME, "--json"),
-        partial(ask, LABELS_BY_NAME, "-o", "labels.parquet"),
-    )
+    table, csv = ask(LABELS_BY_NAME), ask(f"{LABELS_BY_NAME};", "--format", "csv")
+    lines, written = ask(LABELS_BY_NAME, "--json"), ask(LABELS_BY_NAME, "-o", "labels.parquet")
     assert [ended.code for ended in (table, csv, lines, written)] == [0, 0, 0, 0]
     assert all(f" {name} " in table.said for name, _ in expected)
     assert csv.out.splitlines()[0] == "name,count"
@@ -182,7 +176,7 @@ def test_sql_that_cannot_be_answered_is_told_with_the_reason(lake: Path) -> None
         ("SELECT 1", "--format", "xml"): (2, "'xml' is not one of 'table', 'csv', 'json', 'parquet'"),
         (): (2, "Missing argument 'SQL'"),
     }
-    ended = together(*(partial(run, "sql", *arguments, RAPIDLAKE_LAKE=str(lake)) for arguments in expected))
+    ended = [run("sql", *arguments, RAPIDLAKE_LAKE=str(lake)) for arguments in expected]
     for one, (code, words) in zip(ended, expected.values(), strict=True):
         assert (one.code, one.out) == (code, ""), words
         assert words in one.said
@@ -193,10 +187,8 @@ def test_sql_that_cannot_be_answered_is_told_with_the_reason(lake: Path) -> None
 
 
 def test_the_doctor_finds_nothing_wrong_where_nothing_is(lake: Path, sandbox: Sandbox) -> None:
-    people, machines = together(
-        partial(run, "doctor", "--lake", lake, **access(sandbox)),
-        partial(run, "doctor", "--json", "--lake", "new/lake", **access(sandbox)),
-    )
+    people = run("doctor", "--lake", lake, **access(sandbox))
+    machines = run("doctor", "--json", "--lake", "new/lake", **access(sandbox))
     assert (people.code, machines.code) == (0, 0)
     assert "✗" not in people.out
     assert "the workspace 'Ubuzima" in people.out
@@ -265,7 +257,7 @@ def test_a_sandbox_that_cannot_be_served_is_told_with_what_to_do() -> None:
             ("--messages", 0, "--no-archives", "--port", port): f"Port {port} cannot be used (Address already in use)",
             ("--port", 99999): "Invalid value for '--port'",
         }
-        ended = together(*(partial(run, "sandbox", *arguments) for arguments in expected))
+        ended = [run("sandbox", *arguments) for arguments in expected]
     for one, words in zip(ended, expected.values(), strict=True):
         assert words in one.said
         assert one.code == 2
@@ -283,10 +275,8 @@ def test_the_demo_replaces_an_older_demo_and_refuses_a_folder_that_holds_somethi
     for file in ("demo-lake/old", "thesis/chapter"):
         Path(file).write_text("much work", encoding="utf-8")
 
-    ended, *refused = together(
-        partial(run, "demo", "--messages", 100),
-        *(partial(run, "demo", "--messages", 100, "--lake", folder) for folder in ("mine", "thesis")),
-    )
+    ended = run("demo", "--messages", 100)
+    refused = [run("demo", "--messages", 100, "--lake", folder) for folder in ("mine", "thesis")]
 
     assert ended.code == 0
     assert not Path("demo-lake/old").exists()

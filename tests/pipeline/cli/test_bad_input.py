@@ -7,14 +7,13 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
-from functools import partial
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from sandbox import Faults, Sandbox, generate
-from tests.commands import Ended, access, run, together
+from tests.commands import Ended, access, run, run_apart
 from tests.conftest import Answer, Serve
 from tests.lakes import rows
 from tests.processes import run as run_process
@@ -99,7 +98,7 @@ def test_a_setting_that_is_missing_or_wrong_is_named_with_what_to_do() -> None:
         ({**SERVER, "RAPIDPRO_TOKEN": f"Token {TOKEN}"}, ["RAPIDPRO_TOKEN is empty or has characters"]),
         ({**SERVER, "RAPIDPRO_URL": "http://textit.invalid"}, ["http://textit.invalid", "unencrypted", "https://"]),
     ]
-    ended = together(*(partial(run, "sync", **settings) for settings, _ in cases))
+    ended = [run("sync", **settings) for settings, _ in cases]
     for one, (_, words) in zip(ended, cases, strict=True):
         assert_told(one, 2, *words)
         assert TOKEN not in one.err
@@ -116,7 +115,7 @@ def test_a_setting_that_is_missing_or_wrong_is_named_with_what_to_do() -> None:
 )
 def test_a_broken_file_of_settings_is_told_without_showing_the_token(toml: str, words: list[str]) -> None:
     Path("rapidlake.toml").write_text(toml, encoding="utf-8")
-    ended = run("sync", RAPIDPRO_URL="https://textit.invalid")
+    ended = run_apart("sync", RAPIDPRO_URL="https://textit.invalid")
     assert_told(ended, 2, *words)
     assert TOKEN not in ended.err
 
@@ -128,7 +127,7 @@ def test_an_argument_that_cannot_be_used_is_told_before_anything_is_asked() -> N
         ("--since", ""): "'' is no date: write it like 2026-01-31",
         ("--lag", "-5"): "RAPIDLAKE_LAG: it must be greater than or equal to 0, not -5",
     }
-    ended = together(*(partial(run, "sync", *arguments, **CLOSED) for arguments in cases))
+    ended = [run("sync", *arguments, **CLOSED) for arguments in cases]
     for one, words in zip(ended, cases.values(), strict=True):
         assert_told(one, 2, words)
     assert not Path("lake").exists()
@@ -146,9 +145,10 @@ def test_an_unknown_option_is_told_with_where_to_look() -> None:
 
 def test_a_token_that_is_wrong_or_of_a_lesser_role_is_told_and_nothing_is_made(sandbox: Sandbox) -> None:
     tokens = (TOKEN, sandbox.surveyor_token)
-    for one in together(*(partial(run, "sync", **{**access(sandbox), "RAPIDPRO_TOKEN": token}) for token in tokens)):
+    for token in tokens:
+        ended = run("sync", **{**access(sandbox), "RAPIDPRO_TOKEN": token})
         assert_told(
-            one, 1, f"{sandbox.url} refuses the token (403)", "an Administrator or Editor", "Check RAPIDPRO_TOKEN"
+            ended, 1, f"{sandbox.url} refuses the token (403)", "an Administrator or Editor", "Check RAPIDPRO_TOKEN"
         )
     assert not Path("lake").exists()
 
@@ -174,7 +174,7 @@ def test_a_server_that_is_down_or_none_of_rapidpro_is_told(serve: Serve) -> None
         (serve(lambda asked: Answer(b"[]")).url, 1, ["JSON but no object", "a RapidPro or TextIt server?"]),
         (serve(lambda asked: Answer(status=404)).url, 2, ["has no RapidPro API (404)", "is RAPIDPRO_URL right?"]),
     ]
-    ended = together(*(partial(run, "sync", **{**CLOSED, "RAPIDPRO_URL": url}) for url, _, _ in cases))
+    ended = [run("sync", **{**CLOSED, "RAPIDPRO_URL": url}) for url, _, _ in cases]
     for one, (url, code, words) in zip(ended, cases, strict=True):
         assert_told(one, code, url, *words)
     assert not Path("lake").exists()
@@ -220,33 +220,29 @@ def test_a_lake_path_that_is_a_file_is_told_and_the_file_kept(sandbox: Sandbox) 
 
 def test_a_folder_that_cannot_be_written_is_told(sandbox: Sandbox) -> None:
     Path("theirs").mkdir(mode=0o555)
-    ended = run("sync", "--lake", "theirs/lake", first=BOUND_BY_PERMISSIONS, **access(sandbox))
+    ended = run_apart("sync", "--lake", "theirs/lake", first=BOUND_BY_PERMISSIONS, **access(sandbox))
     assert_told(ended, 1, "theirs/lake cannot be written (Permission denied)", "--lake")
 
 
 def test_a_lake_in_somebody_elses_folder_is_told_to_writers_and_to_readers(sandbox: Sandbox, lake: Path) -> None:
     for path in (lake / "catalog.sqlite", lake, *(lake / name for name in ("data", "spool", "locks"))):
         path.chmod(0o555 if path.is_dir() else 0o444)
-    ended = run("sync", "labels", "--lake", lake, first=BOUND_BY_PERMISSIONS, **access(sandbox))
+    ended = run_apart("sync", "labels", "--lake", lake, first=BOUND_BY_PERMISSIONS, **access(sandbox))
     assert_told(ended, 1, f"{lake} cannot be written", "permissions")
-    asked = run("sql", "SELECT count(*) AS n FROM labels", "--json", "--lake", lake, first=BOUND_BY_PERMISSIONS)
+    asked = run_apart("sql", "SELECT count(*) AS n FROM labels", "--json", "--lake", lake, first=BOUND_BY_PERMISSIONS)
     assert_told(asked, 1, f"{lake} cannot be written", "permissions")
 
 
 def test_a_lake_of_a_newer_version_is_left_alone(sandbox: Sandbox, lake: Path) -> None:
     with Lake.create(lake) as newer:
         newer.commit(lambda connection: connection.execute("UPDATE _lake SET format = 99"))
-    for one in together(
-        partial(run, "sync", "labels", "--lake", lake, **access(sandbox)), partial(run, "status", "--lake", lake)
-    ):
+    for one in (run("sync", "labels", "--lake", lake, **access(sandbox)), run("status", "--lake", lake)):
         assert_told(one, 2, f"{lake} has format 99", "upgrade rapidlake (pip install -U rapidlake)")
 
 
 def test_a_catalog_that_is_none_is_told_and_kept(sandbox: Sandbox, lake: Path) -> None:
     (lake / "catalog.sqlite").write_bytes(b"not a database " * 500)
-    for one in together(
-        partial(run, "sync", "labels", "--lake", lake, **access(sandbox)), partial(run, "status", "--lake", lake)
-    ):
+    for one in (run("sync", "labels", "--lake", lake, **access(sandbox)), run("status", "--lake", lake)):
         assert_told(one, 1, str(lake), "file is not a database")
     assert (lake / "catalog.sqlite").read_bytes().startswith(b"not a database")
 
@@ -284,7 +280,7 @@ def test_a_full_disk_is_told_and_after_room_is_made_the_sync_completes(
 
 
 def test_a_file_that_cannot_grow_is_told_and_the_next_sync_completes(sandbox: Sandbox, lake: Path) -> None:
-    ended = run("sync", "messages", "labels", "--lake", lake, "--json", first=SMALL_FILES_ONLY, **access(sandbox))
+    ended = run_apart("sync", "messages", "labels", "--lake", lake, "--json", first=SMALL_FILES_ONLY, **access(sandbox))
     assert ended.code == 1
     messages, labels = ended.facts["streams"]
     assert (messages["outcome"], labels["outcome"]) == ("failed", "done")

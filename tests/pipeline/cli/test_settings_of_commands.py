@@ -13,7 +13,7 @@ import pytest
 from pipeline.settings import load_settings
 from pipeline.syncing.session import open_client, open_session
 from sandbox import Sandbox, Throttle, Workspace, generate
-from tests.commands import Ended, access, run
+from tests.commands import Ended, access, run, run_apart
 from tests.lakes import LANGUAGES, new_lake, rows, stored
 from tests.truth import assert_same, expected_rows
 
@@ -38,9 +38,9 @@ def test_two_processes_use_together_the_share_of_what_the_server_allows(sandbox:
         "RAPIDLAKE_SHARE": "0.5",
         "RAPIDLAKE_LONGEST_WAIT": "0",
     }
-    first = run("sync", *SETUP[:4], "--json", "--lake", new_lake(tmp_path / "one"), **settings)
+    first = run_apart("sync", *SETUP[:4], "--json", "--lake", new_lake(tmp_path / "one"), **settings)
     assert outcomes(first) == dict.fromkeys(SETUP[:4], "done")
-    second = run("sync", *SETUP[4:], "--json", "--lake", new_lake(tmp_path / "other"), **settings)
+    second = run_apart("sync", *SETUP[4:], "--json", "--lake", new_lake(tmp_path / "other"), **settings)
     assert list(outcomes(second).values()) == ["done", "done", "waiting", "waiting"]
     # Whose token it is, each process asks before it knows whose budget to use.
     assert came_through(sandbox) == 6 + 2
@@ -52,9 +52,9 @@ def test_the_share_of_a_small_limit_is_at_least_one_request_and_no_limit_is_none
     settings = {**access(sandbox), "RAPIDLAKE_LONGEST_WAIT": "0"}
     new_lake(tmp_path / "lake")
     little = {"RAPIDLAKE_REQUESTS_PER_HOUR": "1", "RAPIDLAKE_SHARE": "0.1"}
-    one = run("sync", *SETUP[:2], "--json", "--lake", tmp_path / "lake", **settings, **little)
+    one = run_apart("sync", *SETUP[:2], "--json", "--lake", tmp_path / "lake", **settings, **little)
     assert outcomes(one) == {SETUP[0]: "done", SETUP[1]: "waiting"}
-    none = run("sync", *SETUP, "--json", "--lake", tmp_path / "lake", **settings, RAPIDLAKE_REQUESTS_PER_HOUR="0")
+    none = run_apart("sync", *SETUP, "--json", "--lake", tmp_path / "lake", **settings, RAPIDLAKE_REQUESTS_PER_HOUR="0")
     assert outcomes(none) == dict.fromkeys(SETUP, "done")
 
 
@@ -66,26 +66,28 @@ def test_a_verification_and_a_backfill_use_the_same_budget(sandbox: Sandbox, lak
         "RAPIDLAKE_SHARE": "0.3",
         "RAPIDLAKE_LONGEST_WAIT": "0",
     }
-    assert outcomes(run("sync", "labels", "groups", "--json", **settings)) == {"labels": "done", "groups": "done"}
-    verified = run("verify", "labels", "groups", "--json", **settings)
+    assert outcomes(run_apart("sync", "labels", "groups", "--json", **settings)) == {"labels": "done", "groups": "done"}
+    verified = run_apart("verify", "labels", "groups", "--json", **settings)
     assert came_through(sandbox) == 3 + 2
     assert "rate limit is used up" in verified.said
 
 
 def test_another_workspace_has_another_budget(sandbox: Sandbox, tmp_path: Path) -> None:
     settings = {"RAPIDLAKE_REQUESTS_PER_HOUR": "1", "RAPIDLAKE_SHARE": "1", "RAPIDLAKE_LONGEST_WAIT": "0"}
-    one = run("sync", "labels", "--json", "--lake", new_lake(tmp_path / "one"), **access(sandbox), **settings)
+    one = run_apart("sync", "labels", "--json", "--lake", new_lake(tmp_path / "one"), **access(sandbox), **settings)
     with generate(messages=0, seed=2, archives=False) as workspace:
         workspace.edit("workspace", 1, changes={"uuid": "0f3c9a6e-5b7d-4812-a9c0-ffee0f3c9a6e"})
         with Sandbox(workspace, requests_per_hour=0, keep=True) as other:
-            two = run("sync", "labels", "--json", "--lake", new_lake(tmp_path / "two"), **access(other), **settings)
+            two = run_apart(
+                "sync", "labels", "--json", "--lake", new_lake(tmp_path / "two"), **access(other), **settings
+            )
     assert (outcomes(one), outcomes(two)) == ({"labels": "done"}, {"labels": "done"})
 
 
 def test_a_server_never_refuses_whoever_uses_a_share_of_its_limit(workspace: Workspace, lake: Path) -> None:
     settings = {"RAPIDLAKE_REQUESTS_PER_HOUR": "5", "RAPIDLAKE_SHARE": "0.8", "RAPIDLAKE_LONGEST_WAIT": "0"}
     with Sandbox(workspace, throttle=Throttle.hourly(5), keep=True) as sandbox:
-        run("sync", *SETUP, "--lake", lake, **access(sandbox), **settings)
+        run_apart("sync", *SETUP, "--lake", lake, **access(sandbox), **settings)
         assert {seen.status for seen in sandbox.requests} == {200}
         assert came_through(sandbox) == 4 + 1
 

@@ -34,7 +34,7 @@ from sandbox import (
     read_archive,
     remove_archive,
 )
-from tests.commands import Ended, access, run, start, together
+from tests.commands import Ended, access, run, run_apart, start, together
 from tests.lakes import LANGUAGES, column, rows, stored
 from tests.truth import assert_same, expected_union
 from warehouse import Lake
@@ -259,7 +259,7 @@ def test_rows_that_two_writers_add_at_the_same_moment_stand_once(sandbox: Sandbo
 
 def test_two_backfills_of_one_month_at_once_bring_every_row_once(sandbox: Sandbox, lake: Path) -> None:
     words = ("backfill", OLD, LAST, "--lake", lake, "--json")
-    ended = together(*[partial(run, *words, **access(sandbox))] * 2)
+    ended = together(*[partial(run_apart, *words, **access(sandbox))] * 2)
     assert [one.code for one in ended] == [0, 0]
     assert sum(one.facts["streams"][0]["rows_new"] for one in ended) > 0
     for stream in LARGE:
@@ -294,7 +294,7 @@ def test_wrong_months_are_told_in_one_sentence() -> None:
             "--to takes one month before it, the first: name either months, or the first and --to.",
     }  # fmt: skip
     settings = {"RAPIDPRO_URL": "http://127.0.0.1:9", "RAPIDPRO_TOKEN": "token"}
-    ended = together(*(partial(run, "backfill", *words, **settings) for words in expected))
+    ended = [run("backfill", *words, **settings) for words in expected]
     for one, sentence in zip(ended, expected.values(), strict=True):
         assert (one.code, one.out, one.err) == (2, "", f"rapidlake: {sentence}\n")
     assert not Path("lake").exists()
