@@ -30,6 +30,10 @@ SLOWEST_COMMIT = timedelta(hours=1)
 CREATE_MACRO = re.compile(r"^CREATE OR REPLACE MACRO (\w+)\(", re.MULTILINE)
 CREATE_VIEW = re.compile(r"^CREATE VIEW (\w+) AS\n", re.MULTILINE)
 COMMENT_ON_VIEW = re.compile(r"COMMENT ON VIEW (\w+) IS\s+'(.*)'", re.DOTALL)
+READ_TABLE = re.compile(r"\bFROM (\w+)")
+UNION = "\n    UNION ALL\n"
+# The tables that, beside what is learned, decide which views there are.
+VIEWS_FOLLOW = {"fields", "flows", "workspace"}
 LEARNED = {"known_names": ("kind", "uuid"), "result_keys": ("flow_uuid", "key"), "number_digits": ("key",)}
 
 
@@ -46,9 +50,10 @@ def refresh_views(lake: Lake) -> int:
     """Bring the views up to what the lake holds; return how many were written. Costs one query if nothing changed."""
     with FileLock(lake.locks / "views.lock"):
         look = _last_look(lake)
-        if look.looked_on and not _rows_written_since(lake, look.snapshot):
+        changed = _tables_changed_since(lake, look.snapshot)
+        if look.looked_on and not changed:
             return 0
-        return lake.commit(lambda connection: _refresh(connection, look))
+        return lake.commit(lambda connection: _refresh(connection, look, changed))
 
 
 def _last_look(lake: Lake) -> Look:
@@ -62,32 +67,35 @@ def _last_look(lake: Lake) -> Look:
     return Look(snapshot or 0, looked_on, current)
 
 
-def _rows_written_since(lake: Lake, snapshot: int) -> bool:
-    """Whether any snapshot since then changed a table of a stream, or is forgotten."""
-    forgotten, written = lake.rows(
+def _tables_changed_since(lake: Lake, snapshot: int) -> set[str]:
+    """The streams' tables that snapshots after this one changed; all of them where some are forgotten."""
+    found = lake.rows(
         f"""
         WITH later AS (SELECT * FROM ducklake_snapshots('lake') WHERE snapshot_id > {snapshot}),
         touched AS (SELECT DISTINCT unnest(flatten(map_values(changes))) AS id FROM later)
-        SELECT
-            (SELECT coalesce(min(snapshot_id) > {snapshot} + 1, false) FROM later),
-            EXISTS (
-                SELECT 1 FROM touched
-                JOIN ducklake_table_info('lake') AS tables ON tables.table_id::VARCHAR = touched.id
-                WHERE NOT starts_with(table_name, '_')
+        SELECT table_name
+        FROM ducklake_table_info('lake')
+        WHERE NOT starts_with(table_name, '_')
+            AND (
+                (SELECT coalesce(min(snapshot_id) > {snapshot} + 1, false) FROM later)
+                OR table_id::VARCHAR IN (FROM touched)
             )
         """
-    )[0]
-    return bool(forgotten or written)
+    )
+    return {table for (table,) in found}
 
 
-def _refresh(connection: duckdb.DuckDBPyConnection, look: Look) -> int:
-    _learn(connection, look.looked_on - SLOWEST_COMMIT if look.looked_on else None)
+def _refresh(connection: duckdb.DuckDBPyConnection, look: Look, changed: set[str]) -> int:
+    learned = _learn(connection, changed, look.looked_on - SLOWEST_COMMIT if look.looked_on else None)
     timezone = _timezone(connection)
-    _note_group_sizes(connection, timezone)
-    names = GivenNames(connection)
-    wanted = [*declared_views(timezone), contacts_wide(connection, names), *views_of_flows(connection, names)]
-    written = _write_views(connection, wanted)
-    save_names(connection, names)
+    if "groups" in changed:
+        _note_group_sizes(connection, timezone)
+    written = 0
+    if not look.looked_on or learned or changed & VIEWS_FOLLOW:
+        names = GivenNames(connection)
+        wanted = [*declared_views(timezone), contacts_wide(connection, names), *views_of_flows(connection, names)]
+        written = _write_views(connection, wanted)
+        save_names(connection, names)
     connection.execute("DELETE FROM _look")
     connection.execute(
         "INSERT INTO _look (fingerprint, snapshot, looked_on) "
@@ -96,27 +104,53 @@ def _refresh(connection: duckdb.DuckDBPyConnection, look: Look) -> int:
     return written
 
 
-def _learn(connection: duckdb.DuckDBPyConnection, since: datetime | None) -> None:
-    """Put what rows written since then bring into the tables of what is known; all rows if None."""
+def _learn(connection: duckdb.DuckDBPyConnection, changed: set[str], since: datetime | None) -> bool:
+    """Put what rows of these tables written since then bring into the tables of what is known; whether any does.
+
+    All their rows if `since` is None.
+    """
     connection.execute(f"SET VARIABLE since = coalesce({literal(since)}, '-infinity'::TIMESTAMPTZ)")
-    connection.execute(
-        """
-        SET VARIABLE new_number_field = EXISTS (
-            SELECT 1 FROM fields ANTI JOIN _number_digits USING (key) WHERE type = 'number' AND deleted_on IS NULL
+    if "fields" in changed:
+        connection.execute(
+            """
+            SET VARIABLE new_number_field = EXISTS (
+                SELECT 1 FROM fields ANTI JOIN _number_digits USING (key) WHERE type = 'number' AND deleted_on IS NULL
+            )
+            """
         )
-        """
-    )
-    for what, key in LEARNED.items():
-        _upsert(connection, f"_{what}", key, _sql(f"learned/{what}.sql"))
+    selects = {what: only_of(changed, _sql(f"learned/{what}.sql")) for what in LEARNED}
+    learned = [_upsert(connection, f"_{what}", LEARNED[what], select) for what, select in selects.items() if select]
+    connection.execute("RESET VARIABLE new_number_field")
+    return any(learned)
 
 
-def _upsert(connection: duckdb.DuckDBPyConnection, table: str, key: tuple[str, ...], select: str) -> None:
+def only_of(tables: set[str], select: str) -> str | None:
+    """A SELECT with the parts of its union that read these tables, each part reads one; None if nothing of it does.
+
+    The first part stays, for it names the columns. To name a table costs DuckLake several queries of its catalog,
+    also where no row of it is new.
+    """
+    begin, end = select.index("(\n") + 2, select.index("\n)")
+    parts = select[begin:end].split(UNION)
+    if len(parts) == 1:
+        return select if tables.intersection(READ_TABLE.findall(select)) else None
+    read = [bool(tables.intersection(READ_TABLE.findall(part))) for part in parts]
+    if not any(read):
+        return None
+    kept = [part for part, wanted in zip(parts, [True, *read[1:]], strict=True) if wanted]
+    return select[:begin] + UNION.join(kept) + select[end:]
+
+
+def _upsert(connection: duckdb.DuckDBPyConnection, table: str, key: tuple[str, ...], select: str) -> bool:
+    """Write what a SELECT brings over what the table has under the same key; whether it brings anything."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE learned AS {select}")
-    if connection.execute("SELECT count(*) FROM learned").fetchall()[0][0]:
+    [[number]] = connection.execute("SELECT count(*) FROM learned").fetchall()
+    if number:
         same = " AND ".join(f"known.{column} = learned.{column}" for column in key)
         connection.execute(f"DELETE FROM {table} AS known USING temp.learned WHERE {same}")
         connection.execute(f"INSERT INTO {table} BY NAME FROM temp.learned")
     connection.execute("DROP TABLE temp.learned")
+    return bool(number)
 
 
 def _note_group_sizes(connection: duckdb.DuckDBPyConnection, timezone: str) -> None:
