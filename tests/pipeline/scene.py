@@ -68,11 +68,8 @@ class Scene:
         self.sandbox.requests.clear()
         with self.session.lake.connection() as connection:
             connection.execute("DELETE FROM temp.dead")
-            left = connection.execute(
-                "SELECT table_name FROM duckdb_tables() WHERE temporary AND contains(table_name, 'seen ')"
-            ).fetchall()
-            for (table,) in left:
-                connection.execute(f'DROP TABLE temp."{table}"')
+            for stream in STREAMS.values():
+                connection.execute(f'DROP TABLE IF EXISTS temp."seen {stream.table.name}"')
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         return self.session.lake.rows(query)
