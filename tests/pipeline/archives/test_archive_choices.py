@@ -62,15 +62,10 @@ def test_files_that_fail_here_and_there_do_not_stop_the_others(sandbox: Sandbox,
 
 
 def test_addresses_that_expire_together_are_asked_for_again_once(sandbox: Sandbox, lake: Path) -> None:
-    left = {"20250305", "20250304", "20250303"}
-
-    def expire(name: str) -> None:
-        day = next((day for day in left if day in name), None)
-        left.discard(day or "")
-        sandbox.faults = Faults(script={"files": ["expired" if day else "ok"]})
-
-    sandbox.before_file = expire
+    sandbox.files.seconds = 0
+    sandbox.before_file = lambda name: setattr(sandbox.files, "seconds", 3600)
     assert run(sandbox, lake, patience=30).outcome == "done"
+    assert [seen.status for seen in downloads(sandbox)].count(403) > 1
     assert len([seen for seen in sandbox.requests if seen.endpoint == "archives"]) == 2
     assert_true(sandbox, lake, *DAYS)
 
