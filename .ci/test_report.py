@@ -14,6 +14,7 @@ from pipeline.report import write_report
 from pipeline.settings import load_settings
 from pipeline.syncing.sync import choose, sync
 from sandbox import Sandbox, generate
+from tests.workspaces import keep_days
 from warehouse import Lake
 
 CHARTS = ("messages", "channels", "failures", "responses", "flows", "steps", "contacts", "groups", "opt_outs")
@@ -24,7 +25,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a workspace whose names are attacks."""
     folder = tmp_path_factory.mktemp("report")
     attack = "</script><script>document.title = 'owned'</script><img src=x onerror=\"document.title = 'owned'\">"
-    with generate(messages=3000) as workspace, Sandbox(workspace) as sandbox:
+    with generate(messages=3000) as workspace, Sandbox(keep_days(workspace, 3)) as sandbox:
         for table in ("channels", "groups", "flows"):
             for number, row in enumerate(workspace.rows(table)):
                 workspace.put(table, row | {"name": f"{number} {attack}"})

@@ -12,6 +12,8 @@ from pipeline.reading.progress import Quiet
 from pipeline.settings import load_settings
 from pipeline.syncing.sync import choose, sync
 from sandbox import Sandbox, generate
+from tests.lakes import new_lake
+from tests.workspaces import keep_days
 from warehouse import Lake
 
 FOLDER = Path(__file__).parents[1] / "examples"
@@ -21,8 +23,8 @@ FILES = sorted(FOLDER.glob("*.sql"))
 @pytest.fixture(scope="module")
 def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     """A synced lake of a generated workspace."""
-    path = tmp_path_factory.mktemp("examples") / "lake"
-    with generate(messages=3000) as workspace, Sandbox(workspace) as sandbox:
+    path = new_lake(tmp_path_factory.mktemp("examples") / "lake")
+    with generate(messages=3000) as workspace, Sandbox(keep_days(workspace, 3)) as sandbox:
         settings = load_settings(url=sandbox.url, token=sandbox.token, lake=path, requests_per_hour=0)
         assert not sync(settings, choose([]), Quiet()).failed
     with Lake.open(path) as lake, lake.connection() as opened:

@@ -13,8 +13,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from sandbox import Sandbox, Workspace, generate, read_archive, remove_archive
+from sandbox import Sandbox, Workspace, generate, read_archive
 from tests.lakes import assert_holds, new_lake, rows
+from tests.workspaces import keep_days
 
 with pytest.MonkeyPatch.context() as _patch, tempfile.TemporaryDirectory() as _folder:
     # Dagster's list of months is made when the location is loaded: let no lake or setting of the developer's decide.
@@ -127,10 +128,7 @@ class Deployment:
 def workspace() -> Iterator[Workspace]:
     """Nine months in monthly archives, 90 days in the API."""
     with generate(messages=800, seed=7) as generated:
-        for row in generated.rows("archives"):
-            if row["period"] == "daily":  # two a day: they cost most of the time of a backfill
-                remove_archive(generated, row)
-        yield generated
+        yield keep_days(generated, 0)
 
 
 def quiet_instance() -> dg.DagsterInstance:

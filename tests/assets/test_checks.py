@@ -15,6 +15,7 @@ from pipeline.streams import STREAMS
 from pipeline.syncing.sync import choose, sync
 from sandbox import Sandbox, Workspace
 from tests.assets.conftest import LOCATION, Deployment, defs
+from tests.lakes import new_lake
 from warehouse import Lake
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
@@ -50,7 +51,7 @@ Key = tuple[str, str]
 @pytest.fixture(scope="module")
 def synced(small_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sandbox, Path]]:
     """A workspace without archives, and a lake of it; no test changes them."""
-    path = tmp_path_factory.mktemp("synced") / "lake"
+    path = new_lake(tmp_path_factory.mktemp("synced") / "lake")
     with Sandbox(small_workspace, requests_per_hour=0, keep=True) as served:
         settings = load_settings(url=served.url, token=served.token, lake=path, requests_per_hour=0, lag=0)
         assert not sync(settings, choose(NEEDED), Quiet()).failed

@@ -21,6 +21,7 @@ from sandbox import Faults, Sandbox, generate
 from tests.assets.conftest import LOCATION, Deployment, Ran, quiet_instance, records
 from tests.lakes import LANGUAGES, new_lake
 from tests.truth import assert_same, expected_union, stored_rows
+from tests.workspaces import keep_days
 from warehouse import Lake
 
 # Dagster calls it deprecated, and the location uses it.
@@ -39,7 +40,7 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deploymen
     with (
         pytest.MonkeyPatch.context() as patch,
         generate(messages=300, seed=5) as workspace,
-        Sandbox(workspace, requests_per_hour=0) as sandbox,
+        Sandbox(keep_days(workspace, 3), requests_per_hour=0) as sandbox,
         quiet_instance() as instance,
     ):
         patch.chdir(tmp_path_factory.mktemp("synced"))

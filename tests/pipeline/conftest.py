@@ -13,6 +13,7 @@ from pipeline.settings import load_settings
 from pipeline.syncing.session import Session, identify, open_client, open_session
 from pipeline.syncing.sync import choose, sync_in
 from sandbox import Sandbox, Workspace
+from tests.lakes import new_lake
 from tests.pipeline.scene import ASIDE, Scene
 from warehouse import Lake
 
@@ -22,7 +23,7 @@ Serving = Callable[[Workspace], Scene]
 @pytest.fixture(scope="session")
 def open_lake(small_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     """A lake with all its tables and views and nothing in them; `scene_of` empties it after each test."""
-    path = tmp_path_factory.mktemp("open") / "lake"
+    path = new_lake(tmp_path_factory.mktemp("open") / "lake")
     with Sandbox(small_workspace, requests_per_hour=0, keep=True) as sandbox:
         settings = load_settings(url=sandbox.url, token=sandbox.token, lake=path, requests_per_hour=0)
         with open_session(settings) as session:

@@ -18,6 +18,7 @@ from pipeline.settings import load_settings
 from pipeline.syncing.sync import choose, sync
 from sandbox import Sandbox, generate, put_archive
 from tests.conftest import Answer, Serve
+from tests.lakes import new_lake
 from warehouse import ArchiveKey, Lake
 
 DAY = "2025-02-01"
@@ -48,7 +49,7 @@ def by_another_name(sandbox: Sandbox) -> str:
 
 def test_no_file_is_asked_for_over_plain_http_from_another_machine(sandbox: Sandbox, tmp_path: Path) -> None:
     sandbox.files.origin = by_another_name(sandbox)
-    result = run(sandbox, tmp_path / "lake")
+    result = run(sandbox, new_lake(tmp_path / "lake"))
     assert result.outcome == "failed"
     assert result.message and "it would come unencrypted from http://0.0.0.0: let the server's" in result.message
     assert downloads(sandbox) == []
@@ -61,7 +62,7 @@ def test_no_store_sends_a_download_on_to_plain_http_on_another_machine(
     there = by_another_name(sandbox)
     store = serve(lambda asked: Answer(b"", 302, {"Location": f"{there}{asked.path}?{urlencode(asked.params)}"}))
     sandbox.files.origin = store.url
-    result = run(sandbox, tmp_path / "lake")
+    result = run(sandbox, new_lake(tmp_path / "lake"))
     assert result.message and "it would come unencrypted from http://0.0.0.0" in result.message
     assert (len(store.asked), downloads(sandbox)) == (1, [])
     assert rows(tmp_path / "lake", "SELECT id FROM messages") == []
@@ -73,7 +74,7 @@ def test_a_store_may_send_a_download_on_and_neither_gets_the_token(
     there = sandbox.files_url
     store = serve(lambda asked: Answer(b"", 307, {"Location": f"{there}{asked.path}?{urlencode(asked.params)}"}))
     sandbox.files.origin = store.url
-    assert run(sandbox, tmp_path / "lake").outcome == "done"
+    assert run(sandbox, new_lake(tmp_path / "lake")).outcome == "done"
     assert rows(tmp_path / "lake", "SELECT id, text FROM messages") == [(7, "Hello")]
     (asked,) = store.asked
     assert asked.method == "GET"
@@ -87,7 +88,7 @@ def test_a_store_that_redirects_in_a_circle_is_told_without_an_address(
 ) -> None:
     store = serve(lambda asked: Answer(b"", 302, {"Location": "/archives/1/again"}))
     sandbox.files.origin = store.url
-    result = run(sandbox, tmp_path / "lake")
+    result = run(sandbox, new_lake(tmp_path / "lake"))
     assert result.outcome == "failed"
     assert result.message and f"message {DAY} (the file store redirects in a circle)" in result.message
     assert store.url not in result.message
@@ -110,7 +111,7 @@ class Watching(Quiet):
 def test_the_address_of_a_file_is_in_nothing_of_the_lake_also_where_its_row_cannot_be_read(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    workspace, lake = sandbox.workspace, tmp_path / "lake"
+    workspace, lake = sandbox.workspace, new_lake(tmp_path / "lake")
     (listed,) = workspace.rows("archives")
     put_archive(workspace, "message", "daily", "2025-02-02", [])
     for row in ({**listed, "start_date": "2025-02-03"}, {**listed, "start_date": "2025-02-04"}):

@@ -20,6 +20,7 @@ from pipeline.results import StreamResult, Tally
 from pipeline.settings import load_settings
 from pipeline.syncing.sync import choose, sync
 from sandbox import Sandbox, generate, put_archive
+from tests.lakes import new_lake
 from tests.truth import assert_same, expected_union, stored_rows
 from warehouse import Lake
 
@@ -83,7 +84,7 @@ def sandbox(records: list[Row]) -> Iterator[Sandbox]:
 def test_a_sync_that_dies_between_two_batches_of_a_file_loses_nothing_of_it(
     sandbox: Sandbox, records: list[Row], tmp_path: Path
 ) -> None:
-    lake = tmp_path / "lake"
+    lake = new_lake(tmp_path / "lake")
     environment = {
         "RAPIDPRO_URL": sandbox.url,
         "RAPIDPRO_TOKEN": sandbox.token,
@@ -107,7 +108,7 @@ def test_a_sync_that_dies_between_two_batches_of_a_file_loses_nothing_of_it(
 def test_a_sync_that_is_stopped_between_two_batches_ends_there_and_the_next_one_loads_the_whole_file(
     sandbox: Sandbox, records: list[Row], tmp_path: Path
 ) -> None:
-    lake, stop = tmp_path / "lake", threading.Event()
+    lake, stop = new_lake(tmp_path / "lake"), threading.Event()
     assert run(sandbox, lake, Counting(stop), stop=stop).outcome == "stopped"
     assert 0 < len(texts(lake)) < LINES
     assert rows(lake, "SELECT * FROM _archives") == []
@@ -118,7 +119,7 @@ def test_a_sync_that_is_stopped_between_two_batches_ends_there_and_the_next_one_
 def test_a_file_written_anew_lacks_only_what_no_batch_of_it_has(
     sandbox: Sandbox, records: list[Row], tmp_path: Path
 ) -> None:
-    lake = tmp_path / "lake"
+    lake = new_lake(tmp_path / "lake")
     assert run(sandbox, lake).outcome == "done"
     gone = {0, LINES - 1}
     broken = {**records[1], "id": None}  # of the first batch: it counts, though the last one has none

@@ -31,6 +31,7 @@ from tests.commands import access, killed, start
 from tests.lakes import LANGUAGES, reading, rows
 from tests.processes import Process
 from tests.truth import assert_same, expected_union, stored_rows
+from tests.workspaces import keep_days
 
 Row = dict[str, Any]
 
@@ -52,7 +53,7 @@ def workspace() -> Iterator[Workspace]:
 
 
 def test_everything_that_is_older_than_the_apis_window_arrives_and_is_downloaded_once(lake: Path) -> None:
-    with generate(messages=300, seed=5) as workspace, Sandbox(workspace, requests_per_hour=0) as sandbox:
+    with generate(messages=300, seed=5) as workspace, Sandbox(keep_days(workspace, 6), requests_per_hour=0) as sandbox:
         result = run(sandbox, lake, *ALL)
         assert {one.outcome for one in result.values()} == {"done"}
         assert_true(workspace, lake)

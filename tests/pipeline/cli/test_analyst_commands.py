@@ -12,13 +12,14 @@ from pipeline.settings import load_settings
 from pipeline.syncing.sync import choose, sync
 from sandbox import Sandbox, Workspace
 from tests.commands import run, run_apart
+from tests.lakes import new_lake
 from warehouse import Lake
 
 
 @pytest.fixture(scope="module")
 def lake(small_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A lake of the small workspace, which no test changes."""
-    path = tmp_path_factory.mktemp("analysts") / "lake"
+    path = new_lake(tmp_path_factory.mktemp("analysts") / "lake")
     with Sandbox(small_workspace, keep=True) as sandbox:
         sync(load_settings(url=sandbox.url, token=sandbox.token, lake=path), choose([]), Quiet())
     yield path

@@ -21,6 +21,7 @@ from pipeline.cli.app import app
 from pipeline.streams import STREAMS
 from sandbox import Faults, Sandbox, generate
 from tests.commands import access, run, run_apart, start
+from tests.lakes import new_lake
 from tests.processes import run as run_process
 from warehouse import Lake
 
@@ -38,7 +39,7 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture(scope="module")
 def lake(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake with some streams of it, made by `rapidlake sync`; no test writes to it."""
-    path = tmp_path_factory.mktemp("synced") / "lake"
+    path = new_lake(tmp_path_factory.mktemp("synced") / "lake")
     with chdir(path.parent):
         ended = run("sync", *SYNCED, "--lake", path, "--json", **access(sandbox))
     assert ended.code == 0

@@ -15,7 +15,7 @@ from filelock import FileLock
 from sandbox import Faults, Sandbox, generate
 from tests.commands import Ended, access, run, run_apart
 from tests.conftest import Answer, Serve
-from tests.lakes import rows
+from tests.lakes import new_lake, rows
 from tests.processes import run as run_process
 from warehouse import Lake
 
@@ -60,7 +60,7 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture(scope="module")
 def synced(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake with the labels and groups of that workspace; no test writes to it."""
-    path = tmp_path_factory.mktemp("synced") / "lake"
+    path = new_lake(tmp_path_factory.mktemp("synced") / "lake")
     with chdir(path.parent):
         assert run("sync", "labels", "groups", "--lake", path, **access(sandbox)).code == 0
     return path

@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from sandbox import Faults, Sandbox, Workspace, archive_old_rows, count_statistics, generate
 from tests.commands import Ended, access, run
+from tests.lakes import new_lake
 from warehouse import Lake
 from warehouse.proof.verification import KINDS
 
@@ -31,7 +32,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module")
 def synced(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("synced") / "lake"
+    path = new_lake(tmp_path_factory.mktemp("synced") / "lake")
     with chdir(path.parent):
         assert run("sync", "--lake", path, **access(sandbox)).code == 0
     return path
@@ -177,7 +178,10 @@ def test_a_stream_that_is_being_synced_is_left_out_and_said(call: partial[Ended]
 
 def test_messages_counted_and_never_seen_are_told_and_no_failure(tmp_path: Path) -> None:
     with Sandbox(make_workspace(), requests_per_hour=0) as sandbox:
-        workspace, call = sandbox.workspace, partial(run, **access(sandbox), RAPIDLAKE_LAKE=str(tmp_path / "lake"))
+        workspace, call = (
+            sandbox.workspace,
+            partial(run, **access(sandbox), RAPIDLAKE_LAKE=str(new_lake(tmp_path / "lake"))),
+        )
         by_day = {row["created_on"][:10]: row for row in workspace.rows("messages") if row["channel"]}
         unseen, seen = [by_day[day] for day in sorted(by_day)[10:12]]
         count_statistics(workspace)
@@ -241,7 +245,7 @@ def test_archives_loads_just_what_is_named_again(call: partial[Ended], sandbox: 
 
 def test_sync_marks_what_it_refused_to_when_the_deletions_are_accepted(tmp_path: Path) -> None:
     with Sandbox(generate(messages=50, seed=3, archives=False), requests_per_hour=0) as sandbox:
-        call = partial(run, **access(sandbox), RAPIDLAKE_LAKE=str(tmp_path / "lake"))
+        call = partial(run, **access(sandbox), RAPIDLAKE_LAKE=str(new_lake(tmp_path / "lake")))
         assert call("sync", "labels", "groups").code == 0
         labels = [row["uuid"] for row in sandbox.workspace.rows("labels")]
         sandbox.workspace.delete("labels", labels[:3])

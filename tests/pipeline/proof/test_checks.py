@@ -18,6 +18,7 @@ from pipeline.streams import STREAMS
 from pipeline.syncing.sync import choose, sync
 from sandbox import Sandbox, generate
 from tests.lakes import new_lake
+from tests.workspaces import keep_days
 from warehouse import Lake
 
 NAMES = {check.name for stream in STREAMS.values() for check in checks_of(stream)}
@@ -29,7 +30,7 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     lake = new_lake(tmp_path_factory.mktemp("synced") / "lake")
     with (
         generate(messages=6000, contacts=300, seed=5) as workspace,
-        Sandbox(workspace, requests_per_hour=0, keep=True) as served,
+        Sandbox(keep_days(workspace, 3), requests_per_hour=0, keep=True) as served,
     ):
         settings = load_settings(url=served.url, token=served.token, lake=lake, requests_per_hour=0, lag=0)
         assert not sync(settings, choose([]), Quiet()).failed

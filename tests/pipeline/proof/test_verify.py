@@ -22,7 +22,7 @@ from pipeline.streams import ARCHIVED, STREAMS
 from pipeline.syncing.sync import choose, sync
 from sandbox import Faults, Sandbox, Workspace, archive_old_rows, generate, read_archive
 from sandbox import roll_up as roll_up_month
-from tests.lakes import LANGUAGES
+from tests.lakes import LANGUAGES, new_lake
 from tests.truth import assert_same, expected_union, stored_rows
 from warehouse import Lake
 from warehouse.proof.verification import KINDS
@@ -44,7 +44,7 @@ def server() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module")
 def synced(server: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("synced") / "lake"
+    path = new_lake(tmp_path_factory.mktemp("synced") / "lake")
     bring(server, path)
     return path
 
@@ -65,7 +65,7 @@ def changing() -> Iterator[Sandbox]:
 @pytest.fixture
 def new(tmp_path: Path) -> Path:
     """Where the lake of `changing` will be."""
-    return tmp_path / "new"
+    return new_lake(tmp_path / "new")
 
 
 @pytest.fixture(autouse=True)
@@ -189,18 +189,24 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_damages_are_found_and_mended(server: Sandbox, lake: Path, kind: str) -> None:
-    damages = [damage for damage in DAMAGES.values() if damage.kind == kind]
-    streams = {damage.stream: None for damage in damages}
-    done = [do(lake, damage, number) for number, damage in enumerate(damages)]
+def test_damages_are_found_and_mended(server: Sandbox, lake: Path) -> None:
+    streams = {damage.stream: None for damage in DAMAGES.values()}
+    done = [do(lake, damage, number) for number, damage in enumerate(DAMAGES.values())]
     result = look(server, lake, *streams, repair=True)
     assert (differences(result), result.failed) == (Counter(found for found, _ in done), True)
-    told = examples(result)
-    assert {example for _, example in done if example} == told or (kind == "unarchived" and len(told) == 2)
+    assert {example for _, example in done if example} <= examples(result)
     assert_true(server.workspace, lake, *streams)
     again = look(server, lake, *streams)
     assert (differences(again), again.failed) == ({}, False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damage_by_itself_is_told_under_its_key_and_no_other(server: Sandbox, lake: Path, kind: str) -> None:
+    damage = next(damage for damage in DAMAGES.values() if damage.kind == kind)
+    found, example = do(lake, damage)
+    result = look(server, lake, damage.stream)
+    assert (differences(result), result.failed) == ({found: 1}, True)
+    assert examples(result) == {example} if example else len(examples(result)) == 1
 
 
 def test_every_damage_at_once_is_found_and_nothing_is_written_but_what_was_found(server: Sandbox, lake: Path) -> None:

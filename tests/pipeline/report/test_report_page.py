@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.report import write_report
+from tests.lakes import new_lake
 from tests.pipeline.report.test_report_queries import sql_of
 from warehouse import Lake, refresh_views
 
@@ -52,7 +53,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
         "tickets (uuid, status, synced_on, source) SELECT uuid(), if(n < 5, 'open', 'closed'), now(), 'api' "
         "FROM range(9) AS numbers (n)",
     ]  # fmt: skip
-    with Lake.create(tmp_path_factory.mktemp("page") / "lake") as lake:
+    with Lake.create(new_lake(tmp_path_factory.mktemp("page") / "lake")) as lake:
         lake.commit(lambda connection: [connection.execute(f"INSERT INTO {row}") for row in rows])
         lake.commit(lambda connection: connection.execute("UPDATE _lake SET workspace_name = 'Ubuzima & co'"))
         refresh_views(lake)

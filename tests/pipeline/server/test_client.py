@@ -32,6 +32,7 @@ from pipeline.settings import load_settings
 from pipeline.syncing.sync import choose, sync
 from sandbox import Faults, Sandbox, SeenRequest, Workspace
 from tests.conftest import Answer, Origin, Serve
+from tests.lakes import new_lake
 from warehouse import RapidlakeError
 
 TOKEN = "0f3c9a6e5b7d4812a9c0ffee0f3c9a6e5b7d4812"
@@ -344,7 +345,7 @@ def evidence(small_workspace: Workspace, tmp_path_factory: pytest.TempPathFactor
         Sandbox(small_workspace, requests_per_hour=None, keep=True) as sandbox,
     ):
         patch.setenv("RAPIDLAKE_CACHE", str(folder / "cache"))
-        settings = load_settings(url=sandbox.url, token=sandbox.token, lake=folder / "lake")
+        settings = load_settings(url=sandbox.url, token=sandbox.token, lake=new_lake(folder / "lake"))
         assert not sync(settings, choose([]), Quiet()).failed
         return Evidence(list(sandbox.requests), records, sandbox.url, sandbox.token, folder)
 
@@ -368,6 +369,7 @@ def test_a_whole_sync_sends_nothing_but_get(evidence: Evidence) -> None:
     assert len(evidence.requests) > 25
     assert {seen.method for seen in evidence.requests} == {"GET"}
     assert {seen.host for seen in evidence.requests} == {evidence.url.removeprefix("http://")}
+    assert all(seen.authorization for seen in evidence.requests)
 
 
 def test_no_log_record_of_a_whole_sync_has_the_token(evidence: Evidence) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.streams import STREAMS
 from sandbox import Workspace
+from tests.lakes import new_lake
 from tests.warehouse.loading.test_load import UNREADABLE, message
 from warehouse import Batch, Lake, forget_batch, stage
 from warehouse.loading.parse import statements
@@ -39,7 +40,7 @@ UNUSUAL |= {str(row): [row if isinstance(row, str) else json.dumps(row)] for row
 
 @pytest.fixture(scope="module")
 def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    with Lake.create(tmp_path_factory.mktemp("fast") / "lake") as lake, lake.raw_connection() as connection:
+    with Lake.create(new_lake(tmp_path_factory.mktemp("fast") / "lake")) as lake, lake.raw_connection() as connection:
         yield connection
 
 

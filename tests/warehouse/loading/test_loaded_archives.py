@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from pipeline.streams import STREAMS
+from tests.lakes import new_lake
 from warehouse import ArchiveKey, Lake, adopt_monthly_files, archives_to_load, note_archive
 from warehouse.loading.loaded_archives import note_moved_rows
 
@@ -18,7 +19,7 @@ RUNS = STREAMS["runs"].table
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    with Lake.create(tmp_path_factory.mktemp("account") / "lake") as made:
+    with Lake.create(new_lake(tmp_path_factory.mktemp("account") / "lake")) as made:
         yield made
 
 

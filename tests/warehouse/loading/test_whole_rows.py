@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.streams import STREAMS
 from sandbox.workspace.endpoints import ENDPOINTS
+from tests.lakes import new_lake
 from tests.truth import OWN_COLUMNS, assert_same, expected_rows
 from warehouse import Lake, forget_batch, stage
 
@@ -119,7 +120,7 @@ ELSEWHERE = {"definitions", "statistics"}
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    with Lake.create(tmp_path_factory.mktemp("rows") / "lake") as lake:
+    with Lake.create(new_lake(tmp_path_factory.mktemp("rows") / "lake")) as lake:
         yield lake
 
 

@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from pipeline.streams import STREAMS
+from tests.lakes import new_lake
 from warehouse import Lake
 from warehouse.proof.counted import Uncounted, compare_statistics
 from warehouse.proof.trust import (
@@ -29,7 +30,7 @@ DAY = date(2026, 6, 17)
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     """A lake in which each test fills tables that no other uses."""
-    with Lake.create(tmp_path_factory.mktemp("answers") / "lake") as lake:
+    with Lake.create(new_lake(tmp_path_factory.mktemp("answers") / "lake")) as lake:
         yield lake
 
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from tests.lakes import new_lake
 from tests.pipeline.report.test_report_queries import sql_of
 from warehouse import Lake, refresh_views
 
@@ -40,7 +41,7 @@ SOURCES = {
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     """A lake that was looked at once, when it was empty; each test has its own things in it."""
-    with Lake.create(tmp_path_factory.mktemp("learned") / "lake") as lake:
+    with Lake.create(new_lake(tmp_path_factory.mktemp("learned") / "lake")) as lake:
         refresh_views(lake)
         yield lake
 
@@ -141,7 +142,7 @@ def test_columns_of_fields_need_no_quotes_differ_and_stand_featured_ones_first(t
         "third": "('third', 'text', true, NULL)",
         "fourth": "('fourth', 'text', false, 99)",
     } | {key: f"('{key}', 'text', NULL, {50 if key.startswith('a') else 1})" for key in plain}
-    with Lake.create(tmp_path / "lake") as lake:
+    with Lake.create(new_lake(tmp_path / "lake")) as lake:
         lake.commit(
             lambda connection: connection.execute(
                 "INSERT INTO fields (key, type, featured, priority, synced_on, source) SELECT *, now(), 'api' "
@@ -250,7 +251,7 @@ def test_sizes_of_groups_are_noted_when_they_change_on_the_day_of_the_workspace(
     # A zone where it is another day than in UTC now.
     zone = ZoneInfo("Pacific/Kiritimati" if datetime.now(UTC).hour >= 12 else "Pacific/Pago_Pago")
     groups = [thing() for _ in range(4)]
-    with Lake.create(tmp_path / "lake") as lake:
+    with Lake.create(new_lake(tmp_path / "lake")) as lake:
         lake.commit(
             lambda connection: connection.execute(
                 f"INSERT INTO workspace (uuid, name, timezone, synced_on) VALUES (uuid(), 'W', '{zone.key}', now())"
