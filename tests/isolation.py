@@ -70,6 +70,12 @@ def no_process_outlives_its_test() -> Iterator[None]:
         yield
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: some tests mostly wait."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the terminal at hand, as what a test prints is captured, and let Ctrl-C reach what tests start."""
     config.stash[STDERR] = os.dup(2)

@@ -72,14 +72,14 @@ def test_a_closed_month_on_an_empty_lake_is_all_that_api_and_archives_have_of_it
 
 
 def test_all_months_together_and_a_sync_of_the_open_one_are_the_whole_workspace(sandbox: Sandbox, lake: Path) -> None:
-    fill(sandbox, lake, *month_range(THIS.plus(-5), LAST))
+    fill(sandbox, lake, *month_range(THIS.plus(-4), LAST))
     now_sync(sandbox, lake, *LARGE)
     for stream in LARGE:
-        assert_true(sandbox.workspace, lake, stream, *month_range(THIS.plus(-5), THIS))
+        assert_true(sandbox.workspace, lake, stream, *month_range(THIS.plus(-4), THIS))
 
 
 def test_a_month_read_again_changes_nothing(sandbox: Sandbox, lake: Path) -> None:
-    months = [OLD, THIS.plus(-3), LAST]
+    months = [OLD, THIS.plus(-3)]
     fill(sandbox, lake, *months)
     before = {stream: dump(lake, stream) for stream in LARGE}
     sandbox.requests.clear()
@@ -255,12 +255,11 @@ def test_rows_that_two_writers_add_at_the_same_moment_stand_once(sandbox: Sandbo
 
 
 def test_two_backfills_of_one_month_at_once_bring_every_row_once(sandbox: Sandbox, lake: Path) -> None:
-    words = ("backfill", OLD, LAST, "--lake", lake, "--json")
+    words = ("backfill", OLD, LAST, "--stream", "messages", "--lake", lake, "--json")
     ended = together(*[partial(run_apart, *words, **access(sandbox))] * 2)
     assert [one.code for one in ended] == [0, 0]
     assert sum(one.facts["streams"][0]["rows_new"] for one in ended) > 0
-    for stream in LARGE:
-        assert_true(sandbox.workspace, lake, stream, OLD, LAST)
+    assert_true(sandbox.workspace, lake, "messages", OLD, LAST)
 
 
 # -- the command --

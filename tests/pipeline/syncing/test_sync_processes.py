@@ -33,7 +33,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 def test_a_sync_killed_at_random_moments_goes_on_from_its_last_commit(sandbox: Sandbox, tmp_path: Path) -> None:
     lake, dice, kills = tmp_path / "lake", random.Random(5), 0
-    while kills < 5:
+    while kills < 4:
         sandbox.requests.clear()
         place = _place(lake)
         code = killed(sandbox, lambda lake=lake: _start(sandbox, lake), page=dice.randrange(2, 14))

@@ -146,7 +146,7 @@ def test_upkeep_that_is_killed_at_any_moment_loses_nothing(path: Path) -> None:
     with Lake.open(path) as lake:
         before = contents(lake)
     dice = random.Random(5)
-    for _ in range(8):
+    for _ in range(6):
         process = tidying(path, times=50, killed_after=dice.uniform(0.02, 0.6))
         process.communicate()
         assert process.returncode == -signal.SIGPROF

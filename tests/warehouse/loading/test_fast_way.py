@@ -13,7 +13,8 @@ import pytest
 from pipeline.streams import STREAMS
 from sandbox import Workspace
 from tests.lakes import new_lake
-from tests.warehouse.loading.test_load import UNREADABLE, message
+from tests.warehouse.loading.loader import message
+from tests.warehouse.loading.test_unreadable_rows import UNREADABLE
 from warehouse import Batch, Lake, forget_batch, stage
 from warehouse.loading.parse import statements
 from warehouse.loading.strict import parse_strictly

@@ -1,0 +1,129 @@
+"""Rows are marked deleted, kept as they were, and come back when they are seen again."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from pipeline.streams import STREAMS
+from tests.warehouse.loading.loader import ONE, THREE, TWO, Loader, Row, contact
+from warehouse import (
+    Loaded,
+    begin_reading,
+    find_unseen,
+    mark_unseen,
+    merge,
+    remember_keys,
+    stage,
+)
+
+
+def tombstone(uuid: str = ONE, modified_on: str = "2026-03-05T00:00:00Z") -> Row:
+    emptied = {"name": None, "status": None, "language": None, "urns": [], "groups": [], "fields": {}}
+    return {"uuid": uuid, **emptied, "modified_on": modified_on}
+
+
+def test_a_tombstone_marks_a_contact_and_keeps_what_was_known(loader: Loader) -> None:
+    loader.load("contacts", contact(language="eng", urns=["tel:1"], fields={"age": "5"}, odd=1))
+    assert loader.load("contacts", tombstone(), tombstones=True)[1] == Loaded(changed=1)
+    [row] = loader.lake.rows(
+        "SELECT name, language, urns[1].path, fields['age'], extra, deleted_on, modified_on FROM contacts"
+    )
+    gone = datetime(2026, 3, 5, tzinfo=UTC)
+    assert row == ("Ann", "eng", "1", "5", '{"odd":1}', gone, gone)
+
+
+def test_a_tombstone_that_is_read_again_writes_nothing(loader: Loader) -> None:
+    loader.load("contacts", contact())
+    loader.load("contacts", tombstone(), tombstones=True)
+    before = loader.snapshots()
+    assert loader.load("contacts", tombstone(), tombstones=True)[1] == Loaded()
+    assert loader.snapshots() == before
+
+
+def test_a_contact_deleted_before_it_was_ever_read_leaves_its_tombstone(loader: Loader) -> None:
+    assert loader.load("contacts", tombstone(), tombstones=True)[1] == Loaded(new=1)
+    assert loader.lake.rows("SELECT name, deleted_on FROM contacts") == [(None, datetime(2026, 3, 5, tzinfo=UTC))]
+
+
+def test_a_row_from_before_a_deletion_does_not_undo_it(loader: Loader) -> None:
+    loader.load("contacts", tombstone(), tombstones=True)
+    assert loader.load("contacts", contact())[1] == Loaded()
+    assert loader.lake.rows("SELECT count(*) FROM contacts WHERE deleted_on IS NULL") == [(0,)]
+
+
+def test_a_contact_that_is_seen_after_its_deletion_is_there_again(loader: Loader) -> None:
+    loader.load("contacts", tombstone(), tombstones=True)
+    loader.load("contacts", contact(modified_on="2026-03-06T00:00:00Z"))
+    assert loader.lake.rows("SELECT name, deleted_on FROM contacts") == [("Ann", None)]
+
+
+def read_whole(loader: Loader, stream: str, *batches: list[Row]) -> None:
+    """Read everything, in batches, noting the keys."""
+    table = STREAMS[stream].table
+    loader.used.add(stream)
+    with loader.lake.connection() as opened:
+        begin_reading(opened, table)
+    for rows in batches:
+        file = loader.folder / "whole.jsonl"
+        file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+
+        def work(connection: duckdb.DuckDBPyConnection, file: Path = file) -> None:
+            batch = stage(connection, table, [file])
+            merge(connection, batch)
+            remember_keys(connection, table)
+
+        loader.lake.commit(work)
+
+
+def missing(loader: Loader, stream: str) -> int:
+    with loader.lake.connection() as connection:
+        return find_unseen(connection, STREAMS[stream].table)
+
+
+def mark(loader: Loader, stream: str) -> int:
+    missing(loader, stream)
+    return loader.lake.commit(lambda connection: mark_unseen(connection, STREAMS[stream].table))
+
+
+def test_rows_that_a_whole_reading_did_not_bring_are_marked_and_kept(loader: Loader) -> None:
+    rows = [{"uuid": uuid, "name": name} for uuid, name in ((ONE, "a"), (TWO, "b"), (THREE, "c"))]
+    read_whole(loader, "labels", rows[:2], rows[2:])
+    assert (missing(loader, "labels"), mark(loader, "labels")) == (0, 0)
+    read_whole(loader, "labels", rows[:1], rows[2:])
+    assert missing(loader, "labels") == 1
+    assert mark(loader, "labels") == 1
+    assert loader.lake.rows("SELECT name, deleted_on IS NOT NULL FROM labels ORDER BY name") == [
+        ("a", False),
+        ("b", True),
+        ("c", False),
+    ]
+
+
+def test_a_row_is_marked_deleted_once_and_comes_back_when_it_is_seen_again(loader: Loader) -> None:
+    rows = [{"uuid": uuid, "name": uuid} for uuid in (ONE, TWO)]
+    read_whole(loader, "labels", rows)
+    read_whole(loader, "labels", rows[:1])
+    mark(loader, "labels")
+    marked = loader.lake.rows("SELECT deleted_on FROM labels WHERE deleted_on IS NOT NULL")
+    read_whole(loader, "labels", rows[:1])
+    assert (missing(loader, "labels"), mark(loader, "labels")) == (0, 0)
+    assert loader.lake.rows("SELECT deleted_on FROM labels WHERE deleted_on IS NOT NULL") == marked
+    read_whole(loader, "labels", rows)
+    assert loader.lake.rows("SELECT count(*) FROM labels WHERE deleted_on IS NULL") == [(2,)]
+
+
+def test_rows_with_a_key_of_several_columns_are_told_apart(loader: Loader) -> None:
+    rows = [
+        {"archive_type": kind, "period": period, "start_date": "2026-01-01", "record_count": 0, "size": 0, "hash": ""}
+        for kind in ("message", "run")
+        for period in ("daily", "monthly")
+    ]
+    read_whole(loader, "archives", rows)
+    read_whole(loader, "archives", rows[1:])
+    assert mark(loader, "archives") == 1
+    gone = loader.lake.rows("SELECT archive_type, period FROM archives WHERE deleted_on IS NOT NULL")
+    assert gone == [("message", "daily")]

@@ -1,0 +1,144 @@
+"""Rows that cannot be read are put aside with their reason, and nothing around them is lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.warehouse.loading.loader import ONE, TWO, Loader, Row, contact, message
+from warehouse import (
+    Loaded,
+)
+
+NO_OBJECTS = ["[1]", '"x"', "5", "true", "null", "{}", "[]"]
+UNREADABLE: dict[str, list[Row | str]] = {
+    "messages": [
+        *NO_OBJECTS,
+        message(created_on="yesterday"),
+        message(created_on="2026-02-30T00:00:00Z"),
+        message(created_on=5),
+        message(created_on=None),
+        {"id": 4, "text": "no date"},
+        {"created_on": "2026-03-01T00:00:00Z", "text": "no id"},
+        message(None),  # type: ignore[arg-type]
+        message("abc"),  # type: ignore[arg-type]
+        message(True),
+        message(10**20),
+        message({"id": 1}),  # type: ignore[arg-type]
+        message(uuid="abc"),
+        message(sent_on="later"),
+        message(contact="Ann"),
+        message(contact=5),
+        message(contact=[ONE]),
+        message(contact={}),
+        message(contact={"uuid": None, "name": "Ann"}),
+        message(contact={"uuid": "abc", "name": "Ann"}),
+        message(channel={"name": "WhatsApp"}),
+        message(flow="Survey"),
+        message(labels="Spam"),
+        message(labels={}),
+        message(labels=["Spam"]),
+        message(labels=[None]),
+        message(labels=[{"name": "Spam"}]),
+        message(attachments=["image:https://x"]),
+        message(attachments={"a": 1}),
+        message(archived="maybe"),
+        message(broadcast="all"),
+    ],
+    "contacts": [
+        *NO_OBJECTS,
+        contact(None),  # type: ignore[arg-type]
+        contact("abc"),
+        contact(modified_on="yesterday"),
+        contact(fields=[]),
+        contact(fields="none"),
+        contact(urns="tel:1"),
+        contact(urns={"tel": "1"}),
+        contact(urns=[{"scheme": "tel", "path": "1"}]),
+        contact(urns=[["tel", "1"]]),
+        contact(groups=["Farmers"]),
+        contact(groups=[{"uuid": "abc", "name": "Farmers"}]),
+        contact(notes=[{"text": "no date"}]),
+        contact(notes="a note"),
+        contact(flow=ONE),
+        contact(blocked="perhaps"),
+    ],
+    "runs": [
+        *NO_OBJECTS,
+        *(
+            {"uuid": ONE, "created_on": "2026-03-01T00:00:00Z", "modified_on": "2026-03-01T00:00:00Z", **wrong}
+            for wrong in (
+                {"uuid": None},
+                {"created_on": None},
+                {"values": "none"},
+                {"values": ["a"]},
+                {"values": [{"age": "5"}]},
+                {"values": {"age": "5"}},
+                {"values": {"age": 5}},
+                {"values": {"age": None}},
+                {"path": "start"},
+                {"path": ["start"]},
+                {"path": {"node": ONE}},
+                {"path": [{"node": "abc", "time": "2026-03-01T00:00:00Z"}]},
+                {"start": TWO},
+                {"responded": "maybe"},
+            )
+        ),
+    ],
+}
+GOOD: dict[str, Callable[[int], Row]] = {
+    "messages": lambda number: message(1000 + number),
+    "contacts": lambda number: contact(f"{number:08}-0000-4000-8000-00000000000a"),
+    "runs": lambda number: {"uuid": f"{number:08}-0000-4000-8000-00000000000b", "created_on": "2026-03-01T00:00:00Z"},
+}
+
+
+@pytest.mark.parametrize("stream", UNREADABLE)
+def test_rows_that_cannot_be_read_are_put_aside_once_and_those_around_them_load(stream: str, loader: Loader) -> None:
+    bad = [row if isinstance(row, str) else json.dumps(row) for row in UNREADABLE[stream]]
+    mixed = [line for number, row in enumerate(bad) for line in (row, json.dumps(GOOD[stream](number)))]
+    batch, loaded = loader.load(stream, *mixed)
+    assert (batch.rows, batch.unreadable) == (len(mixed), len(bad))
+    aside = loader.lake.rows("SELECT record, stream, source FROM _quarantine")
+    assert sorted(aside) == sorted((row, stream, "api") for row in bad)
+    assert loaded == Loaded(new=len(bad), quarantined=len(bad))
+    assert loader.load(stream, *mixed)[1] == Loaded()
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (message("abc"), "abc"),  # type: ignore[arg-type]
+        (message(created_on="yesterday"), "yesterday"),
+        (message(labels="Spam"), "labels has another shape"),
+        (message(attachments=["x"]), "attachments has elements of another shape"),
+        (message(contact={}), "not a reference"),
+        ({"created_on": "2026-03-01T00:00:00Z"}, "id or created_on is missing"),
+    ],
+)
+def test_the_reason_says_what_does_not_fit(row: Row, reason: str, loader: Loader) -> None:
+    batch, _ = loader.load("messages", message(1000), row)
+    assert reason in (batch.reason or "")
+    [(stored,)] = loader.lake.rows("SELECT reason FROM _quarantine")
+    assert reason in stored
+
+
+def test_a_row_that_is_mended_on_the_server_loads(loader: Loader) -> None:
+    loader.load("messages", message(1, labels="Spam"))
+    assert loader.load("messages", message(1, labels=[]))[1] == Loaded(new=1)
+
+
+def test_values_of_another_type_that_can_be_read_are(loader: Loader) -> None:
+    loader.load("messages", message(text=5, broadcast="7", archived=1))
+    assert loader.lake.rows("SELECT text, broadcast, archived FROM messages") == [("5", 7, True)]
+
+
+def test_a_line_that_is_not_json_is_quarantined_and_the_others_load(loader: Loader) -> None:
+    loader.used.add("_quarantine")
+    broken = '{"uuid":"x","name":"cut'
+    loader.load("contacts", json.dumps(GOOD["contacts"](1)), broken)
+    assert loader.lake.rows("SELECT count(*) FROM contacts") == [(1,)]
+    [(record, reason)] = loader.lake.rows("SELECT record, reason FROM _quarantine")
+    assert (record, reason.partition(":")[0]) == (broken, "not JSON")
