@@ -1,4 +1,4 @@
-"""What the tests of a real workspace share, and which tests run in one process."""
+"""What the tests of a real workspace share."""
 
 from __future__ import annotations
 
@@ -25,10 +25,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
         yield synced
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of the dump share one sync of it; those of other files share what theirs sets up: it is much."""
+    """What is set up here may take minutes on a busy machine."""
     for item in items:
         item.add_marker(pytest.mark.timeout(SECONDS))
-        fixtures = getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("real" if "real" in fixtures else item.path.stem))
