@@ -175,6 +175,19 @@ def test_each_asset_that_had_to_wait_is_gone_on_with_once(deployment: Deployment
     assert ran.tags["rapidlake/unfinished"] == "no"
 
 
+def test_a_run_that_is_not_over_may_leave_another_of_its_assets(deployment: Deployment) -> None:
+    noted = {"rapidlake/unfinished": "yes", "rapidlake_go_on/labels": datetime.now(UTC).isoformat(timespec="seconds")}
+    run = deployment.instance.create_run_for_job(MANY, tags=noted, status=dg.DagsterRunStatus.STARTED)
+    (first,) = ask(deployment, rate_limit_freed)
+    assert isinstance(first, dg.RunRequest)
+    queue(deployment, first)
+    assert ask(deployment, rate_limit_freed) == "Nothing new waits for the rate limit."
+    deployment.instance.add_run_tags(run.run_id, {"rapidlake_go_on/groups": noted["rapidlake_go_on/labels"]})
+    (second,) = ask(deployment, rate_limit_freed)
+    assert isinstance(second, dg.RunRequest)
+    assert second.asset_selection == [dg.AssetKey("groups")]
+
+
 def test_a_run_that_goes_on_does_the_months_that_are_left_and_no_others(deployment: Deployment) -> None:
     months = (THIS.plus(-6), THIS.plus(-5), THIS.plus(-4))
     wait(deployment, "messages", months=months)

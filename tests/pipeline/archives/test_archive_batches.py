@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from pipeline.results import StreamResult, Tally
 from pipeline.settings import load_settings
 from pipeline.syncing.sync import choose, sync
 from sandbox import Sandbox, generate, put_archive
+from tests import processes
 from tests.lakes import new_lake
 from tests.truth import assert_same, expected_union, stored_rows
 from warehouse import Lake
@@ -91,7 +91,7 @@ def test_a_sync_that_dies_between_two_batches_of_a_file_loses_nothing_of_it(
         "RAPIDLAKE_LAKE": str(lake),
         "RAPIDLAKE_REQUESTS_PER_HOUR": "0",
     }
-    died = subprocess.run([sys.executable, "-c", DYING, "1"], env=os.environ | environment, check=False)
+    died = processes.run([sys.executable, "-c", DYING, "1"], env=os.environ | environment)
     assert died.returncode == -signal.SIGKILL
     assert 0 < len(texts(lake)) < LINES
     assert rows(lake, "SELECT * FROM _archives") == []

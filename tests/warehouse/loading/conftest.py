@@ -9,20 +9,18 @@ import pytest
 
 from tests.lakes import new_lake
 from tests.warehouse.loading.loader import Loader
-from warehouse import (
-    Lake,
-)
+from warehouse import Lake
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+def loaded_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     with Lake.create(new_lake(tmp_path_factory.mktemp("load") / "lake")) as lake:
         yield lake
 
 
 @pytest.fixture
-def loader(lake: Lake, tmp_path: Path) -> Iterator[Loader]:
+def loader(loaded_lake: Lake, tmp_path: Path) -> Iterator[Loader]:
     """A loader into a lake that is empty again after the test."""
-    loader = Loader(lake, tmp_path)
+    loader = Loader(loaded_lake, tmp_path)
     yield loader
-    lake.commit(lambda connection: [connection.execute(f'DELETE FROM "{name}"') for name in loader.used])
+    loaded_lake.commit(lambda connection: [connection.execute(f'DELETE FROM "{name}"') for name in loader.used])

@@ -212,6 +212,15 @@ def test_a_message_that_changed_days_ago_is_seen_when_its_days_are_read_again(sa
     assert rows(lake, f"SELECT status FROM messages WHERE id = {key}") == [("failed",)]
 
 
+def test_a_clock_that_once_ran_ahead_dates_no_value_later_than_its_change(sandbox: Sandbox, lake: Path) -> None:
+    (one,) = newest(sandbox, 1)
+    run(sandbox, lake)
+    grow_older(lake, -HOUR)  # the server's clock was an hour ahead when its days were read again
+    sandbox.workspace.edit("messages", [one], changes={"status": "sent"})
+    run(sandbox, lake)
+    assert rows(lake, "SELECT count(*), bool_and(still_on <= changed_by) FROM message_history") == [(1, True)]
+
+
 # -- helpers --
 
 
@@ -259,7 +268,7 @@ def grow_older(lake: Path, age: timedelta) -> None:
     with Lake.create(lake) as opened:
         opened.commit(
             lambda connection: connection.execute(
-                f"UPDATE _cursor SET watermark = watermark - INTERVAL {age.total_seconds():.0f} SECOND "
+                f"UPDATE _cursor SET watermark = watermark - INTERVAL ({age.total_seconds():.0f}) SECOND "
                 "WHERE feed LIKE 'revisit %'"
             )
         )

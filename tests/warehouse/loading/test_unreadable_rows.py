@@ -8,9 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.warehouse.loading.loader import ONE, TWO, Loader, Row, contact, message
-from warehouse import (
-    Loaded,
-)
+from warehouse import Loaded
 
 NO_OBJECTS = ["[1]", '"x"', "5", "true", "null", "{}", "[]"]
 UNREADABLE: dict[str, list[Row | str]] = {
