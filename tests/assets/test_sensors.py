@@ -81,6 +81,14 @@ def files(deployment: Deployment) -> Deployment:
     return deployment
 
 
+def test_files_of_the_month_that_is_not_over_wait_for_its_end(files: Deployment) -> None:
+    put_archive(files.workspace, "message", "daily", f"{THIS}-01", [], record_count=1)
+    assert files.run("archives").success
+    (request,) = ask(files, archives_arrived)
+    assert isinstance(request, dg.RunRequest)
+    assert span(request) == ("messages", str(THIS.plus(-5)), str(THIS.plus(-4)))
+
+
 def test_months_whose_files_arrived_are_asked_for_without_gaps_latest_first_one_run_at_a_time(
     files: Deployment,
 ) -> None:
