@@ -14,7 +14,7 @@ import pytest
 
 from tests.lakes import new_lake
 from tests.pipeline.report.test_report_queries import sql_of
-from warehouse import Lake, refresh_views
+from warehouse import Lake, maintain, refresh_views
 
 IDS = count(1)
 # A sync that began so long before the last look may have been committed after it.
@@ -57,6 +57,16 @@ def test_a_name_is_learned_from_every_row_that_has_it_also_of_a_slow_sync_and_wh
         put(lake, table, row.format(it=it, name=name, id=next(IDS)), synced_on=SLOW)
         refresh_views(lake)
         assert name_of(lake, kind, it) == name
+
+
+def test_a_name_is_learned_though_the_version_that_brought_it_is_forgotten(tmp_path: Path) -> None:
+    label, topic = thing(), thing()
+    with Lake.create(new_lake(tmp_path / "lake")) as lake:
+        put(lake, "labels", SOURCES["label", "labels"].format(it=label, name="Urgent"))
+        put(lake, "topics", SOURCES["topic", "topics"].format(it=topic, name="Health"))
+        maintain(lake, keep=timedelta(0), grace=timedelta(0))
+        refresh_views(lake)
+        assert (name_of(lake, "label", label), name_of(lake, "topic", topic)) == ("Urgent", "Health")
 
 
 def test_the_name_that_a_thing_had_last_wins(lake: Lake) -> None:
