@@ -1,56 +1,35 @@
-"""A walk reads every row of its window, whatever happens meanwhile, and refuses a server that it cannot trust."""
+"""A walk reads every row of its window, whatever happens meanwhile."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
 import pytest
 
 from pipeline.errors import UnexpectedAnswer
-from pipeline.reading.walk import TICK, Fetch, Piece, date_of, drain, follow, seek, timestamp
-from pipeline.server.client import Client
+from pipeline.reading.walk import TICK, date_of, drain, follow, timestamp
 from sandbox import Faults, Sandbox, Workspace, generate
 from sandbox.workspace.dates import from_micros, read_iso
-from tests.conftest import Answer, Asked, Origin, Serve
-
-Row = dict[str, Any]
-
-PAGE_ROWS = 250
-DAY = timedelta(days=1)
-ON = {"contacts": "modified_on", "runs": "modified_on", "messages": "created_on", "broadcasts": "created_on"}
-KEYS = {"contacts": "uuid", "runs": "uuid", "messages": "id", "broadcasts": "id"}
-READINGS = [("contacts", True), ("contacts", False), ("runs", True), ("runs", False)]
-READINGS += [("messages", False), ("broadcasts", False)]
-WAYS = [("contacts", True), ("contacts", False), ("messages", False)]
-LATER = datetime(2100, 1, 1, tzinfo=UTC)
-CLIENTS: dict[str, Client] = {}
-
-
-@pytest.fixture(scope="module")
-def tied() -> Iterator[Sandbox]:
-    """A workspace where 660 rows of each large stream share one timestamp, with one a tick before and one after them.
-
-    No test changes it.
-    """
-    with generate(messages=400, contacts=900, archives=False) as workspace:
-        for stream in ON:
-            moment = read_iso(middle(workspace, stream)[ON[stream]])
-            if stream == "contacts":
-                tied = workspace.edit(stream, 660, at=moment, same_timestamp=True)
-                others = [row["uuid"] for row in workspace.rows(stream) if row["uuid"] not in tied]
-                for tick, key in zip((-1, 1), others, strict=False):
-                    workspace.edit(stream, [key], at=moment + tick)
-            else:
-                workspace.add(stream, 660, at=moment, same_timestamp=True)
-                for tick in (-1, 1):
-                    workspace.add(stream, 1, at=moment + tick)
-        with Sandbox(workspace, requests_per_hour=None) as sandbox:
-            yield sandbox
+from tests.conftest import Answer, Serve
+from tests.pipeline.reading.walking import (
+    DAY,
+    KEYS,
+    LATER,
+    PAGE_ROWS,
+    READINGS,
+    WAYS,
+    Row,
+    at,
+    by_key,
+    fetching,
+    middle,
+    rows_of,
+    tie_of,
+    walk,
+)
 
 
 @pytest.fixture
@@ -60,66 +39,6 @@ def busy() -> Iterator[Sandbox]:
         workspace.edit("contacts", 300, at=read_iso(middle(workspace, "contacts")["modified_on"]), same_timestamp=True)
         with Sandbox(workspace, requests_per_hour=None) as sandbox:
             yield sandbox
-
-
-def middle(workspace: Workspace, stream: str) -> Row:
-    rows = workspace.rows(stream)
-    return rows[len(rows) // 2]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def closed_clients() -> Iterator[None]:
-    yield
-    while CLIENTS:
-        CLIENTS.popitem()[1].close()
-
-
-def fetching(server: Sandbox | Origin, stream: str) -> Fetch:
-    if server.url not in CLIENTS:
-        token = server.token if isinstance(server, Sandbox) else "none"
-        CLIENTS[server.url] = Client(server.url, token, sleep=lambda seconds: None, patience=0.01)
-    client = CLIENTS[server.url]
-    return lambda params: client.page(f"{stream}.json", params, scope="v2")
-
-
-def walk(
-    sandbox: Sandbox | Origin,
-    stream: str,
-    *,
-    after: datetime | None = None,
-    before: datetime = LATER,
-    place: datetime | None = None,
-    oldest_first: bool = True,
-) -> Iterator[Piece]:
-    return seek(
-        fetching(sandbox, stream),
-        stream,
-        ON[stream],
-        (KEYS[stream],),
-        after=after,
-        before=before,
-        place=place,
-        oldest_first=oldest_first,
-    )
-
-
-def rows_of(pieces: Iterable[Piece]) -> list[Row]:
-    return [msgspec.json.decode(row) for piece in pieces for row in piece.rows]
-
-
-def by_key(stream: str, rows: Iterable[Row]) -> dict[object, Row]:
-    """Key → row; of rows that came twice the last."""
-    return {row[KEYS[stream]]: row for row in rows}
-
-
-def at(row: Row, stream: str) -> datetime:
-    return datetime.fromisoformat(row[ON[stream]])
-
-
-def tie_of(workspace: Workspace, stream: str) -> datetime:
-    """The timestamp that most rows share."""
-    moments = [row[ON[stream]] for row in workspace.rows(stream)]
-    return datetime.fromisoformat(max(set(moments), key=moments.count))
 
 
 # -- a quiet server --
@@ -334,114 +253,3 @@ def test_a_tie_is_read_again_until_two_readings_agree(busy: Sandbox) -> None:
     pages = -(-len(tied) // PAGE_ROWS)
     assert len(busy.requests) == 3 * pages  # an edit during the first reading; the second and the third agree
     assert {row["uuid"] for row in rows} == set(tied)
-
-
-# -- servers not to be trusted --
-
-
-def listing(rows: list[Row], following: str | None = None) -> Answer:
-    return Answer(json.dumps({"next": following, "previous": None, "results": rows}).encode())
-
-
-def days(*numbers: int) -> list[Row]:
-    return [{"uuid": f"c{number}", "modified_on": f"2026-01-{number:02}T00:00:00Z"} for number in numbers]
-
-
-def test_a_server_that_ignores_the_filter_is_refused(tied: Sandbox) -> None:
-    tickets = seek(
-        fetching(tied, "tickets"),
-        "tickets",
-        "modified_on",
-        ("uuid",),
-        after=datetime(2099, 1, 1, tzinfo=UTC),
-        before=LATER,
-        place=None,
-        oldest_first=True,
-    )
-    with pytest.raises(UnexpectedAnswer, match="tickets: the server ignores the filter on modified_on"):
-        rows_of(tickets)
-
-
-def test_a_server_that_ignores_the_end_of_the_window_is_refused(serve: Serve) -> None:
-    origin = serve(lambda asked: listing(days(3, 4, 9)))
-    with pytest.raises(UnexpectedAnswer, match="ignores the filter"):
-        rows_of(walk(origin, "contacts", before=datetime(2026, 1, 5, tzinfo=UTC)))
-
-
-@pytest.mark.parametrize(("after", "before"), [(TICK, DAY), (-DAY, -TICK)])
-def test_a_row_a_tick_outside_of_the_window_shows_that_the_filter_is_ignored(
-    after: timedelta, before: timedelta, serve: Serve
-) -> None:
-    origin, at = serve(lambda asked: listing(days(3))), datetime(2026, 1, 3, tzinfo=UTC)
-    with pytest.raises(UnexpectedAnswer, match="ignores the filter"):
-        rows_of(walk(origin, "contacts", after=at + after, before=at + before))
-
-
-def test_a_last_page_without_a_readable_date_is_passed_on(serve: Serve) -> None:
-    origin = serve(lambda asked: listing([{"uuid": "c1", "modified_on": None}]))
-    assert len(rows_of(walk(origin, "contacts"))) == 1
-
-
-def test_a_server_that_ignores_the_order_is_refused(tied: Sandbox) -> None:
-    with pytest.raises(UnexpectedAnswer, match="messages: the server does not sort by created_on"):
-        rows_of(walk(tied, "messages", oldest_first=True))
-
-
-def test_a_page_without_a_readable_date_is_no_reason_to_believe_that_all_was_read(serve: Serve) -> None:
-    origin = serve(lambda asked: listing([{"uuid": "c1", "modified_on": None}], "http://x/?cursor=2"))
-    with pytest.raises(UnexpectedAnswer, match="contacts: no row of a page has a readable modified_on"):
-        rows_of(walk(origin, "contacts"))
-
-
-def test_a_row_without_a_date_among_others_is_passed_on(serve: Serve) -> None:
-    undated = {"uuid": "c0", "modified_on": None}
-    origin = serve(lambda asked: listing([undated, *days(1, 2), undated]))
-    assert len(rows_of(walk(origin, "contacts"))) == 4
-
-
-def test_a_walk_goes_on_from_the_last_date_that_can_be_read(serve: Serve) -> None:
-    undated = {"uuid": "c0", "modified_on": "soon"}
-
-    def answer(asked: Asked) -> Answer:
-        if "after" not in asked.params:
-            return listing([undated, *days(1, 2), undated], "http://x/?cursor=2")
-        assert asked.params["after"] == timestamp(datetime(2026, 1, 2, tzinfo=UTC))
-        return listing([undated, *days(2, 3)])
-
-    rows = rows_of(walk(serve(answer), "contacts"))
-    assert [row["uuid"] for row in rows] == ["c0", "c1", "c2", "c0", "c0", "c2", "c3"]
-
-
-def test_a_listing_whose_next_page_is_itself_ends_with_an_error(serve: Serve) -> None:
-    origin = serve(lambda asked: listing(days(1), "http://x/api/v2/tickets.json?cursor=abc"))
-    with pytest.raises(UnexpectedAnswer, match="tickets: the server's next page is one that was read already"):
-        list(follow(fetching(origin, "tickets"), "tickets", {}))
-    assert len(origin.asked) == 2
-
-
-def test_a_circle_of_pages_ends_with_an_error(serve: Serve) -> None:
-    places = {"": "1", "1": "2", "2": "1"}
-    origin = serve(lambda asked: listing(days(1), f"http://x/?cursor={places[asked.params.get('cursor', '')]}"))
-    with pytest.raises(UnexpectedAnswer):
-        list(follow(fetching(origin, "tickets"), "tickets", {}))
-    assert len(origin.asked) == 3
-
-
-def test_a_circle_inside_a_tie_ends_with_an_error(serve: Serve) -> None:
-    def answer(asked: Asked) -> Answer:
-        return listing(days(*[5] * PAGE_ROWS), "http://x/?after=a&before=b&cursor=bz0xMDAwMDA%3D")
-
-    with pytest.raises(UnexpectedAnswer, match="share a timestamp"):
-        rows_of(walk(serve(answer), "contacts"))
-
-
-def test_a_next_page_on_another_host_is_asked_of_the_configured_one(serve: Serve) -> None:
-    evil = serve(lambda asked: listing(days(1)))
-    pages = {None: listing(days(1), f"{evil.url}/steal/tickets.json?cursor=a%2Bb%3D&x="), "a+b=": listing(days(2))}
-    origin = serve(lambda asked: pages[asked.params.get("cursor")])
-    rows = [
-        msgspec.json.decode(row) for page in follow(fetching(origin, "tickets"), "tickets", {}) for row in page.results
-    ]
-    assert rows == days(1, 2)
-    assert evil.asked == []
-    assert [asked.path for asked in origin.asked] == ["/api/v2/tickets.json"] * 2

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -24,15 +20,12 @@ from pipeline.errors import (
     TokenRefused,
     UnexpectedAnswer,
 )
-from pipeline.reading.progress import Quiet
 from pipeline.results import Counters
 from pipeline.server.budget import Budget
 from pipeline.server.client import Client, Listener
 from pipeline.settings import load_settings
-from pipeline.syncing.sync import choose, sync
-from sandbox import Faults, Sandbox, SeenRequest, Workspace
+from sandbox import Faults, Sandbox, Workspace
 from tests.conftest import Answer, Origin, Serve
-from tests.lakes import new_lake
 from warehouse import RapidlakeError
 
 TOKEN = "0f3c9a6e5b7d4812a9c0ffee0f3c9a6e5b7d4812"
@@ -322,65 +315,6 @@ def test_a_parameter_with_several_values_is_sent_several_times(sandbox: Sandbox,
     with client_of(sandbox, naps) as client:
         body = client.document("definitions.json", {"flow": flows, "dependencies": "none"}, scope="v2")
     assert sorted(flow["uuid"] for flow in json.loads(body)["flows"]) == sorted(flows)
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What one sync of a whole workspace left behind."""
-
-    requests: list[SeenRequest]
-    records: list[logging.LogRecord]
-    url: str
-    token: str
-    folder: Path
-
-
-@pytest.fixture(scope="module")
-def evidence(small_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Evidence:
-    records: list[logging.LogRecord] = []
-    folder = tmp_path_factory.mktemp("whole")
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        logged(records),
-        Sandbox(small_workspace, requests_per_hour=None, keep=True) as sandbox,
-    ):
-        patch.setenv("RAPIDLAKE_CACHE", str(folder / "cache"))
-        settings = load_settings(url=sandbox.url, token=sandbox.token, lake=new_lake(folder / "lake"))
-        assert not sync(settings, choose([]), Quiet()).failed
-        return Evidence(list(sandbox.requests), records, sandbox.url, sandbox.token, folder)
-
-
-@contextmanager
-def logged(records: list[logging.LogRecord]) -> Iterator[None]:
-    """Note every record that anything logs, httpx included."""
-    handler, root = logging.Handler(logging.DEBUG), logging.getLogger()
-    handler.emit = records.append  # type: ignore[method-assign]
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-        root.removeHandler(handler)
-
-
-def test_a_whole_sync_sends_nothing_but_get(evidence: Evidence) -> None:
-    assert len(evidence.requests) > 25
-    assert {seen.method for seen in evidence.requests} == {"GET"}
-    assert {seen.host for seen in evidence.requests} == {evidence.url.removeprefix("http://")}
-    assert all(seen.authorization for seen in evidence.requests)
-
-
-def test_no_log_record_of_a_whole_sync_has_the_token(evidence: Evidence) -> None:
-    assert any(record.name.startswith("httpx") for record in evidence.records)
-    assert not [record for record in evidence.records if evidence.token in f"{record.getMessage()} {record.__dict__}"]
-
-
-def test_no_file_of_a_whole_sync_has_the_token(evidence: Evidence) -> None:
-    files = [path for path in evidence.folder.rglob("*") if path.is_file()]
-    assert any(path.suffix == ".sqlite" for path in files)
-    assert not [path for path in files if evidence.token.encode() in path.read_bytes()]
 
 
 # -- stopping --

@@ -10,14 +10,7 @@ from typing import Any
 import duckdb
 
 from pipeline.streams import STREAMS
-from warehouse import (
-    Batch,
-    Lake,
-    Loaded,
-    forget_batch,
-    merge,
-    stage,
-)
+from warehouse import Batch, Lake, Loaded, forget_batch, merge, stage
 
 Row = dict[str, Any]
 

@@ -13,15 +13,7 @@ from pipeline.streams import STREAMS
 from sandbox import Workspace
 from sandbox.server.flow_definitions import export
 from tests.warehouse.loading.loader import ONE, THREE, TWO, Loader, Row, contact, message
-from warehouse import (
-    Cursor,
-    Loaded,
-    merge,
-    note_drift,
-    read_cursors,
-    save_cursor,
-    stage,
-)
+from warehouse import Cursor, Loaded, merge, note_drift, read_cursors, save_cursor, stage
 
 
 def rows_of(stream: str, workspace: Workspace) -> list[Row]:

@@ -10,15 +10,7 @@ import duckdb
 
 from pipeline.streams import STREAMS
 from tests.warehouse.loading.loader import ONE, THREE, TWO, Loader, Row, contact
-from warehouse import (
-    Loaded,
-    begin_reading,
-    find_unseen,
-    mark_unseen,
-    merge,
-    remember_keys,
-    stage,
-)
+from warehouse import Loaded, begin_reading, find_unseen, mark_unseen, merge, remember_keys, stage
 
 
 def tombstone(uuid: str = ONE, modified_on: str = "2026-03-05T00:00:00Z") -> Row:
