@@ -130,6 +130,14 @@ def test_a_stream_that_another_is_reading_is_left_to_it_and_a_month_beside_it_is
         assert scene.sync("messages")["messages"].outcome == "done"
 
 
+def test_a_stream_that_another_is_reading_is_waited_for_where_that_is_asked(scene: Scene) -> None:
+    lock = FileLock(scene.session.lake.locks / "labels.lock", thread_local=False)
+    scene.sandbox.after_page = lambda endpoint: lock.release()  # messages are read beside labels, which wait
+    with lock:
+        results = scene.sync("labels", "messages", options=Options(wait_for_others=60))
+    assert results["labels"].outcome == "done"
+
+
 def test_a_month_is_not_read_where_its_archives_could_not_be_listed(scene: Scene) -> None:
     scene.sandbox.faults = Faults(script={"archives": ["forbidden"]})
     result = scene.fill("messages", LAST)
