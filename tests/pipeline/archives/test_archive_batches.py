@@ -72,10 +72,10 @@ def records() -> list[Row]:
 
 @pytest.fixture
 def sandbox(records: list[Row]) -> Iterator[Sandbox]:
-    """A file of two batches, and an older one of one row; no message in the API."""
+    """A file of two batches, whose first line cannot be read, and an older one of one row; no message in the API."""
     with generate(messages=0, contacts=2, archives=False) as workspace:
         workspace.offer("archives")
-        put_archive(workspace, "message", "monthly", LARGE, encode(records))
+        put_archive(workspace, "message", "monthly", LARGE, [b"<html>", *encode(records)])
         put_archive(workspace, "message", "monthly", SMALL, encode([record(9_999, day=SMALL)]))
         with Sandbox(workspace, requests_per_hour=0, keep=True) as served:
             yield served
@@ -101,7 +101,7 @@ def test_a_sync_that_dies_between_two_batches_of_a_file_loses_nothing_of_it(
     assert progress.told == 1 + 2 + 1
     assert_true(lake, [*records, record(9_999, day=SMALL)])
     counted = "SELECT start_date::VARCHAR, record_count, rows, unreadable FROM _archives ORDER BY ALL"
-    assert rows(lake, counted) == [(SMALL, 1, 1, 0), (LARGE, LINES, LINES, 0)]
+    assert rows(lake, counted) == [(SMALL, 1, 1, 0), (LARGE, LINES + 1, LINES, 1)]
     assert not [file for file in (lake / "spool").iterdir() if file.is_file()]
 
 
