@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
 
 from pipeline.errors import UnexpectedAnswer
-from pipeline.reading.walk import TICK, follow, seek, timestamp
+from pipeline.reading.walk import TICK, counts_through_a_tie, drain, follow, seek, timestamp
+from pipeline.server.client import Page
 from sandbox import Sandbox
 from tests.conftest import Answer, Asked, Serve
 from tests.pipeline.reading.walking import DAY, LATER, PAGE_ROWS, Row, fetching, rows_of, walk
@@ -121,3 +124,30 @@ def test_a_next_page_on_another_host_is_asked_of_the_configured_one(serve: Serve
     assert rows == days(1, 2)
     assert evil.asked == []
     assert [asked.path for asked in origin.asked] == ["/api/v2/tickets.json"] * 2
+
+
+@pytest.mark.parametrize(
+    ("cursor", "skips"),
+    [("p=2026-01-01 00:00:00+00:00", False), ("o=3&p=2026-01-01 00:00:00+00:00", True), ("q=5", True), (None, True)],
+    ids=["of a timestamp", "of an offset in a timestamp", "of something else", "of nothing that can be read"],
+)
+def test_a_next_page_may_skip_rows_that_change_unless_its_cursor_is_a_timestamp(
+    cursor: str | None, skips: bool
+) -> None:
+    written = "%" if cursor is None else base64.b64encode(cursor.encode()).decode()
+    page = Page([], next=f"https://textit.com/api/v2/labels.json?{urlencode({'cursor': written})}")
+    assert counts_through_a_tie(page) is skips
+
+
+def test_rows_of_a_tie_whose_keys_cannot_be_read_are_told_apart() -> None:
+    tie = datetime(2026, 1, 1, tzinfo=UTC)
+    readings = iter(("ab", "ac", "ac"))
+    pages = (page for reading in readings for page in two_pages(reading))
+    pieces = list(drain(lambda params: next(pages), "contacts", tie, ("uuid",)))
+    assert len(pieces) == 3 * 2  # the second reading was not the first
+
+
+def two_pages(keys: str) -> list[Page]:
+    """A listing of a row each, whose key is no text."""
+    first, second = (msgspec.Raw(json.dumps({"uuid": {"is": key}}).encode()) for key in keys)
+    return [Page([first], next="https://textit.com/api/v2/contacts.json?cursor=2"), Page([second])]
