@@ -16,11 +16,11 @@ import pytest
 from pipeline.proof.comparing import Verification
 from pipeline.proof.verify import VerifyResult, choose_verifiable, verify
 from pipeline.reading.progress import Quiet
-from pipeline.reading.reader import Options
+from pipeline.reading.reader import ArchiveChoice, Options
 from pipeline.settings import load_settings
 from pipeline.streams import ARCHIVED, STREAMS
 from pipeline.syncing.sync import choose, sync
-from sandbox import Faults, Sandbox, Workspace, archive_old_rows, generate, read_archive
+from sandbox import Faults, Sandbox, Workspace, archive_old_rows, generate, put_archive, read_archive
 from sandbox import roll_up as roll_up_month
 from tests.lakes import LANGUAGES, new_lake
 from tests.truth import assert_same, expected_union, stored_rows
@@ -249,6 +249,19 @@ def test_a_month_of_archives_that_is_lost_is_found_and_mended(server: Sandbox, l
     assert len(examples(result)) == 2
     assert_true(server.workspace, lake, "messages", "runs")
     assert differences(look(server, lake, "messages", "runs")) == {}
+
+
+def test_a_file_that_is_listed_with_another_content_than_was_loaded_is_found(changing: Sandbox, new: Path) -> None:
+    workspace = changing.workspace
+    bring(changing, new, "archives", "messages")
+    file = next(row for row in workspace.rows("archives") if row["archive_type"] == "message" and row["record_count"])
+    records = read_archive(workspace, file)
+    put_archive(workspace, "message", "daily", file["start_date"], [*records[:-1], b"<html>"])
+    settings = load_settings(url=changing.url, token=changing.token, lake=new, requests_per_hour=0)
+    sync(settings, choose(["archives"]), Quiet(), options=Options(archives=ArchiveChoice(load=False)))
+    month = date.fromisoformat(file["start_date"]).replace(day=1)
+    found = differences(look(changing, new, "messages"))
+    assert found == {("messages", month, "unarchived"): file["record_count"]}
 
 
 def test_rows_that_stand_twice_and_are_wrong_twice_are_mended(server: Sandbox, lake: Path) -> None:
