@@ -199,9 +199,14 @@ def test_a_file_that_was_written_anew_is_loaded_anew(sandbox: Sandbox, lake: Pat
     assert_true(workspace, lake)
 
 
-def test_a_run_that_is_in_two_files_keeps_its_latest_state_and_counts_once(sandbox: Sandbox, lake: Path) -> None:
+@pytest.mark.parametrize("before", [(), ("archives",)], ids=["loaded together", "loaded one after the other"])
+def test_a_run_that_is_in_two_files_keeps_its_latest_state_and_counts_once(
+    sandbox: Sandbox, lake: Path, before: tuple[str, ...]
+) -> None:
     workspace = sandbox.workspace
     archive_old_rows(workspace, FIRST + timedelta(days=2), purge=False)
+    if before:
+        run(sandbox, lake, *before)
     twice = [row["uuid"] for row in workspace.rows("runs")[-3:]]
     workspace.edit("runs", twice, at=datetime(2025, 4, 1, 9, tzinfo=UTC), changes={"exit_type": "expired"})
     listed = {row["start_date"] for row in workspace.rows("archives")}
@@ -216,6 +221,9 @@ def test_a_run_that_is_in_two_files_keeps_its_latest_state_and_counts_once(sandb
     assert rows(
         lake, f"SELECT DISTINCT exit_type, archived_in::VARCHAR FROM runs WHERE uuid::VARCHAR IN {tuple(twice)}"
     ) == [("expired", "2025-04-01")]
+    accounts = rows(lake, "SELECT start_date, rows FROM _archives WHERE archive_type = 'run' AND rows > 0 ORDER BY 1")
+    stored = "SELECT archived_in, count(*) FROM runs WHERE archived_in IS NOT NULL GROUP BY ALL ORDER BY ALL"
+    assert accounts == rows(lake, stored)
     assert_true(workspace, lake)
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from pipeline.months import Month
+from pipeline.reading.batches import Batches
 from pipeline.reading.reader import Options
+from pipeline.reading.spool import Spool
+from pipeline.results import Tally
+from pipeline.streams import STREAMS
 from sandbox import Workspace, archive_old_rows, generate
 from tests.pipeline.scene import Scene, now
 
@@ -221,6 +228,21 @@ def test_a_row_that_comes_after_its_contact_was_deleted_is_never_alive(scene: Sc
     assert marked(scene, stream) >= set(late)
     died = "SELECT DISTINCT deleted_on::VARCHAR FROM {} WHERE deleted_on IS NOT NULL"
     assert scene.column(died.format(stream)) == {"2026-01-01 00:00:00+00"}
+
+
+def test_rows_are_marked_in_the_commit_of_their_contacts_tombstone_whatever_happens_then(
+    scene: Scene, tmp_path: Path
+) -> None:
+    workspace, lake = scene.workspace, scene.session.lake
+    scene.sync("contacts", "messages")
+    victim = next(row["contact"]["uuid"] for row in workspace.rows("messages") if row["contact"])
+    theirs = {str(row["id"]) for row in workspace.rows("messages") if (row["contact"] or {}).get("uuid") == victim}
+    workspace.delete_contacts([victim])
+    tombstone = msgspec.Raw(json.dumps(workspace.rows("contacts_deleted")[0]).encode())
+    batches = Batches(lake, STREAMS["contacts"].table, Spool(tmp_path, "contacts", full_pages=1), Tally())
+    batches.add([tombstone])
+    batches.commit(tombstones=True)
+    assert marked(scene, "messages") == theirs
 
 
 def test_a_row_goes_with_its_contact_at_the_latest(scene: Scene) -> None:
