@@ -47,7 +47,7 @@ class Look:
 
 
 def refresh_views(lake: Lake) -> int:
-    """Bring the views up to what the lake holds; return how many were written. Costs one query if nothing changed."""
+    """Bring the views up to what the lake holds; return how many were written. Costs two queries if nothing changed."""
     with FileLock(lake.locks / "views.lock"):
         look = _last_look(lake)
         changed = _tables_changed_since(lake, look.snapshot)
@@ -118,13 +118,13 @@ def _learn(connection: duckdb.DuckDBPyConnection, changed: set[str], since: date
             )
             """
         )
-    selects = {what: only_of(changed, _sql(f"learned/{what}.sql")) for what in LEARNED}
+    selects = {what: _what_reads(changed, _sql(f"learned/{what}.sql")) for what in LEARNED}
     learned = [_upsert(connection, f"_{what}", LEARNED[what], select) for what, select in selects.items() if select]
     connection.execute("RESET VARIABLE new_number_field")
     return any(learned)
 
 
-def only_of(tables: set[str], select: str) -> str | None:
+def _what_reads(tables: set[str], select: str) -> str | None:
     """A SELECT with the parts of its union that read these tables, each part reads one; None if nothing of it does.
 
     The first part stays, for it names the columns. To name a table costs DuckLake several queries of its catalog,

@@ -178,10 +178,8 @@ def test_a_stream_that_is_being_synced_is_left_out_and_said(call: partial[Ended]
 
 def test_messages_counted_and_never_seen_are_told_and_no_failure(tmp_path: Path) -> None:
     with Sandbox(make_workspace(), requests_per_hour=0) as sandbox:
-        workspace, call = (
-            sandbox.workspace,
-            partial(run, **access(sandbox), RAPIDLAKE_LAKE=str(new_lake(tmp_path / "lake"))),
-        )
+        workspace, lake = sandbox.workspace, new_lake(tmp_path / "lake")
+        call = partial(run, **access(sandbox), RAPIDLAKE_LAKE=str(lake))
         by_day = {row["created_on"][:10]: row for row in workspace.rows("messages") if row["channel"]}
         unseen, seen = [by_day[day] for day in sorted(by_day)[10:12]]
         count_statistics(workspace)

@@ -12,7 +12,6 @@ import duckdb
 import pytest
 
 from pipeline.streams import STREAMS
-from tests.lakes import new_lake
 from warehouse import Batch, Lake, stage
 
 Row = dict[str, Any]
@@ -41,15 +40,9 @@ class Stager:
         return self.rows("SELECT unreadable, reason FROM parsed_row WHERE unreadable IS NOT NULL ORDER BY line")
 
 
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    with Lake.create(new_lake(tmp_path_factory.mktemp("stage") / "lake")) as lake:
-        yield lake
-
-
 @pytest.fixture
-def stager(lake: Lake, tmp_path: Path) -> Iterator[Stager]:
-    with lake.raw_connection() as connection:
+def stager(loaded_lake: Lake, tmp_path: Path) -> Iterator[Stager]:
+    with loaded_lake.raw_connection() as connection:
         connection.begin()
         yield Stager(connection, tmp_path)
         connection.rollback()
