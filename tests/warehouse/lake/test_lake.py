@@ -374,13 +374,18 @@ def test_each_kind_of_failure_is_told_as_what_it_is(said: str, kind: type[LakeEr
         raise error
 
 
-def test_only_extensions_whose_signature_is_verified_are_loaded(path: Path) -> None:
+def test_only_extensions_whose_signature_is_verified_are_loaded(path: Path, tmp_path: Path) -> None:
     """In a process of its own: the tests load them without."""
-    code = f"""
+    # In a file, for with `-c` DuckDB draws a progress bar where opening takes long.
+    program = tmp_path / "setting.py"
+    program.write_text(
+        f"""
 from pathlib import Path
 from warehouse import Lake
 with Lake.open(Path({str(path)!r})) as lake:
     print(lake.rows("SELECT current_setting('allow_unsigned_extensions')"))
-"""
-    done = processes.run([sys.executable, "-c", code])
+""",
+        encoding="utf-8",
+    )
+    done = processes.run([sys.executable, program])
     assert (done.stdout, done.stderr) == ("[(False,)]\n", "")

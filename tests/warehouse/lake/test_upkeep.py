@@ -68,7 +68,9 @@ def write(lake: Lake, first: int, *, month: int, rows: int = 200) -> None:
 
 def tidying(path: Path, *, times: int, killed_after: float = 0) -> Process:
     """A process that has opened the lake and begins to tidy it up so many times, or for so many seconds of a CPU."""
-    process = start([sys.executable, "-c", MAINTAIN, path, times, killed_after])
+    program = path.with_name("maintain.py")  # with `-c` DuckDB draws a progress bar where opening takes long
+    program.write_text(MAINTAIN, encoding="utf-8")
+    process = start([sys.executable, program, path, times, killed_after])
     assert process.stdout
     assert process.stdout.readline() == "begun\n"
     return process
