@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import SettingsError
 from pipeline.months import Month, month_range
 from pipeline.reading.batches import Batches
 from pipeline.reading.progress import Quiet
@@ -302,7 +300,7 @@ def test_months_are_named_one_by_one_or_by_the_first_and_the_last() -> None:
     assert closed_months([str(LAST)], str(LAST)) == [LAST]
 
 
-# -- waiting, and settings --
+# -- waiting --
 
 
 def test_a_sync_that_must_wait_too_long_ends_well_with_what_it_read_and_the_next_one_goes_on(
@@ -322,27 +320,6 @@ def test_a_sync_that_must_wait_too_long_ends_well_with_what_it_read_and_the_next
     assert run("sync", "messages", **settings).code == 0
     assert listed(sandbox)[0].params["before"] == newest[498]["created_on"]
     assert_true(sandbox.workspace, lake, "messages", *month_range(THIS.plus(-4), THIS), archives=False)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        *(("RAPIDLAKE_LONGEST_WAIT", value) for value in ("-1", "a while")),
-        *(("RAPIDLAKE_FIRST_MONTH", value) for value in ("2026", "2026-13", "1999-01", "July", "2026-07-01")),
-        *(("RAPIDLAKE_LIVE_MINUTES", value) for value in ("0", "7", "90", "15 min", "1.5")),
-        *(("RAPIDLAKE_NIGHT_HOUR", value) for value in ("24", "-1", "2 am")),
-        *(("RAPIDLAKE_VERIFY_SAMPLE", value) for value in ("0", "101", "10 %")),
-    ],
-)
-def test_a_wrong_setting_is_told_in_one_sentence_that_names_it(
-    name: str, value: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError) as caught:
-        load_settings(url="https://textit.example", token="token")
-    said = str(caught.value)
-    assert re.fullmatch(rf"{name}: [^\n]+\.", said), said
-    assert repr(value) in said or "RAPIDLAKE_LIVE_MINUTES" in said
 
 
 # -- helpers --
