@@ -111,6 +111,18 @@ def test_a_day_is_wanted_that_ends_after_the_date_and_all_are_after_a_full_sync(
     assert loaded(lake) == set(DAYS)
 
 
+@pytest.mark.parametrize("earlier", [None, datetime(2025, 3, 3, tzinfo=UTC)])
+def test_a_later_date_leaves_no_file_out_that_was_wanted_before(
+    sandbox: Sandbox, lake: Path, earlier: datetime | None
+) -> None:
+    run(sandbox, lake, since=earlier)
+    had = loaded(lake)
+    put(sandbox.workspace, DAYS[2], [record(DAYS[2], number, text="another") for number in range(12)])
+    run(sandbox, lake, since=datetime(2025, 3, 5, tzinfo=UTC))
+    assert loaded(lake) == had
+    assert_true(sandbox, lake, *had)
+
+
 def test_what_is_loaded_is_loaded_again_only_when_asked_for(sandbox: Sandbox, lake: Path) -> None:
     run(sandbox, lake)
     change(lake, "DELETE FROM messages WHERE archived_in >= DATE '2025-03-04'")
