@@ -248,6 +248,21 @@ def test_a_month_that_is_read_has_no_cursor_and_one_that_is_interrupted_goes_on(
 # -- what is due --
 
 
+@pytest.mark.parametrize("asked", [Options(revisit_now=True), Options(accept_deletions=True)])
+def test_who_asks_for_it_or_accepts_deletions_has_days_read_again_that_were_just_read(
+    scene: Scene, asked: Options
+) -> None:
+    workspace = scene.workspace
+    [gone, _] = workspace.add("messages", 2, at=now() - 7 * DAY)
+    scene.sync("messages")
+    workspace.delete("messages", [gone])
+    workspace.add("messages", 1, at=now() - 7 * DAY)
+    assert scene.sync("messages", options=asked)["messages"].tally.rows_deleted == 1
+    after, before = scene.windows("messages")[0]
+    assert after == before - 8 * DAY
+    scene.assert_true("messages")
+
+
 def test_a_revisit_that_looks_suspicious_stays_due(scene: Scene) -> None:
     workspace = scene.workspace
     added = workspace.add("messages", 300, at=now() - 3 * DAY)
