@@ -51,12 +51,12 @@ class Scene:
         result = sync_in(self.session, self.settings(**settings), choose(streams), Quiet(), chosen)
         return {one.stream: one for one in result.streams}
 
-    def fill(self, stream: str, month: Month, *, accept: bool = False) -> StreamResult:
+    def fill(self, stream: str, month: Month, *, accept: bool = False, **settings: Any) -> StreamResult:
         """Forget the requests so far, and read a month whole; how its last part ended."""
         self.used.add(stream)
         self._begin()
-        settings = self.settings()
-        return backfill_month(self.session, settings, STREAMS[stream], month, Quiet(), accept_deletions=accept)[-1]
+        given = self.settings(**settings)
+        return backfill_month(self.session, given, STREAMS[stream], month, Quiet(), accept_deletions=accept)[-1]
 
     def verify(self, *streams: str, since: datetime | None = None, repair: bool = False) -> VerifyResult:
         self._begin()

@@ -225,6 +225,19 @@ def test_an_interrupted_walk_keeps_its_place_beside_what_was_read_before(scene: 
     assert scene.cursors()[stream, "rows"] == (before, *WHOLE)
 
 
+def test_a_walk_interrupted_among_rows_of_one_timestamp_keeps_those_and_the_place_before_them(scene: Scene) -> None:
+    scene.workspace.edit("runs", 400, same_timestamp=True)
+    tied = max(datetime.fromisoformat(row["modified_on"]) for row in scene.workspace.rows("runs"))
+    scene.sandbox.faults = Faults(script={"runs": ["ok", "ok", "ok", "forbidden"]})
+    assert scene.sync("runs")["runs"].outcome == "failed"
+    end = scene.windows("runs")[0][1]
+    assert scene.cursors() == {("runs", "rows"): (None, None, None, end, tied)}
+    assert scene.rows(f"SELECT count(*) = 250 FROM runs WHERE modified_on = '{tied}'") == [(True,)]
+    scene.sandbox.faults = Faults()
+    assert scene.sync("runs")["runs"].outcome == "done"
+    scene.assert_true("runs")
+
+
 def test_a_month_that_is_read_has_no_cursor_and_one_that_is_interrupted_goes_on(scene: Scene) -> None:
     workspace = scene.workspace
     workspace.add("messages", 400, at=LAST.start + 9 * DAY)
@@ -243,6 +256,15 @@ def test_a_month_that_is_read_has_no_cursor_and_one_that_is_interrupted_goes_on(
     assert month not in left
     assert left["messages", "rows"] == known["messages", "rows"]
     scene.assert_true("messages")
+
+
+def test_a_month_that_has_just_ended_is_read_up_to_where_its_rows_are_settled(scene: Scene) -> None:
+    settled = LAST.start + 14 * DAY
+    for at in (settled - DAY, settled + DAY):
+        scene.workspace.add("messages", 1, at=at)
+    scene.fill("messages", LAST, lag=round((now() - settled).total_seconds()))
+    read = scene.rows(f"SELECT max(created_on) BETWEEN '{settled - DAY}' AND '{settled + DAY / 2}' FROM messages")
+    assert read == [(True,)]
 
 
 # -- what is due --

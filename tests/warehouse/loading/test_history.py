@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.reading.progress import Quiet
+from pipeline.reading.reader import Options
 from pipeline.settings import load_settings
 from pipeline.syncing.sync import choose, sync
 from sandbox import Sandbox, Workspace, archive_old_rows, generate
@@ -212,6 +213,21 @@ def test_a_message_that_changed_days_ago_is_seen_when_its_days_are_read_again(sa
     assert rows(lake, f"SELECT status FROM messages WHERE id = {key}") == [("failed",)]
 
 
+@pytest.mark.parametrize("revisits", ["2h, 2d/1h, 8d/1d", "8d/1d, 2d/1h, 2h"])
+def test_a_message_was_still_the_same_when_the_longest_of_several_revisits_saw_it_in_whichever_order_they_are_set(
+    sandbox: Sandbox, lake: Path, monkeypatch: pytest.MonkeyPatch, revisits: str
+) -> None:
+    monkeypatch.setenv("RAPIDLAKE_REVISITS", revisits)
+    (key,) = sandbox.workspace.add("messages", 1, at=now() - 5 * DAY, changes={"status": "wired"})
+    run(sandbox, lake)
+    seen = now()
+    run(sandbox, lake, revisit_now=True)
+    sandbox.workspace.edit("messages", [key], changes={"status": "failed"})
+    run(sandbox, lake, revisit_now=True)
+    [(still_on,)] = rows(lake, "SELECT still_on FROM message_history")
+    assert seen <= still_on
+
+
 def test_a_clock_that_once_ran_ahead_dates_no_value_later_than_its_change(sandbox: Sandbox, lake: Path) -> None:
     (one,) = newest(sandbox, 1)
     run(sandbox, lake)
@@ -228,9 +244,9 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def run(sandbox: Sandbox, lake: Path, stream: str = "messages") -> None:
+def run(sandbox: Sandbox, lake: Path, stream: str = "messages", *, revisit_now: bool = False) -> None:
     settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0)
-    result = sync(settings, choose([stream]), Quiet())
+    result = sync(settings, choose([stream]), Quiet(), options=Options(revisit_now=revisit_now))
     assert not result.failed, result.streams
 
 
