@@ -198,6 +198,16 @@ def test_the_name_of_a_deleted_thing_never_replaces_its_good_one(loaded: Callabl
         assert (str(stored["flow_uuid"]), stored["flow_name"]) == (flow, stays)
 
 
+def test_a_good_name_replaces_that_of_a_deleted_thing_also_where_it_comes_with_an_older_state(
+    loaded: Callable[..., dict[Any, Row]],
+) -> None:
+    flow = _uuid("flow")
+    loaded("messages", {**_message(1, NEW, SECOND), "flow": {"uuid": flow, "name": "deleted-1-Po"}})
+    older = {**_message(1, ARCHIVE, FIRST), "flow": {"uuid": flow, "name": "Poll"}}
+    stored = loaded("messages", older, day=DAY)["1"]
+    assert (stored["flow_name"], stored["modified_on"]) == ("Poll", datetime.fromisoformat(SECOND))
+
+
 def test_a_row_is_of_the_last_month_that_has_it_and_there_of_the_file_read_last(
     loaded: Callable[..., dict[Any, Row]],
 ) -> None:
