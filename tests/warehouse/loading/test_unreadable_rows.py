@@ -123,6 +123,12 @@ def test_the_reason_says_what_does_not_fit(row: Row, reason: str, loader: Loader
     assert reason in stored
 
 
+def test_the_same_text_in_two_streams_is_put_aside_for_each(loader: Loader) -> None:
+    for stream in GOOD:
+        assert loader.load(stream, "[1]")[1] == Loaded(quarantined=1)
+    assert {stream for (stream,) in loader.lake.rows("SELECT stream FROM _quarantine")} == set(GOOD)
+
+
 def test_a_row_that_is_mended_on_the_server_loads(loader: Loader) -> None:
     loader.load("messages", message(1, labels="Spam"))
     assert loader.load("messages", message(1, labels=[]))[1] == Loaded(new=1)
