@@ -254,15 +254,14 @@ class ArchivesReader(ListReader):
         return lambda params: self.client.page(stream.path, params, scope=stream.scope, listener=listener)
 
     def _remove_leftovers(self, wanted: Sequence[ArchiveKey]) -> None:
-        """Delete what a killed sync left, but for downloads that can be resumed."""
-        self._remove_parts()
+        """Delete downloads that a killed sync left, but for those that can be resumed."""
         resumable = {listed.file_name for key in wanted if (listed := self._list.get(key))}
         for file in self.lake.spool.glob("archives.*.gz"):
             if file.name not in resumable:
                 file.unlink(missing_ok=True)
 
-    def _remove_parts(self, of: str = "archives.*") -> None:
-        """Delete unpacked files."""
+    def _remove_parts(self, of: str) -> None:
+        """Delete what a file was unpacked to."""
         for part in self.lake.spool.glob(f"{of}.*.jsonl"):
             part.unlink(missing_ok=True)
 
