@@ -123,6 +123,14 @@ def test_the_reason_says_what_does_not_fit(row: Row, reason: str, loader: Loader
     assert reason in stored
 
 
+def test_each_row_has_a_reason_of_its_own(loader: Loader) -> None:
+    faults = {1: "labels has another shape", 2: "attachments has elements of another shape", 3: "not a reference"}
+    changes: list[Row] = [{"labels": "Spam"}, {"attachments": ["x"]}, {"contact": {}}]
+    loader.load("messages", *(message(number, **change) for number, change in enumerate(changes, 1)))
+    found = dict(loader.lake.rows("SELECT (record::JSON ->> 'id')::INT, reason FROM _quarantine"))
+    assert {number: fault for number, fault in faults.items() if fault in found[number]} == faults
+
+
 def test_the_same_text_in_two_streams_is_put_aside_for_each(loader: Loader) -> None:
     for stream in GOOD:
         assert loader.load(stream, "[1]")[1] == Loaded(quarantined=1)
