@@ -57,7 +57,7 @@ SELECT uuid_of('r', i), uuid_of('f', hash(i) % 12), 'Flow ' || hash(i) % 12, uui
 FROM range({first}, {last}) AS t(i)
 """
 BATCH = 500_000
-# What a sync may have written before it looks, and the tables that the look then reads.
+# Looks, and what a sync wrote before each.
 LOOKS = {
     "first look": "",
     "after nothing": "",
