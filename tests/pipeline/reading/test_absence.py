@@ -179,6 +179,17 @@ def test_rows_that_were_archived_and_purged_are_not_gone_though_an_older_one_cam
     assert marked(scene, "messages") == set()
 
 
+def test_rows_that_were_archived_and_purged_are_not_gone_where_a_date_begins_the_reading(scene: Scene) -> None:
+    workspace, since = scene.workspace, now() - 60 * DAY
+    scene.sync("messages", options=Options(since))
+    workspace.offer("archives")
+    archive_old_rows(workspace, (now() - 30 * DAY).date())
+    shown = {str(row["id"]) for row in workspace.rows("messages")}
+    assert scene.column("SELECT id::VARCHAR FROM messages") - shown
+    result = scene.sync("messages", options=Options(since, full=True))["messages"]
+    assert (result.outcome, result.tally.rows_deleted, marked(scene, "messages")) == ("done", 0, set())
+
+
 def test_a_month_that_is_read_whole_marks_its_own_rows_only(scene: Scene) -> None:
     workspace, month = scene.workspace, Month.of(now()).plus(-2)
     mine = workspace.add("messages", 2, at=month.end - HOUR)
