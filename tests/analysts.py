@@ -19,6 +19,7 @@ from pipeline.settings import load_settings
 from pipeline.syncing.sync import choose, sync
 from sandbox import Sandbox, generate
 from tests.happenings import TODAY, ZONE, Author, Row, edge, edges, iso, moment
+from tests.lakes import new_lake
 from warehouse import Lake, refresh_views
 
 STREAMS = (
@@ -69,7 +70,8 @@ def analysed(folder: Path) -> Iterator[Analysed]:
         generate(messages=500, contacts=90, archives=False, seed=3, now=datetime(2026, 10, 14, 9, tzinfo=UTC)) as made,
         Sandbox(made, requests_per_hour=0, keep=True) as served,
     ):
-        settings = load_settings(url=served.url, token=served.token, lake=folder / "lake", requests_per_hour=0, lag=0)
+        path = new_lake(folder / "lake")
+        settings = load_settings(url=served.url, token=served.token, lake=path, requests_per_hour=0, lag=0)
         Author(made).write()
         result = sync(settings, choose(STREAMS), Quiet())
         assert not [one.message for one in result.streams if not one.good]
@@ -79,7 +81,7 @@ def analysed(folder: Path) -> Iterator[Analysed]:
         stream: [row for row in rows if key(stream, row) not in doomed.get(stream, ())]
         for stream, rows in before.items()
     }
-    with Lake.create(folder / "lake") as lake:
+    with Lake.create(path) as lake:
         facts = Analysed(lake, now, before, doomed, _changes(before), _sizes(before))
         lake.commit(lambda connection: _mark(connection, doomed))
         refresh_views(lake)

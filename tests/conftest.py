@@ -16,6 +16,7 @@ import pytest
 from sandbox import Sandbox, Workspace, generate
 from tests.analysts import Analysed, analysed
 from tests.lakes import new_lake
+from tests.sessions import close_sessions
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,13 @@ def own_place(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     """Each test has a working directory and a cache of its own."""
     monkeypatch.chdir(tmp_path_factory.mktemp("work"))
     monkeypatch.setenv("RAPIDLAKE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True)
+def sessions_end_with_their_test() -> Iterator[None]:
+    """What `tests.sessions` keeps open is closed, also before a test's folder goes."""
+    yield
+    close_sessions()
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from pipeline.syncing.backfill import backfill_month
 from pipeline.syncing.session import Session
 from pipeline.syncing.sync import choose, sync_in
 from sandbox import Sandbox, Workspace
+from tests.sessions import forget_earlier_syncs
 from tests.truth import assert_same, expected_rows, stored_rows
 from warehouse.proof.verification import KINDS
 
@@ -66,10 +67,7 @@ class Scene:
     def _begin(self) -> None:
         """Forget the requests so far, and what only the process of an earlier run could know."""
         self.sandbox.requests.clear()
-        with self.session.lake.connection() as connection:
-            connection.execute("DELETE FROM temp.dead")
-            for stream in STREAMS.values():
-                connection.execute(f'DROP TABLE IF EXISTS temp."seen {stream.table.name}"')
+        forget_earlier_syncs(self.session.lake)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         return self.session.lake.rows(query)
@@ -84,7 +82,9 @@ class Scene:
     def cursors(self) -> dict[tuple[str, str], tuple[Any, ...]]:
         """Stream and feed → watermark, complete_from, and the open walk's ends and place, as the lake has them."""
         found = self.rows("SELECT stream, feed, watermark, complete_from, walk_after, walk_before, place FROM _cursor")
-        return {(stream, feed): tuple(times) for stream, feed, *times in found}
+        cursors = {(stream, feed): tuple(times) for stream, feed, *times in found}
+        assert len(cursors) == len(found), "a feed has two cursors"
+        return cursors
 
     def read_up_to(self, stream: str, feed: str = "rows") -> datetime:
         at = self.cursors()[stream, feed][0]

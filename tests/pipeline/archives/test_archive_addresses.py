@@ -15,10 +15,10 @@ from pipeline.archives.listed import ListedFile
 from pipeline.reading.progress import Quiet
 from pipeline.results import StreamResult, Tally
 from pipeline.settings import load_settings
-from pipeline.syncing.sync import choose, sync
 from sandbox import Sandbox, generate, put_archive
 from tests.conftest import Answer, Serve
 from tests.lakes import new_lake
+from tests.sessions import sync
 from warehouse import ArchiveKey, Lake
 
 DAY = "2025-02-01"
@@ -142,7 +142,7 @@ def test_a_listed_file_does_not_show_its_address_where_it_is_printed() -> None:
 
 def run(sandbox: Sandbox, lake: Path, progress: Quiet | None = None) -> StreamResult:
     settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0, patience=0)
-    return sync(settings, choose(["archives"]), progress or Quiet()).streams[0]
+    return sync(settings, ["archives"], progress=progress).streams[0]
 
 
 def downloads(sandbox: Sandbox) -> list[str]:

@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.reading.progress import Quiet
 from pipeline.reading.reader import ArchiveChoice, Options
 from pipeline.results import StreamResult
 from pipeline.settings import load_settings
-from pipeline.syncing.sync import choose, sync
 from sandbox import Faults, Sandbox, generate, put_archive, read_archive, roll_up
 from tests.lakes import new_lake
+from tests.sessions import sync
 from tests.truth import assert_same, expected_union, stored_rows
 from warehouse import Lake
 
@@ -240,7 +239,7 @@ def run(
         url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0, patience=patience
     )
     options = Options(since, full, accept_deletions=accept_deletions, archives=archives)
-    return sync(settings, choose(["archives"]), Quiet(), options=options).streams[0]
+    return sync(settings, ["archives"], options).streams[0]
 
 
 def downloads(sandbox: Sandbox) -> list[Any]:

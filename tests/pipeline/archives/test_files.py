@@ -12,10 +12,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.reading.progress import Quiet
 from pipeline.results import StreamResult
 from pipeline.settings import load_settings
-from pipeline.syncing.sync import choose, sync
 from sandbox import (
     Faults,
     Sandbox,
@@ -29,6 +27,7 @@ from sandbox import (
     roll_up,
 )
 from tests.lakes import rows, stored
+from tests.sessions import sync
 from tests.truth import assert_same, expected_union
 
 Row = dict[str, Any]
@@ -337,7 +336,7 @@ def run(sandbox: Sandbox, lake: Path, *, patience: float = 30) -> StreamResult:
     settings = load_settings(
         url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0, patience=patience
     )
-    return sync(settings, choose(["archives"]), Quiet()).streams[0]
+    return sync(settings, ["archives"]).streams[0]
 
 
 def downloads(sandbox: Sandbox, day: str) -> list[SeenRequest]:

@@ -15,7 +15,7 @@ from filelock import FileLock
 from sandbox import Faults, Sandbox, generate
 from tests.commands import Ended, access, run, run_apart
 from tests.conftest import Answer, Serve
-from tests.lakes import new_lake, rows
+from tests.lakes import detach, new_lake, rows
 from tests.processes import run as run_process
 from warehouse import Lake
 
@@ -258,6 +258,7 @@ def small_disk(at: Path, megabytes: int) -> Iterator[None]:
     try:
         yield
     finally:
+        detach()
         assert run_process(["umount", "--lazy", at]).returncode == 0
 
 

@@ -15,6 +15,7 @@ from pipeline.settings import load_settings
 from pipeline.syncing.sync import choose, sync
 from sandbox import Sandbox, Workspace, generate
 from tests.commands import run
+from tests.lakes import new_lake
 from warehouse import Lake
 from warehouse.asking.dictionary import Dictionary, read_dictionary
 
@@ -32,10 +33,10 @@ def workspace() -> Iterator[Workspace]:
 
 @pytest.fixture(scope="module")
 def path(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dictionary")
+    lake = new_lake(tmp_path_factory.mktemp("dictionary") / "lake")
     with Sandbox(workspace, keep=True) as sandbox:
-        sync(load_settings(url=sandbox.url, token=sandbox.token, lake=folder / "lake"), choose([]), Quiet())
-    return folder / "lake"
+        sync(load_settings(url=sandbox.url, token=sandbox.token, lake=lake), choose([]), Quiet())
+    return lake
 
 
 @pytest.fixture(scope="module")

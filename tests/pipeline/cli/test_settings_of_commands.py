@@ -52,9 +52,9 @@ def test_the_share_of_a_small_limit_is_at_least_one_request_and_no_limit_is_none
     settings = {**access(sandbox), "RAPIDLAKE_LONGEST_WAIT": "0"}
     new_lake(tmp_path / "lake")
     little = {"RAPIDLAKE_REQUESTS_PER_HOUR": "1", "RAPIDLAKE_SHARE": "0.1"}
-    one = run_apart("sync", *SETUP[:2], "--json", "--lake", tmp_path / "lake", **settings, **little)
+    one = run("sync", *SETUP[:2], "--json", "--lake", tmp_path / "lake", **settings, **little)
     assert outcomes(one) == {SETUP[0]: "done", SETUP[1]: "waiting"}
-    none = run_apart("sync", *SETUP, "--json", "--lake", tmp_path / "lake", **settings, RAPIDLAKE_REQUESTS_PER_HOUR="0")
+    none = run("sync", *SETUP, "--json", "--lake", tmp_path / "lake", **settings, RAPIDLAKE_REQUESTS_PER_HOUR="0")
     assert outcomes(none) == dict.fromkeys(SETUP, "done")
 
 
@@ -66,8 +66,8 @@ def test_a_verification_and_a_backfill_use_the_same_budget(sandbox: Sandbox, lak
         "RAPIDLAKE_SHARE": "0.3",
         "RAPIDLAKE_LONGEST_WAIT": "0",
     }
-    assert outcomes(run_apart("sync", "labels", "groups", "--json", **settings)) == {"labels": "done", "groups": "done"}
-    verified = run_apart("verify", "labels", "groups", "--json", **settings)
+    assert outcomes(run("sync", "labels", "groups", "--json", **settings)) == {"labels": "done", "groups": "done"}
+    verified = run("verify", "labels", "groups", "--json", **settings)
     assert came_through(sandbox) == 3 + 2
     assert "rate limit is used up" in verified.said
 
@@ -85,7 +85,7 @@ def test_another_workspace_of_the_same_server_has_another_budget(sandbox: Sandbo
 def test_a_server_never_refuses_whoever_uses_a_share_of_its_limit(workspace: Workspace, lake: Path) -> None:
     settings = {"RAPIDLAKE_REQUESTS_PER_HOUR": "5", "RAPIDLAKE_SHARE": "0.8", "RAPIDLAKE_LONGEST_WAIT": "0"}
     with Sandbox(workspace, throttle=Throttle.hourly(5), keep=True) as sandbox:
-        run_apart("sync", *SETUP, "--lake", lake, **access(sandbox), **settings)
+        run("sync", *SETUP, "--lake", lake, **access(sandbox), **settings)
         assert {seen.status for seen in sandbox.requests} == {200}
         assert came_through(sandbox) == 4 + 1
 

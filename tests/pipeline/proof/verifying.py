@@ -8,16 +8,14 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pipeline.proof.comparing import Verification
-from pipeline.proof.verify import VerifyResult, choose_verifiable, verify
-from pipeline.reading.progress import Quiet
+from pipeline.proof.verify import VerifyResult
 from pipeline.reading.reader import Options
 from pipeline.settings import load_settings
 from pipeline.streams import ARCHIVED, STREAMS
-from pipeline.syncing.sync import choose, sync
 from sandbox import Sandbox, Workspace, archive_old_rows, generate, read_archive
 from sandbox import roll_up as roll_up_month
 from tests.lakes import LANGUAGES
+from tests.sessions import sync, verify
 from tests.truth import assert_same, expected_union, stored_rows
 from warehouse import Lake
 from warehouse.proof.verification import KINDS
@@ -99,12 +97,12 @@ def noon(day: date) -> datetime:
 
 def bring(sandbox: Sandbox, lake: Path, *streams: str, since: datetime | None = None) -> None:
     settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0)
-    sync(settings, choose(streams), Quiet(), options=Options(since))
+    sync(settings, streams, Options(since))
 
 
 def look(sandbox: Sandbox, lake: Path, *streams: str, repair: bool = False) -> VerifyResult:
     settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0)
-    return verify(settings, choose_verifiable(streams), Quiet(), asked=Verification(repair=repair))
+    return verify(settings, streams, repair=repair)
 
 
 def differences(result: VerifyResult) -> dict[tuple[str, date | None, str], int]:

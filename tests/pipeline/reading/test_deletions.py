@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.reading.progress import Quiet
 from pipeline.reading.reader import Options
 from pipeline.results import StreamResult
 from pipeline.settings import load_settings
-from pipeline.syncing.sync import choose, sync
 from sandbox import Faults, Sandbox, Workspace, archive_old_rows, generate, read_archive
 from tests.lakes import assert_holds, column, rows
+from tests.sessions import sync
 
 Row = dict[str, Any]
 
@@ -294,7 +293,7 @@ def run(
     settings = load_settings(
         url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0, revisits=revisits
     )
-    result = sync(settings, choose(streams), Quiet(), options=Options(full=full, accept_deletions=accept))
+    result = sync(settings, streams, Options(full=full, accept_deletions=accept))
     return {stream.stream: stream for stream in result.streams}
 
 

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.reading.progress import Quiet
 from pipeline.reading.reader import Options
 from pipeline.results import StreamResult, SyncResult
 from pipeline.settings import load_settings
 from pipeline.streams import STREAMS
-from pipeline.syncing.sync import choose, sync
 from sandbox import Faults, Sandbox, Workspace, generate
 from tests.lakes import LANGUAGES, assert_holds, column, new_lake, rows, stored
+from tests.sessions import sync
 from tests.truth import assert_same, expected_rows
 
 # When each stream's rows were last written, and how many there are.
@@ -300,8 +299,7 @@ def run(
 ) -> SyncResult:
     """Sync without our own limits."""
     settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=lag)
-    options = Options(since, full)
-    return sync(settings, choose(streams), Quiet(), options=options)
+    return sync(settings, streams, Options(since, full))
 
 
 def by_stream(result: SyncResult) -> dict[str, StreamResult]:

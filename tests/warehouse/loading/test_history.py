@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.reading.progress import Quiet
 from pipeline.reading.reader import Options
 from pipeline.settings import load_settings
-from pipeline.syncing.sync import choose, sync
 from sandbox import Sandbox, Workspace, archive_old_rows, generate
 from tests.lakes import rows
+from tests.sessions import sync
 from warehouse import Lake
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -246,7 +245,7 @@ def now() -> datetime:
 
 def run(sandbox: Sandbox, lake: Path, stream: str = "messages", *, revisit_now: bool = False) -> None:
     settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0)
-    result = sync(settings, choose([stream]), Quiet(), options=Options(revisit_now=revisit_now))
+    result = sync(settings, [stream], Options(revisit_now=revisit_now))
     assert not result.failed, result.streams
 
 
