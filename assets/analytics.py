@@ -37,7 +37,7 @@ def report_asset(
     from pipeline.report import write_report  # what draws charts is large, and no sync needs it
 
     try:
-        with workspace.lake() as lake:
+        with workspace.lake(threads=None) as lake:
             file = lake.path / REPORT_FILE
             write_report(lake, file)
     except RapidlakeError as error:

@@ -58,13 +58,13 @@ class WorkspaceResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # i
         return self._session
 
     @contextmanager
-    def lake(self) -> Iterator[Lake]:
+    def lake(self, *, threads: int | None = 1) -> Iterator[Lake]:
         """The lake for reading.
 
         Raises:
             LakeNotFound: there is none yet.
         """
-        with Lake.open(local_settings(lake=self.lake_folder).lake) as lake:
+        with Lake.open(local_settings(lake=self.lake_folder).lake, threads=threads) as lake:
             yield lake
 
 

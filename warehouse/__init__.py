@@ -34,6 +34,7 @@ from warehouse.loading.loaded_archives import (
     ArchiveKey,
     adopt_monthly_files,
     archives_to_load,
+    loaded_months,
     note_archive,
     note_moved_rows,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "forget_batch",
     "forget_cursor",
     "live_rows",
+    "loaded_months",
     "maintain",
     "mark_rows_of_deleted_contacts",
     "mark_unseen",

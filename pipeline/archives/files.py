@@ -25,7 +25,15 @@ from pipeline.results import Counters, Tally
 from pipeline.server.client import Listener, Page
 from pipeline.server.downloads import Downloads
 from pipeline.streams import ARCHIVED, Stream, Window
-from warehouse import ArchiveKey, Cursor, adopt_monthly_files, archives_to_load, find_unseen, note_archive
+from warehouse import (
+    ArchiveKey,
+    Cursor,
+    adopt_monthly_files,
+    archives_to_load,
+    find_unseen,
+    loaded_months,
+    note_archive,
+)
 from warehouse.lake.table import count
 
 DOWNLOADS_AT_ONCE = 4
@@ -57,6 +65,7 @@ class Account:
         if not known:  # the rows that name this file are those that it has just brought
             self.within += f" AND (archived_in IS NULL OR archived_in <> DATE '{listed.key.start_date}')"
         self.closed = False
+        self._known = known
         self._stream = stream
         self._listed = listed
         self._tally = tally
@@ -80,6 +89,7 @@ class Account:
             size=self._listed.size or 0,
             record_count=self._listed.record_count,
             unreadable=self._tally.rows_unreadable if unreadable is None else unreadable,
+            first=not self._known,
         )
 
 
@@ -97,6 +107,7 @@ class ArchivesReader(ListReader):
         cursor = self._chosen_start()
         with self.lake.connection() as connection:
             keys = archives_to_load(connection, again=self.options.archives.again)
+            self._months = loaded_months(connection)
         wanted = [key for key in keys if key.archive_type in ARCHIVED and self.options.archives.has(key)]
         if cursor.complete_from and not self.options.archives.months:
             wanted = [key for key in wanted if key.end_date > cursor.complete_from.date()]
@@ -221,8 +232,7 @@ class ArchivesReader(ListReader):
             accept_deletions=self.options.accept_deletions,
             accept_command="rapidlake sync archives --accept-deletions",
         )
-        known = bool(self.lake.rows(f"SELECT 1 FROM _archives WHERE {listed.key.month_where}"))
-        account = Account(stream, listed, tally, known=known)
+        account = Account(stream, listed, tally, known=listed.key.month in self._months)
         if stream.shows_deletions:
             batches.begin_whole_reading(account.remembered)
         groups = list(_batches_of(unpacked.parts))
@@ -242,8 +252,11 @@ class ArchivesReader(ListReader):
                 settle_vanished(batches, self.lake, stream, self._fetching_rows(stream), account.within)
                 if not tally.suspicious:  # else the file is read again until somebody has looked
                     self.lake.commit(account.write)
+                    account.closed = True
         finally:
             spool.clear()
+            if account.closed:
+                self._months.add(listed.key.month)
             tally.rows_read += unpacked.lines
             tally.files = 1
             self.tally.add(tally)

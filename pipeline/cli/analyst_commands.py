@@ -28,7 +28,7 @@ def sql(
     from pipeline.settings import lake_path
     from warehouse import Lake
 
-    with Lake.open(lake_path(lake)) as opened:
+    with Lake.open(lake_path(lake), threads=None) as opened:
         answer(opened, query, kind="json" if json else kind, output=output)
 
 
@@ -58,7 +58,7 @@ def export(
     from warehouse import Lake
     from warehouse.asking.export import export as run
 
-    with Lake.open(lake_path(lake)) as opened:
+    with Lake.open(lake_path(lake), threads=None) as opened:
         print_export(run(opened, to, kind=kind, names=tables or []), to, json=json)
 
 
@@ -72,7 +72,7 @@ def report(
     from pipeline.settings import lake_path
     from warehouse import Lake
 
-    with Lake.open(lake_path(lake)) as opened:
+    with Lake.open(lake_path(lake), threads=None) as opened:
         write_report(opened, output)
     print(f"Written: {output}")
 
@@ -96,7 +96,7 @@ def dictionary(
     from warehouse.asking.dictionary import read_dictionary
 
     outputs = output or [Path("dictionary.md"), Path("dictionary.html")]
-    with Lake.open(lake_path(lake)) as opened:
+    with Lake.open(lake_path(lake), threads=None) as opened:
         found = read_dictionary(opened)
     if json:
         print(dumps(asdict(found), indent=2))

@@ -70,7 +70,7 @@ def run_demo(lake: Path, *, messages: int, stop: threading.Event) -> bool:
         console.print("\n[bold]Verification[/]: the server is read again, and every row held against the lake")
         if not _verify(settings, console, stop):
             return False
-    with Lake.open(lake) as opened:
+    with Lake.open(lake, threads=None) as opened:
         for title, query in QUESTIONS:
             console.print(f"\n[bold]{title}[/]")
             sys.stdout.flush()

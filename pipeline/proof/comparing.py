@@ -94,7 +94,8 @@ class Comparison(Batches):
             return
         with self._lake.connection() as connection:
             batch = self._stage(connection, files, longest=longest, tombstones=tombstones, archived_in=archived_in)
-            verify_batch(connection, batch, self._on, self._read_up_to, tombstones=tombstones)
+            with self._lake.snapshot():
+                verify_batch(connection, batch, self._on, self._read_up_to, tombstones=tombstones)
             loaded = Loaded()
             if self.asked.repair:
                 with self._lake.writing(self._table.name):
@@ -108,7 +109,7 @@ class Comparison(Batches):
 
     def alive(self, within: str) -> int:
         """How many live rows `within` a condition (SQL) the server did not bring; 0 if a row was unreadable."""
-        with self._lake.connection() as connection:
+        with self._lake.snapshot() as connection:
             return find_alive(connection, self._table, self._on, "false" if self._tally.rows_unreadable else within)
 
     def alive_keys(self) -> list[tuple[object, ...]]:
@@ -118,7 +119,7 @@ class Comparison(Batches):
 
     def end(self) -> None:
         """Find the doubles, sum up, and repair what is left to repair."""
-        with self._lake.connection() as connection:
+        with self._lake.snapshot() as connection:
             find_doubles(connection, self._table, self._on)
             orphans = find_rows_of_deleted_contacts(connection, self._table, self._on)
             self.findings = summarise(connection, self._table)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 import duckdb
 
@@ -79,15 +80,19 @@ class Reader(ABC):
     options: Options
     before: datetime
     workspace: bytes
-    cursors: dict[str, Cursor] = field(default_factory=dict)
 
     def read(self) -> None:
         """Bring the stream up to `before`. The caller holds the stream's lock, so that its cursors are ours."""
-        with self.lake.connection() as connection:
-            self.cursors = read_cursors(connection, self.stream.name)
-            if self.stream.table.contact or isinstance(self.stream.strategy, Archives):
+        if self.stream.table.contact or isinstance(self.stream.strategy, Archives):
+            with self.lake.connection() as connection:
                 remember_deleted_contacts(connection)
         self.read_stream()
+
+    @cached_property
+    def cursors(self) -> dict[str, Cursor]:
+        """How far each feed is read; a stream that is listed whole has none and does not ask for any."""
+        with self.lake.connection() as connection:
+            return read_cursors(connection, self.stream.name)
 
     @property
     def overlap(self) -> timedelta:
@@ -136,7 +141,7 @@ class Reader(ABC):
                     f"DELETE FROM _cursor WHERE stream = {literal(self.stream.name)} AND feed LIKE '{shape.by} %'"
                 )
             for feed, cursor in feeds.items():
-                save_cursor(connection, self.stream.name, feed, cursor)
+                save_cursor(connection, self.stream.name, feed, cursor, first=feed not in self.cursors)
             self.cursors |= feeds
 
         return save

@@ -126,9 +126,9 @@ def record(lake: Lake, run: uuid.UUID, results: Iterable[StreamResult]) -> None:
     drift = set().union(*(result.tally.drift for result in results))
 
     def write(connection: duckdb.DuckDBPyConnection) -> None:
-        for row in rows:
-            values = ", ".join(map(literal, row.values()))
-            connection.execute(f"INSERT INTO _sync ({', '.join(row)}) VALUES ({values})")
-        note_drift(connection, drift)
+        values = ", ".join(f"({', '.join(map(literal, row.values()))})" for row in rows)
+        connection.execute(f"INSERT INTO _sync ({', '.join(rows[0])}) VALUES {values}")
+        if drift:
+            note_drift(connection, drift)
 
     lake.commit(write)

@@ -30,7 +30,7 @@ def open_lake(path: str | Path = "lake") -> OpenLake:
         LakeNotFound: there is none at `path`.
         LakeIsNewer: a later version of Rapidlake made it.
     """
-    return OpenLake(Lake.open(Path(path)))
+    return OpenLake(Lake.open(Path(path), threads=None))
 
 
 class OpenLake(AbstractContextManager["OpenLake"]):
@@ -70,7 +70,7 @@ class OpenLake(AbstractContextManager["OpenLake"]):
         """
         at = _moment(moment)
         try:
-            return OpenLake(Lake.open(self._lake.path, as_of=at))
+            return OpenLake(Lake.open(self._lake.path, as_of=at, threads=None))
         except LakeError as error:
             if "No snapshot found" not in str(error):
                 raise

@@ -67,8 +67,10 @@ def forget_cursor(connection: duckdb.DuckDBPyConnection, stream: str, feed: str)
     connection.execute(f"DELETE FROM _cursor WHERE stream = {literal(stream)} AND feed = {literal(feed)}")
 
 
-def save_cursor(connection: duckdb.DuckDBPyConnection, stream: str, feed: str, cursor: Cursor) -> None:
-    """Write the cursor of a feed, in the transaction that is open on `connection`."""
+def save_cursor(
+    connection: duckdb.DuckDBPyConnection, stream: str, feed: str, cursor: Cursor, *, first: bool = False
+) -> None:
+    """Write the cursor of a feed, in the transaction that is open on `connection`; the `first` replaces none."""
     walk = cursor.walk
     times = [
         cursor.watermark,
@@ -77,6 +79,7 @@ def save_cursor(connection: duckdb.DuckDBPyConnection, stream: str, feed: str, c
         walk.before if walk else None,
         walk.place if walk else None,
     ]
-    forget_cursor(connection, stream, feed)
+    if not first:
+        forget_cursor(connection, stream, feed)
     values = ", ".join(map(literal, (stream, feed, *times)))
     connection.execute(f"INSERT INTO _cursor (stream, feed, {', '.join(_TIMES)}, updated_on) VALUES ({values}, now())")

@@ -125,7 +125,7 @@ def _table_of(statement: str) -> str:
 
 def _declared() -> duckdb.DuckDBPyConnection:
     """An empty database in memory with all tables as the files declare them."""
-    connection = duckdb.connect()
+    connection = duckdb.connect(config={"threads": 1})
     for file in table_files():
         for statement in _statements(file):
             if not _is_partitioning(statement):  # plain DuckDB does not know it

@@ -79,3 +79,9 @@ def count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
     """Number of rows of a table, view or parenthesised query."""
     found = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
     return found[0] if found else 0
+
+
+def materialise(connection: duckdb.DuckDBPyConnection, name: str, select: str) -> int:
+    """Make the temporary table `name` of what a SELECT brings; return how many rows that is."""
+    found = connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {select}").fetchone()
+    return found[0] if found else 0

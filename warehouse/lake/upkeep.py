@@ -137,8 +137,11 @@ def _tidy(lake: Lake, table: str, done: Upkeep) -> None:
     try:
         with lake.writing(table):
             lake.rows(f"CALL ducklake_flush_inlined_data('lake', table_name => {name})")
+            files = _most_files_of_a_partition(lake, table)
+            if not files:
+                return
             # A file with deletions is joined with no other: where files are many, the least deletion is too much.
-            most_deleted = 0 if _most_files_of_a_partition(lake, table) > MOST_FILES else MOST_DELETED
+            most_deleted = 0 if files > MOST_FILES else MOST_DELETED
             lake.rows(f"CALL ducklake_rewrite_data_files('lake', {name}, delete_threshold => {most_deleted})")
             lake.rows(f"CALL ducklake_merge_adjacent_files('lake', {name}, max_file_size => {LARGE_FILE_BYTES})")
     except LakeBusy:

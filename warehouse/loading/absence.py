@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import duckdb
 
 from warehouse.lake.cursor import EPOCH
-from warehouse.lake.table import Table, count
+from warehouse.lake.table import Table, count, materialise
 
 
 def begin_reading(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
@@ -36,14 +36,14 @@ def oldest_seen(connection: duckdb.DuckDBPyConnection, table: Table) -> datetime
 
 def find_unseen(connection: duckdb.DuckDBPyConnection, table: Table, within: str = "true") -> int:
     """Note which live rows `within` a condition (SQL) the reading did not bring; return how many."""
-    connection.execute(
+    return materialise(
+        connection,
+        _unseen(table),
         f"""
-        CREATE OR REPLACE TEMP TABLE {_unseen(table)} AS
         SELECT {table.keys} FROM "{table.name}" WHERE deleted_on IS NULL AND ({within})
         EXCEPT SELECT {table.keys} FROM {_seen(table)}
-        """
+        """,
     )
-    return count(connection, _unseen(table))
 
 
 def unseen_keys(connection: duckdb.DuckDBPyConnection, table: Table) -> list[tuple[object, ...]]:

@@ -8,7 +8,7 @@ from datetime import date
 import duckdb
 
 from warehouse.lake.literal import literal
-from warehouse.lake.table import Table, count
+from warehouse.lake.table import Table, count, materialise
 
 
 @dataclass(frozen=True, order=True)
@@ -40,12 +40,9 @@ class ArchiveKey:
         )
 
     @property
-    def month_where(self) -> str:
-        """SQL: the condition that a row of `_archives` is a file of the same type and month."""
-        return (
-            f"archive_type = {literal(self.archive_type)} "
-            f"AND date_trunc('month', start_date) = date_trunc('month', DATE '{self.start_date}')"
-        )
+    def month(self) -> tuple[str, date]:
+        """Its type, and the first day of the month that it is of: one monthly file has them, or several daily ones."""
+        return self.archive_type, self.start_date.replace(day=1)
 
     def __str__(self) -> str:
         return f"{self.archive_type} {str(self.start_date)[: 7 if self.period == 'monthly' else 10]}"
@@ -70,15 +67,22 @@ def archives_to_load(connection: duckdb.DuckDBPyConnection, *, again: bool = Fal
     return [ArchiveKey(*row) for row in found]
 
 
+def loaded_months(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, date]]:
+    """The months, as `ArchiveKey.month` has them, of which the lake has at least one file."""
+    months = "SELECT DISTINCT archive_type, date_trunc('month', start_date)::DATE FROM _archives"
+    return set(connection.execute(months).fetchall())
+
+
 def adopt_monthly_files(connection: duckdb.DuckDBPyConnection) -> int:
     """Note monthly files whose records were loaded from the month's daily files; return how many.
 
     A server joins the lines of a month's daily files, 90 days after its end, and lists the daily ones no longer. As
     many records as all daily files of the month had are the same records. Inside the caller's transaction.
     """
-    connection.execute(
+    adopted = materialise(
+        connection,
+        "adopted",
         """
-        CREATE OR REPLACE TEMP TABLE adopted AS
         SELECT archive_type, monthly.start_date, monthly.hash, monthly.size, monthly.record_count,
             sum(daily.rows)::BIGINT AS rows, sum(daily.unreadable)::BIGINT AS unreadable
         FROM archives AS monthly JOIN _archives AS daily USING (archive_type)
@@ -88,8 +92,10 @@ def adopt_monthly_files(connection: duckdb.DuckDBPyConnection) -> int:
               (SELECT (archive_type, start_date) FROM _archives WHERE period = 'monthly')
         GROUP BY ALL
         HAVING sum(daily.record_count) = monthly.record_count
-        """
+        """,
     )
+    if not adopted:
+        return 0
     connection.execute(
         """
         DELETE FROM _archives
@@ -105,7 +111,7 @@ def adopt_monthly_files(connection: duckdb.DuckDBPyConnection) -> int:
         FROM adopted
         """
     )
-    return count(connection, "adopted")
+    return adopted
 
 
 def note_moved_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
@@ -138,14 +144,15 @@ def note_archive(
     size: int,
     record_count: int,
     unreadable: int,
+    first: bool = False,
 ) -> None:
-    """Note that a file is in the lake, in the transaction that writes its last rows."""
+    """Note that a file is in the lake, in the transaction that writes its last rows; `first`: of its month."""
     daily = (
         f"archive_type = {literal(key.archive_type)} AND period = 'daily' AND {literal(key.period)} = 'monthly' "
         f"AND start_date >= DATE '{key.start_date}' AND start_date < DATE '{key.end_date}'"
     )
     replaced = f"_archives WHERE ({key.where}) OR ({daily})"
-    if count(connection, replaced):
+    if not first and count(connection, replaced):
         connection.execute(f"DELETE FROM {replaced}")
     rows = count(connection, f'"{table.name}" WHERE {key.within}')
     connection.execute(

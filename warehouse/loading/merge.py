@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import duckdb
 
 from warehouse.lake.literal import literal
-from warehouse.lake.table import Table, columns_of, count, quoted
+from warehouse.lake.table import Table, columns_of, materialise, quoted
 from warehouse.loading.history import Sighting, note_changes
 from warehouse.loading.provisional import settle_provisional
 from warehouse.loading.stage import Batch
@@ -78,13 +78,11 @@ def partitions(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
 
 def find_known(connection: duckdb.DuckDBPyConnection, table: Table, matched: str) -> int:
     """Make `known`: the stored rows whose keys the batch has; return how many."""
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE known AS
-        SELECT stored.* FROM "{table.name}" AS stored SEMI JOIN batch AS incoming ON {matched}
-        """
+    return materialise(
+        connection,
+        "known",
+        f'SELECT stored.* FROM "{table.name}" AS stored SEMI JOIN batch AS incoming ON {matched}',
     )
-    return count(connection, "known")
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: Table, *, known: int) -> int:
@@ -124,15 +122,15 @@ def find_changed(
         for column, value in final.items()
         if column in compared and (stored := f'stored."{column}"')
     )
-    connection.execute(
+    return materialise(
+        connection,
+        "changed",
         f"""
-        CREATE OR REPLACE TEMP TABLE changed AS
         SELECT {", ".join(f'{value} AS "{column}"' for column, value in final.items())}
         FROM batch AS incoming JOIN known AS stored ON {table.same_key}
         WHERE ({differs}){"" if table.archive_type else f" AND {_wins(table)}"}
-        """
+        """,
     )
-    return count(connection, "changed")
 
 
 def _names(columns: Collection[str]) -> dict[str, str]:
@@ -232,15 +230,16 @@ def _update(connection: duckdb.DuckDBPyConnection, table: Table, matched: str) -
 def _quarantine(connection: duckdb.DuckDBPyConnection, batch: Batch) -> int:
     """Put the unreadable rows aside, each once; return how many are new there."""
     stream = literal(batch.table.name)
-    connection.execute(
+    refused = materialise(
+        connection,
+        "refused",
         f"""
-        CREATE OR REPLACE TEMP TABLE refused AS
         SELECT md5(unreadable) AS digest, any_value(unreadable) AS record, any_value(reason) AS reason
         FROM parsed_row
         WHERE unreadable IS NOT NULL
         GROUP BY digest
         HAVING digest NOT IN (SELECT digest FROM _quarantine WHERE stream = {stream})
-        """
+        """,
     )
     connection.execute(
         f"""
@@ -249,7 +248,7 @@ def _quarantine(connection: duckdb.DuckDBPyConnection, batch: Batch) -> int:
         FROM refused
         """
     )
-    return count(connection, "refused")
+    return refused
 
 
 def note_drift(connection: duckdb.DuckDBPyConnection, drift: Iterable[tuple[str, str, str]]) -> None:

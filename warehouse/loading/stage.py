@@ -12,9 +12,10 @@ from pathlib import Path
 import duckdb
 
 from warehouse.errors import LakeError
+from warehouse.lake.connection import outside_the_lake
 from warehouse.lake.literal import literal
 from warehouse.lake.table import Table, columns_of, count, quoted
-from warehouse.loading.parse import MARKS, parse
+from warehouse.loading.parse import MARKS, Keys, parse
 from warehouse.loading.unreadable import explain_unreadable
 
 
@@ -59,10 +60,26 @@ def stage(
     Raises:
         LakeError: a line is longer than DuckDB's reader allows; `longest` was too small.
     """
-    try:
-        keys = parse(connection, table, files, longest=longest, strictly_first=strictly_first)
-    except duckdb.InvalidInputException as error:
-        raise LakeError(f"{table.name}: a row cannot be read ({str(error).splitlines()[0]}): sync again.") from error
+    with outside_the_lake(connection):
+        try:
+            keys = parse(connection, table, files, longest=longest, strictly_first=strictly_first)
+        except duckdb.InvalidInputException as error:
+            raise LakeError(
+                f"{table.name}: a row cannot be read ({str(error).splitlines()[0]}): sync again."
+            ) from error
+        return _staged(connection, table, files, keys, tombstones=tombstones, archived_in=archived_in)
+
+
+def _staged(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    files: list[Path],
+    keys: Keys,
+    *,
+    tombstones: bool,
+    archived_in: date | None,
+) -> Batch:
+    """Make `batch` of what is parsed."""
     counted = connection.execute(
         f"""
         SELECT

@@ -10,7 +10,7 @@ from datetime import date, datetime
 import duckdb
 
 from warehouse.lake.literal import literal, text_list
-from warehouse.lake.table import Table, columns_of, count
+from warehouse.lake.table import Table, columns_of, count, materialise
 from warehouse.loading.merge import find_changed, find_known, partitions
 from warehouse.loading.stage import Batch
 
@@ -229,26 +229,21 @@ def note_verification(connection: duckdb.DuckDBPyConnection, run: uuid.UUID, fin
 
 def mark_alive(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
     """Hand the rows that `find_alive` noted over to `mark_unseen`; return how many."""
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE "unseen {table.name}" AS
-        SELECT {table.keys} FROM {_verified(table)} WHERE kind = 'unseen'
-        """
-    )
-    return count(connection, f'"unseen {table.name}"')
+    select = f"SELECT {table.keys} FROM {_verified(table)} WHERE kind = 'unseen'"
+    return materialise(connection, f'"unseen {table.name}"', select)
 
 
 def remove_doubles(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
     """Leave one row, the one written last, of each key that stands more than once; return how many keys."""
     doubles = f"(SELECT {table.keys} FROM {_verified(table)} WHERE kind = 'double')"
-    connection.execute(
+    kept = materialise(
+        connection,
+        "kept",
         f"""
-        CREATE OR REPLACE TEMP TABLE kept AS
         SELECT DISTINCT ON ({table.keys}) * FROM "{table.name}" SEMI JOIN {doubles} USING ({table.keys})
         ORDER BY synced_on DESC
-        """
+        """,
     )
-    kept = count(connection, "kept")
     if kept:
         connection.execute(f'DELETE FROM "{table.name}" WHERE ({table.keys}) IN (SELECT ({table.keys}) FROM kept)')
         connection.execute(f'INSERT INTO "{table.name}" BY NAME SELECT * FROM kept')

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -20,6 +21,7 @@ from filelock import FileLock
 
 from warehouse.lake.connection import Lake
 from warehouse.lake.literal import literal
+from warehouse.lake.table import materialise
 from warehouse.views.names import GivenNames, identifier, save_names
 from warehouse.views.wide import View, contacts_wide, views_of_flows
 
@@ -143,8 +145,7 @@ def _what_reads(tables: set[str], select: str) -> str | None:
 
 def _upsert(connection: duckdb.DuckDBPyConnection, table: str, key: tuple[str, ...], select: str) -> bool:
     """Write what a SELECT brings over what the table has under the same key; whether it brings anything."""
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE learned AS {select}")
-    [[number]] = connection.execute("SELECT count(*) FROM learned").fetchall()
+    number = materialise(connection, "learned", select)
     if number:
         same = " AND ".join(f"known.{column} = learned.{column}" for column in key)
         connection.execute(f"DELETE FROM {table} AS known USING temp.learned WHERE {same}")
@@ -186,14 +187,18 @@ def _timezone(connection: duckdb.DuckDBPyConnection) -> str:
 
 def declared_views(timezone: str) -> Iterator[View]:
     """The macros and views of the `.sql` files, each after those that it reads."""
+    yield from _declared_in(_sql("macros.sql").format(timezone=literal(timezone)))
+    yield from _views_in_order()
+
+
+@cache
+def _views_in_order() -> list[View]:
     files = {file.name.removesuffix(".sql"): file.read_text("utf-8") for file in view_files()}
     reads = {
         name: {other for other in files.keys() - {name} if re.search(rf"\b{other}\b", sql)}
         for name, sql in files.items()
     }
-    yield from _declared_in(_sql("macros.sql").format(timezone=literal(timezone)))
-    for name in TopologicalSorter(reads).static_order():
-        yield from _declared_in(files[name])
+    return [view for name in TopologicalSorter(reads).static_order() for view in _declared_in(files[name])]
 
 
 def _declared_in(sql: str) -> Iterator[View]:
@@ -258,6 +263,7 @@ def _digest(view: View) -> str:
     return hashlib.md5(f"{view.select}\n{view.comment}".encode(), usedforsecurity=False).hexdigest()
 
 
+@cache
 def _fingerprint() -> str:
     """Changes with this version's views and with what it learns."""
     digest = hashlib.md5(str(GENERATION).encode(), usedforsecurity=False)

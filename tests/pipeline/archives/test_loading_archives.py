@@ -11,11 +11,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.reading.progress import Quiet
 from pipeline.reading.reader import Options
 from pipeline.results import StreamResult
 from pipeline.settings import load_settings
-from pipeline.syncing.sync import choose, sync
 from sandbox import (
     Sandbox,
     SeenRequest,
@@ -28,8 +26,9 @@ from sandbox import (
     roll_up,
 )
 from tests.commands import access, killed, start
-from tests.lakes import LANGUAGES, reading, rows
+from tests.lakes import LANGUAGES, new_lake, reading, rows
 from tests.processes import Process
+from tests.sessions import sync
 from tests.truth import assert_same, expected_union, stored_rows
 from tests.workspaces import keep_days
 
@@ -82,7 +81,7 @@ def test_rows_that_api_and_archives_share_are_the_same_in_whichever_order_they_c
     orders = [[ALL], [("archives",), ("messages", "runs")], [("messages", "runs"), ("archives",)]]
     tables = []
     for number, order in enumerate(orders):
-        lake = tmp_path / str(number)
+        lake = new_lake(tmp_path / str(number))
         for streams in order:
             assert {one.outcome for one in run(sandbox, lake, *streams).values()} == {"done"}
         assert_true(workspace, lake)
@@ -170,6 +169,25 @@ def test_a_month_that_takes_the_place_of_its_days_is_not_loaded_again(sandbox: S
     ]
     assert_true(workspace, lake)
     assert run(sandbox, lake, *ALL)["archives"].tally.counters.requests == 1
+
+
+def test_of_a_month_that_is_listed_beside_its_days_only_the_month_is_accounted_for(
+    sandbox: Sandbox, lake: Path
+) -> None:
+    workspace = sandbox.workspace
+    archive_old_rows(workspace, FIRST + timedelta(days=2))
+    days = {
+        row["start_date"]: read_archive(workspace, row)
+        for row in workspace.rows("archives")
+        if row["archive_type"] == "message"
+    }
+    roll_up(workspace, "message", "2025-03")
+    for day, lines in days.items():
+        put_archive(workspace, "message", "daily", day, lines)
+    assert run(sandbox, lake, "archives")["archives"].outcome == "done"
+    [(period, accounted)] = rows(lake, "SELECT period, rows FROM _archives WHERE archive_type = 'message'")
+    assert (period, [(accounted,)]) == ("monthly", rows(lake, "SELECT count(*) FROM messages"))
+    assert run(sandbox, lake, "archives")["archives"].tally.files == 0
 
 
 def test_a_month_is_loaded_where_the_lake_lacks_one_of_its_days(sandbox: Sandbox, lake: Path) -> None:
@@ -274,7 +292,7 @@ def test_archives_never_revive_what_was_deleted_with_its_contact(sandbox: Sandbo
 
 def run(sandbox: Sandbox, lake: Path, *streams: str, since: datetime | None = None) -> dict[str, StreamResult]:
     settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0)
-    result = sync(settings, choose(streams), Quiet(), options=Options(since))
+    result = sync(settings, streams, Options(since))
     return {stream.stream: stream for stream in result.streams}
 
 
