@@ -9,7 +9,7 @@ from pipeline.errors import MustWait, ServerError, Stopped
 from pipeline.months import Month
 from pipeline.reading.reader import DELETED, MONTH, REVISIT, ROWS, Reader
 from pipeline.reading.vanished import oldest_shown, settle_vanished
-from pipeline.reading.walk import seek
+from pipeline.reading.walk import Fetch, seek, timestamp
 from pipeline.streams import Shape, Window, parse_revisits
 from warehouse import Cursor, OpenWalk, Sighting, forget_cursor
 from warehouse.lake.cursor import EPOCH
@@ -129,8 +129,9 @@ class WindowReader(Reader):
                 opened = replace(cursor, walk=replace(walk, place=place))
                 self.batches.commit(self.saving({feed: opened, **(beside or {})}), tombstones=tombstones)
 
+        fetch = self.fetching(params, commit_place)
         pieces = seek(
-            self.fetching(params, commit_place),
+            fetch,
             self.stream.name,
             strategy.on,
             self.stream.table.key,
@@ -150,7 +151,7 @@ class WindowReader(Reader):
         except (ServerError, Stopped, MustWait):
             commit_place()
             raise
-        if rows == 0 and walk.after is None and self._suspiciously_empty(feed):
+        if rows == 0 and walk.after is None and self._suspiciously_empty(feed, walk, fetch):
             return cursor
         ended = self._ended(cursor, walk)
         self.batches.commit(self.saving({feed: ended, **(beside or {})}), tombstones=tombstones)
@@ -190,8 +191,9 @@ class WindowReader(Reader):
             complete_from = min(walk.after, cursor.complete_from or walk.after)
         return Cursor(watermark, complete_from)
 
-    def _suspiciously_empty(self, feed: str) -> bool:
-        if feed == DELETED:
+    def _suspiciously_empty(self, feed: str, walk: OpenWalk, fetch: Fetch) -> bool:
+        """Whether nothing is listed where the lake has rows; of a walk that goes on, only the rest may be empty."""
+        if feed == DELETED or (walk.place and fetch({"before": timestamp(walk.before)}).results):
             return False
         stored = self.lake.rows(f'SELECT count(*) FROM "{self.stream.name}" WHERE deleted_on IS NULL')[0][0]
         if stored:

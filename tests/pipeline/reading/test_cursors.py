@@ -238,6 +238,27 @@ def test_a_walk_interrupted_among_rows_of_one_timestamp_keeps_those_and_the_plac
     scene.assert_true("runs")
 
 
+@pytest.mark.parametrize("gone", [False, True], ids=["nothing is left", "the server lists nothing"])
+def test_an_empty_rest_of_a_walk_is_believed_only_where_the_server_still_lists_rows(scene: Scene, gone: bool) -> None:
+    scene.workspace.edit("runs", 400, same_timestamp=True)
+    tied = max(datetime.fromisoformat(row["modified_on"]) for row in scene.workspace.rows("runs"))
+    scene.sandbox.faults = Faults(script={"runs": ["ok"] * 7 + ["forbidden"]})
+    assert scene.sync("runs")["runs"].outcome == "failed"
+    end = scene.windows("runs")[0][1]
+    interrupted = {("runs", "rows"): (None, None, None, end, tied + timedelta(microseconds=1))}
+    assert scene.cursors() == interrupted
+    scene.sandbox.faults = Faults()
+    if gone:
+        scene.workspace.store.execute("DELETE FROM runs")
+        assert scene.sync("runs")["runs"].outcome == "suspicious"
+        assert scene.cursors() == interrupted
+    else:
+        assert scene.sync("runs")["runs"].outcome == "done"
+        asked = [after for after, _ in scene.windows("runs")]
+        assert asked[:3] == [tied + timedelta(microseconds=1), None, end - HOUR / 4]
+        scene.assert_true("runs")
+
+
 def test_a_month_that_is_read_has_no_cursor_and_one_that_is_interrupted_goes_on(scene: Scene) -> None:
     workspace = scene.workspace
     workspace.add("messages", 400, at=LAST.start + 9 * DAY)

@@ -44,7 +44,9 @@ def test_a_sync_killed_at_random_moments_goes_on_from_its_last_commit(sandbox: S
             lake = new_lake(tmp_path / f"lake-{kills}")
         else:
             kills += 1
-    assert _start(sandbox, lake).wait() == 0
+    last = _start(sandbox, lake)
+    _, said = last.communicate()
+    assert last.returncode == 0, said
     _assert_true(sandbox.workspace, lake)
 
 
