@@ -18,7 +18,7 @@ from pipeline.reading.reader import Options
 from pipeline.results import StreamResult, SyncResult
 from pipeline.settings import Settings
 from pipeline.streams import STREAMS
-from pipeline.syncing.backfill import backfill_month
+from pipeline.syncing.backfill import backfill_in
 from pipeline.syncing.session import Session, open_session
 from pipeline.syncing.sync import choose, sync_in
 from warehouse import Lake
@@ -36,15 +36,9 @@ def sync(settings: Settings, streams: Iterable[str], options: Options | None = N
     return sync_in(session_of(settings), settings, choose(list(streams)), progress or Quiet(), options or Options())
 
 
-def backfill(settings: Settings, streams: Sequence[str], months: Iterable[Month]) -> list[StreamResult]:
-    """Read months of streams whole, up to the first that does not end well."""
-    results: list[StreamResult] = []
-    for month in months:
-        for stream in streams:
-            results += backfill_month(session_of(settings), settings, STREAMS[stream], month, Quiet())
-            if not results[-1].good:
-                return results
-    return results
+def backfill(settings: Settings, streams: Sequence[str], months: Sequence[Month]) -> list[StreamResult]:
+    """Read months of streams whole."""
+    return backfill_in(session_of(settings), settings, choose(streams), months, Quiet())
 
 
 def verify(

@@ -141,7 +141,7 @@ class Reader(ABC):
                     f"DELETE FROM _cursor WHERE stream = {literal(self.stream.name)} AND feed LIKE '{shape.by} %'"
                 )
             for feed, cursor in feeds.items():
-                save_cursor(connection, self.stream.name, feed, cursor, first=feed not in self.cursors)
+                save_cursor(connection, self.stream.name, feed, cursor)
             self.cursors |= feeds
 
         return save

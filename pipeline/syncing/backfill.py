@@ -58,13 +58,27 @@ def backfill(
     """
     begun = time.monotonic()
     with open_session(settings, stop=stop) as session:
-        results: list[StreamResult] = []
-        for month, stream in product(months, streams):
-            results += backfill_month(session, settings, stream, month, progress, accept_deletions=accept_deletions)
-            if not results[-1].good:
-                break
+        results = backfill_in(session, settings, streams, months, progress, accept_deletions=accept_deletions)
         workspace = session.workspace.name
     return SyncResult(uuid.uuid4(), workspace, str(settings.lake), results, time.monotonic() - begun)
+
+
+def backfill_in(
+    session: Session,
+    settings: Settings,
+    streams: Sequence[Stream],
+    months: Sequence[Month],
+    progress: Progress,
+    *,
+    accept_deletions: bool = False,
+) -> list[StreamResult]:
+    """As `backfill`, in a session that is open, and stays so; how each part ended."""
+    results: list[StreamResult] = []
+    for month, stream in product(months, streams):
+        results += backfill_month(session, settings, stream, month, progress, accept_deletions=accept_deletions)
+        if not results[-1].good:
+            break
+    return results
 
 
 def backfill_month(

@@ -304,7 +304,7 @@ def outside_the_lake(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     try:
         yield
     finally:
-        connection.execute("USE lake")
+        RACING.copy()(connection.execute, "USE lake")
 
 
 def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:

@@ -67,10 +67,8 @@ def forget_cursor(connection: duckdb.DuckDBPyConnection, stream: str, feed: str)
     connection.execute(f"DELETE FROM _cursor WHERE stream = {literal(stream)} AND feed = {literal(feed)}")
 
 
-def save_cursor(
-    connection: duckdb.DuckDBPyConnection, stream: str, feed: str, cursor: Cursor, *, first: bool = False
-) -> None:
-    """Write the cursor of a feed, in the transaction that is open on `connection`; the `first` replaces none."""
+def save_cursor(connection: duckdb.DuckDBPyConnection, stream: str, feed: str, cursor: Cursor) -> None:
+    """Write the cursor of a feed, in the transaction that is open on `connection`."""
     walk = cursor.walk
     times = [
         cursor.watermark,
@@ -79,7 +77,6 @@ def save_cursor(
         walk.before if walk else None,
         walk.place if walk else None,
     ]
-    if not first:
-        forget_cursor(connection, stream, feed)
+    forget_cursor(connection, stream, feed)
     values = ", ".join(map(literal, (stream, feed, *times)))
     connection.execute(f"INSERT INTO _cursor (stream, feed, {', '.join(_TIMES)}, updated_on) VALUES ({values}, now())")

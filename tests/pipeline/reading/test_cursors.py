@@ -279,6 +279,19 @@ def test_a_month_that_is_read_has_no_cursor_and_one_that_is_interrupted_goes_on(
     scene.assert_true("messages")
 
 
+def test_a_cursor_that_another_process_saves_meanwhile_is_replaced(scene: Scene) -> None:
+    feed, saved = ("messages", "revisit 48 h"), []
+
+    def save(endpoint: str) -> None:
+        if not saved:
+            saved.append("INSERT INTO _cursor (stream, feed, updated_on) VALUES ('messages', 'revisit 48 h', now())")
+            scene.write(saved[0])
+
+    scene.sandbox.after_page = save
+    assert scene.fill("messages", LAST).outcome == "done"
+    assert saved and feed in scene.cursors()
+
+
 def test_a_month_that_has_just_ended_is_read_up_to_where_its_rows_are_settled(scene: Scene) -> None:
     settled = LAST.start + 14 * DAY
     for at in (settled - DAY, settled + DAY):
