@@ -25,7 +25,8 @@ class Counters:
 class Tally:
     """What the sync of one stream has done so far.
 
-    rows_read counts rows at the edge of two pages twice; rows_quarantined only the unreadable rows not seen before.
+    Rows read are new, changed, equal to what the lake has, double in their batch, or unreadable. rows_read counts rows
+    at the edge of two pages twice; rows_quarantined counts only the unreadable rows not seen before.
     """
 
     counters: Counters = field(default_factory=Counters)
@@ -34,17 +35,24 @@ class Tally:
     rows_read: int = 0
     rows_new: int = 0
     rows_changed: int = 0
-    rows_deleted: int = 0
-    rows_quarantined: int = 0
+    rows_equal: int = 0
+    rows_double: int = 0
     rows_unreadable: int = 0
+    rows_quarantined: int = 0
+    rows_deleted: int = 0
     notes: list[str] = field(default_factory=list)
     drift: set[tuple[str, str, str]] = field(default_factory=set)
     suspicious: bool = False
 
+    @property
+    def rows_readable(self) -> int:
+        """Rows that were read and are in the lake."""
+        return self.rows_new + self.rows_changed + self.rows_equal
+
     def add(self, other: Tally) -> None:
         """Count what `other` did too; its counters are expected to be these."""
-        for name in ("pages", "files", "rows_read", "rows_new", "rows_changed", "rows_deleted",
-                     "rows_quarantined", "rows_unreadable"):  # fmt: skip
+        for name in ("pages", "files", "rows_read", "rows_new", "rows_changed", "rows_equal", "rows_double",
+                     "rows_unreadable", "rows_quarantined", "rows_deleted"):  # fmt: skip
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.notes.extend(note for note in other.notes if note not in self.notes)
         self.drift |= other.drift
@@ -84,8 +92,11 @@ class StreamResult:
             "rows_read": tally.rows_read,
             "rows_new": tally.rows_new,
             "rows_changed": tally.rows_changed,
-            "rows_deleted": tally.rows_deleted,
+            "rows_equal": tally.rows_equal,
+            "rows_double": tally.rows_double,
+            "rows_unreadable": tally.rows_unreadable,
             "rows_quarantined": tally.rows_quarantined,
+            "rows_deleted": tally.rows_deleted,
             "waited_seconds": round(tally.counters.waited_seconds, 3),
             "outcome": self.outcome,
             "message": self.message,

@@ -9,9 +9,11 @@ from warehouse.errors import (
     LakeError,
     LakeIsNewer,
     LakeNotFound,
+    LakeRefused,
     LakeUnwritable,
     QueryError,
     RapidlakeError,
+    RowsUnaccounted,
 )
 from warehouse.lake.connection import Lake
 from warehouse.lake.cursor import Cursor, OpenWalk, forget_cursor, read_cursors, save_cursor
@@ -39,6 +41,8 @@ from warehouse.loading.loaded_archives import (
     note_moved_rows,
 )
 from warehouse.loading.merge import Loaded, forget_batch, merge, note_drift
+from warehouse.loading.parts import keep_whole, take_part, take_refused
+from warehouse.loading.quarantine import drop_outdated, next_waiting, settle_retried, streams_to_retry
 from warehouse.loading.stage import Batch, stage
 from warehouse.views.refresh import refresh_views
 
@@ -52,12 +56,14 @@ __all__ = [
     "LakeError",
     "LakeIsNewer",
     "LakeNotFound",
+    "LakeRefused",
     "LakeUnwritable",
     "Loaded",
     "OpenLake",
     "OpenWalk",
     "QueryError",
     "RapidlakeError",
+    "RowsUnaccounted",
     "Sighting",
     "Size",
     "Table",
@@ -67,15 +73,18 @@ __all__ = [
     "archives_to_load",
     "begin_reading",
     "describe_tables",
+    "drop_outdated",
     "find_unseen",
     "forget_batch",
     "forget_cursor",
+    "keep_whole",
     "live_rows",
     "loaded_months",
     "maintain",
     "mark_rows_of_deleted_contacts",
     "mark_unseen",
     "merge",
+    "next_waiting",
     "note_archive",
     "note_drift",
     "note_moved_rows",
@@ -86,6 +95,10 @@ __all__ = [
     "remember_deleted_contacts",
     "remember_keys",
     "save_cursor",
+    "settle_retried",
     "stage",
+    "streams_to_retry",
+    "take_part",
+    "take_refused",
     "unseen_keys",
 ]

@@ -9,6 +9,8 @@ RapidlakeError
       LakeIsFile      its path is a file
       FolderRefused   its folder cannot be made or written
     LakeBusy          another process kept the catalog locked for too long
+    LakeRefused       DuckDB or DuckLake will not do it, for what the rows hold or for a fault of their own
+    RowsUnaccounted   as many rows as were read are neither stored nor put aside
     QueryError        a user's SQL is wrong
     ExportError       an export cannot be made of what was asked for
       PlaceRefused    nor where it was asked for
@@ -57,6 +59,14 @@ class FolderRefused(LakeUnwritable):
 
 class LakeBusy(LakeError):
     """Other writers held the catalog for longer than all retries."""
+
+
+class LakeRefused(LakeError):
+    """The engine refuses a change, whoever else writes or not."""
+
+
+class RowsUnaccounted(LakeError):
+    """Rows were read that are neither new, nor known, nor put aside."""
 
 
 class QueryError(LakeError):

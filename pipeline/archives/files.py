@@ -114,7 +114,8 @@ class ArchivesReader(ListReader):
         self._remove_leftovers(wanted)
         if wanted:
             self._load_all(wanted)
-        self.lake.commit(self.saving({ROWS: cursor}))
+        if not self.tally.suspicious:
+            self.lake.commit(self.saving({ROWS: cursor}))
 
     def take(self, page: Page) -> None:
         """Note the addresses, and add the rows without them."""

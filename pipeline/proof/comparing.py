@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
-from pipeline.reading.batches import Batches, Save
+from pipeline.reading.batches import Batches
 from pipeline.reading.listings import ListReader
 from pipeline.reading.reader import ROWS, Reader
+from pipeline.reading.refused import Save
 from pipeline.reading.spool import Spool
 from pipeline.reading.vanished import oldest_shown, second_look
 from pipeline.reading.walk import seek
@@ -84,6 +85,7 @@ class Comparison(Batches):
         files: list[Path],
         save: Save | None = None,
         *,
+        rows: int | None = None,
         longest: int = 0,
         tombstones: bool = False,
         archived_in: date | None = None,

@@ -2,43 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import duckdb
 import msgspec
 
+from pipeline.reading.refused import Save, commit_without_refused
 from pipeline.reading.spool import Spool
 from pipeline.results import Tally
 from pipeline.streams import DIES_WITH_CONTACT
 from warehouse import (
     Batch,
     Lake,
+    LakeRefused,
     Loaded,
+    RowsUnaccounted,
     Sighting,
     Table,
     begin_reading,
+    drop_outdated,
     find_unseen,
     forget_batch,
     live_rows,
     mark_rows_of_deleted_contacts,
     mark_unseen,
     merge,
+    next_waiting,
     note_moved_rows,
     oldest_seen,
     remember_deleted_contacts,
     remember_keys,
+    settle_retried,
     stage,
     unseen_keys,
 )
 
 Source = Literal["api", "archive"]
-Save = Callable[[duckdb.DuckDBPyConnection], None]
 # More of a table than this is not marked deleted unasked: the fault may lie with the token, or the server.
 MOST_DELETIONS = 0.2
+# Where more of a batch than this cannot be read, not a row is odd, but the server's version or ours is another.
+MOST_UNREADABLE, FEW_UNREADABLE = 0.05, 3
 
 
 class Batches:
@@ -68,6 +76,7 @@ class Batches:
         self._whole = False
         self._remembered: Sequence[Source] = ()
         self._rows_of_reading = 0
+        self._held = False
 
     def add(self, rows: list[msgspec.Raw]) -> None:
         """Take the rows of one page."""
@@ -88,7 +97,7 @@ class Batches:
         """Load what has gathered and run `save`, in one transaction."""
         files = self._spool.ready()
         if files or save:
-            self.load(files, save, longest=self._spool.longest, tombstones=tombstones)
+            self.load(files, save, rows=self._spool.rows, longest=self._spool.longest, tombstones=tombstones)
         self._spool.clear()
 
     def load(
@@ -96,11 +105,18 @@ class Batches:
         files: list[Path],
         save: Save | None = None,
         *,
+        rows: int | None = None,
         longest: int = 0,
         tombstones: bool = False,
         archived_in: date | None = None,
     ) -> None:
-        """Load JSON-lines files and run `save`, in one transaction; the arguments are those of `stage`."""
+        """Load JSON-lines files of `rows` and run `save`, in one transaction; other arguments are those of `stage`.
+
+        Where much of a batch cannot be read, nothing is saved from here on: no cursor passes rows that did not land.
+
+        Raises:
+            RowsUnaccounted: the files hold another number of rows.
+        """
 
         with self._lake.connection() as connection:
             batch = (
@@ -108,15 +124,75 @@ class Batches:
                 if files
                 else None
             )
+            if batch:
+                self._look_at(batch, rows)
             # Staged outside the transaction: one that loses a race is run again without parsing again.
             with self._lake.writing(self._table.name):
-                loaded = self._lake.commit(
-                    lambda connection: self._write(connection, batch, save, tombstones=tombstones)
-                )
+                batch, loaded = self._commit(batch, files, None if self._held else save, tombstones=tombstones)
             if tombstones:
                 remember_deleted_contacts(connection)
         if batch:
             self._note(batch, loaded)
+
+    def _look_at(self, batch: Batch, rows: int | None) -> None:
+        """Hold what was staged against what was read, and notice where too much of it is unreadable."""
+        if rows is not None and batch.rows != rows:
+            raise RowsUnaccounted(
+                f"{self._table.name}: {rows:,} rows were read and {batch.rows:,} came out of the spool: "
+                "nothing of them was written; sync again, and if it stays so, tell the developers of Rapidlake."
+            )
+        few = max(FEW_UNREADABLE, MOST_UNREADABLE * batch.rows)
+        if batch.unreadable > few or (batch.unreadable == batch.rows > 0 and not self._tally.rows_readable):
+            self._held = self._tally.suspicious = True
+
+    def _commit(
+        self, batch: Batch | None, files: list[Path], save: Save | None, *, tombstones: bool
+    ) -> tuple[Batch | None, Loaded]:
+        """Write it in one transaction; without the rows that the lake refuses, where it refuses any."""
+
+        def commit(part: Batch | None, save: Save | None) -> Loaded:
+            return self._lake.commit(lambda connection: self._write(connection, part, save, tombstones=tombstones))
+
+        try:
+            return batch, commit(batch, save)
+        except LakeRefused as error:
+            if batch is None:
+                raise
+            return commit_without_refused(self._lake, batch, files, commit, save, error)
+
+    def retry_waiting(self) -> None:
+        """Try the rows again that wait in quarantine since another version of Rapidlake could not read them."""
+        while True:
+            with self._lake.connection() as connection:
+                waiting = next_waiting(connection, self._table)
+                if waiting is None:
+                    return
+                file = self._spool.write_apart(waiting.texts)
+                batch = self._stage(
+                    connection,
+                    [file],
+                    longest=file.stat().st_size,
+                    tombstones=waiting.tombstones,
+                    archived_in=waiting.archived_in,
+                )
+                with self._lake.writing(self._table.name):
+                    loaded, freed = self._lake.commit(partial(self._write_retried, batch, waiting.tombstones))
+            file.unlink()
+            self._tally.rows_new += loaded.new
+            self._tally.rows_changed += loaded.changed
+            self._tally.rows_equal += loaded.equal
+            self._tally.rows_read += loaded.new + loaded.changed + loaded.equal
+            if freed:
+                self._note_once("rows that waited in _quarantine can be read now")
+
+    def _write_retried(
+        self, batch: Batch, tombstones: bool, connection: duckdb.DuckDBPyConnection
+    ) -> tuple[Loaded, int]:
+        drop_outdated(connection, self._table)
+        loaded = merge(connection, replace(batch, unreadable=0), tombstones=tombstones)  # the others wait already
+        freed = settle_retried(connection, self._table)
+        forget_batch(connection)
+        return loaded, freed
 
     def _stage(
         self,
@@ -211,6 +287,8 @@ class Batches:
         tally = self._tally
         tally.rows_new += loaded.new
         tally.rows_changed += loaded.changed
+        tally.rows_equal += loaded.equal
+        tally.rows_double += loaded.double
         tally.rows_deleted += loaded.dragged
         tally.rows_quarantined += loaded.quarantined
         tally.rows_unreadable += batch.unreadable
@@ -221,8 +299,13 @@ class Batches:
             self._note_once(
                 f"the server sends keys this version does not know, kept in `extra`: {', '.join(batch.unknown_keys)}"
             )
-        if batch.unreadable:
-            self._note_once(f"unreadable rows are kept in _quarantine ({batch.reason})")
+        if self._held:
+            self._note_once(
+                f"{batch.unreadable:,} of {batch.rows:,} rows could not be read ({batch.reason}): they wait in "
+                "_quarantine and are asked for again by each sync until they can be; look for a newer rapidlake"
+            )
+        elif batch.unreadable:
+            self._note_once(f"rows that could not be read wait in _quarantine ({batch.reason})")
 
     def _note_once(self, note: str) -> None:
         if note not in self._tally.notes:

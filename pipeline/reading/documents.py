@@ -11,6 +11,7 @@ from pipeline.reading.reader import ROWS, Reader
 from pipeline.server.client import Listener, Page, Params
 from pipeline.streams import Daily, PerFlow
 from warehouse import Cursor
+from warehouse.lake.inlining import safe_from_text
 from warehouse.lake.literal import literal
 
 
@@ -70,5 +71,6 @@ def _mark_those_of_deleted_rows(connection: duckdb.DuckDBPyConnection, documents
     gone = f'deleted_on IS NULL AND uuid IN (SELECT uuid FROM "{of}" WHERE deleted_on IS NOT NULL)'
     found = connection.execute(f'SELECT count(*) FROM "{documents}" WHERE {gone}').fetchone()
     if found and found[0]:
-        connection.execute(f'UPDATE "{documents}" SET deleted_on = now(), synced_on = now() WHERE {gone}')
+        with safe_from_text(connection, f'(FROM "{documents}" WHERE {gone})'):
+            connection.execute(f'UPDATE "{documents}" SET deleted_on = now(), synced_on = now() WHERE {gone}')
     return found[0] if found else 0

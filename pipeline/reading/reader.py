@@ -55,6 +55,7 @@ class Options:
     accept_deletions: mark rows that are gone, however many; archives: the files wanted.
     month: read this month whole instead of what is new.
     wait_for_others: seconds to wait for another process that is reading the same stream.
+    waiting: streams with rows in quarantine that another version could not read.
     """
 
     since: datetime | None = None
@@ -64,6 +65,11 @@ class Options:
     archives: ArchiveChoice = ArchiveChoice()
     month: Month | None = None
     wait_for_others: float = 0.0
+    waiting: frozenset[str] = frozenset()
+
+    def retries(self, stream: Stream) -> bool:
+        """True if rows of the stream in quarantine are to be tried again; a month leaves them to the stream's sync."""
+        return self.month is None and stream.name in self.waiting
 
 
 @dataclass
@@ -86,6 +92,8 @@ class Reader(ABC):
         if self.stream.table.contact or isinstance(self.stream.strategy, Archives):
             with self.lake.connection() as connection:
                 remember_deleted_contacts(connection)
+        if self.options.retries(self.stream):
+            self.batches.retry_waiting()
         self.read_stream()
 
     @cached_property

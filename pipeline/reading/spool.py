@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -59,6 +60,17 @@ class Spool:
         self.bytes += len(lines)
         self.rows += len(rows)
 
+    def write_apart(self, texts: Sequence[str]) -> Path:
+        """Write rows that are no part of the batch to a file of their own, a line each: as JSON text where not JSON."""
+        file = self._folder / f"{self._name}.apart.jsonl"
+        try:
+            with file.open("w", encoding="utf-8") as lines:
+                for text in texts:
+                    lines.write(f"{text if _is_line_of_json(text) else json.dumps(text)}\n")
+        except OSError as error:
+            raise self._unwritable(error) from None
+        return file
+
     @property
     def full(self) -> bool:
         """True when the batch is large or old enough to be committed."""
@@ -99,3 +111,11 @@ class Spool:
         if self._open is not None:
             finished, self._open = self._open, None
             finished.close()
+
+
+def _is_line_of_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return "\n" not in text

@@ -9,7 +9,7 @@ from pipeline.errors import MustWait, ServerError, Stopped
 from pipeline.months import Month
 from pipeline.reading.reader import DELETED, MONTH, REVISIT, ROWS, Reader
 from pipeline.reading.vanished import oldest_shown, settle_vanished
-from pipeline.reading.walk import Fetch, seek, timestamp
+from pipeline.reading.walk import Fetch, seek
 from pipeline.streams import Shape, Window, parse_revisits
 from warehouse import Cursor, OpenWalk, Sighting, forget_cursor
 from warehouse.lake.cursor import EPOCH
@@ -79,7 +79,8 @@ class WindowReader(Reader):
         for before in self._slice_ends(strategy, after, min(month.end, self.before)):
             cursor = self._walk(strategy, feed, {}, cursor, OpenWalk(after, before))
             after = before
-        self.lake.commit(lambda connection: forget_cursor(connection, self.stream.name, feed))
+        if not self.tally.suspicious:
+            self.lake.commit(lambda connection: forget_cursor(connection, self.stream.name, feed))
 
     def _slice_ends(self, strategy: Window, after: datetime, end: datetime) -> list[datetime]:
         """Where the slices of a window end: days, joined until they have as many rows as are worth reading twice.
@@ -151,7 +152,7 @@ class WindowReader(Reader):
         except (ServerError, Stopped, MustWait):
             commit_place()
             raise
-        if rows == 0 and walk.after is None and self._suspiciously_empty(feed, walk, fetch):
+        if rows == 0 and (walk.after is None or walk.place) and self._suspiciously_empty(feed, walk, fetch):
             return cursor
         ended = self._ended(cursor, walk)
         self.batches.commit(self.saving({feed: ended, **(beside or {})}), tombstones=tombstones)
@@ -192,8 +193,8 @@ class WindowReader(Reader):
         return Cursor(watermark, complete_from)
 
     def _suspiciously_empty(self, feed: str, walk: OpenWalk, fetch: Fetch) -> bool:
-        """Whether nothing is listed where the lake has rows; of a walk that goes on, only the rest may be empty."""
-        if feed == DELETED or (walk.place and fetch({"before": timestamp(walk.before)}).results):
+        """Whether nothing is listed where the lake has rows; of a walk that goes on, the rest may be empty."""
+        if feed == DELETED or (walk.place and fetch({}).results):
             return False
         stored = self.lake.rows(f'SELECT count(*) FROM "{self.stream.name}" WHERE deleted_on IS NULL')[0][0]
         if stored:

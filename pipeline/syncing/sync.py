@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import duckdb
 
@@ -34,7 +35,7 @@ from pipeline.streams import (
 )
 from pipeline.syncing.lanes import Readers, Run
 from pipeline.syncing.session import Session, open_session
-from warehouse import Lake, mark_rows_of_deleted_contacts, note_drift, refresh_views
+from warehouse import Lake, mark_rows_of_deleted_contacts, note_drift, refresh_views, streams_to_retry
 from warehouse.lake.literal import Value, literal
 
 READERS: Readers = {
@@ -96,6 +97,8 @@ def sync_in(
             accept_command=_accept_command(stream, options),
         )
 
+    with session.lake.connection() as connection:
+        options = replace(options, waiting=frozenset(streams_to_retry(connection)))
     run = Run(session, settings, options, progress, READERS, make_batches)
     results = run.each(streams)
     _mark_rows_of_newly_deleted_contacts(session.lake, results)

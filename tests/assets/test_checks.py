@@ -28,7 +28,8 @@ FAULTS = {
     ),
     ("broadcasts", "quarantine_empty"): (
         ERROR,
-        "INSERT INTO _quarantine VALUES ('broadcasts', 'd', 'secret is no number', '{}', 'api', now())",
+        "INSERT INTO _quarantine (stream, digest, reason, record, source, seen_on) "
+        "VALUES ('broadcasts', 'd', 'secret is no number', '{}', 'api', now())",
     ),
     ("flows", "no_drift"): (WARN, "INSERT INTO _drift VALUES ('flows', 'colour', 'unknown', now())"),
     ("resthook_events", "read_in_time"): (

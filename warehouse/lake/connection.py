@@ -27,10 +27,12 @@ from warehouse.errors import (
     LakeError,
     LakeIsFile,
     LakeNotFound,
+    LakeRefused,
     LakeUnfinished,
     LakeUnwritable,
 )
 from warehouse.lake import schema
+from warehouse.lake.inlining import forget_inlining_option, inline_small_batches, without_inlining
 from warehouse.lake.literal import literal
 
 EXTENSIONS = ("ducklake", "sqlite_scanner")
@@ -108,8 +110,19 @@ class Lake(AbstractContextManager["Lake"]):
     def _upgrade(self) -> None:
         """Bring the tables to this version."""
         with FileLock(self.locks / "schema.lock"):
-            if self._format() != schema.fingerprint():
+            found = self._format()
+            if found != schema.fingerprint():
+                if found:
+                    self._forget_inlining_option()
                 self.commit(schema.bring_up)
+
+    def _forget_inlining_option(self) -> None:
+        """Remove it, and attach the catalog anew, which alone makes DuckLake forget it too."""
+        with self._turn:
+            self._again_and_again(lambda: forget_inlining_option(self._connection))
+            self._connection.execute("USE memory")
+            self._connection.execute("DETACH lake")
+            _attach(self._connection, self.path, read_only=False)
 
     @property
     def spool(self) -> Path:
@@ -154,13 +167,19 @@ class Lake(AbstractContextManager["Lake"]):
     def commit(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         """Run `work` in one transaction: all of it is in the lake afterwards, or nothing.
 
-        When another process commits to the same rows first, the whole of `work` runs again.
+        When another process commits to the same rows first, the whole of `work` runs again. What the catalog cannot
+        hold as text is written to files.
 
         Raises:
             LakeBusy: it lost the race `CONFLICT_ATTEMPTS` times.
             LakeUnwritable: the disk is full or not writable.
+            LakeRefused: it cannot be stored, for another reason than these.
         """
-        return self._again_and_again(lambda: self._commit_once(work))
+        try:
+            return self._again_and_again(lambda: self._commit_once(work))
+        except LakeRefused:
+            with self._turn, without_inlining(self._connection):
+                return self._again_and_again(lambda: self._commit_once(work))
 
     def _again_and_again(self, attempt: Callable[[], T]) -> T:
         """Run `attempt`, anew each time that another process was faster; DuckDB's errors become ours."""
@@ -201,32 +220,45 @@ class Lake(AbstractContextManager["Lake"]):
 
 def explain(error: duckdb.Error, path: Path) -> LakeError:
     """The error of ours that tells a user what this DuckDB error means for the lake at `path`."""
-    text = " ".join(str(error).split("\n\n")[0].split())
-    if re.search(r"No space left|disk is full|database or disk is full", str(error), re.IGNORECASE):
+    said = _engine_words(error)
+    if re.search(r"No space left|disk is full", said, re.IGNORECASE):
         return LakeUnwritable(
             f"The disk with the lake {path} is full: nothing of this batch was written; make room and sync again."
         )
-    if lost := re.search(r'Cannot open file "([^"]*)": No such file', str(error)):
+    if re.search(r'Cannot open file "…": No such file', said):
+        lost = re.search(r'Cannot open file "([^"]*)"', str(error))
         return LakeError(
-            f"The lake {path} is damaged, its file {lost[1]} is missing: "
+            f"The lake {path} is damaged, its file {lost[1] if lost else ''} is missing: "
             "restore it from a backup, or sync into a new lake."
         )
-    if re.search(r"readonly database|Permission denied|unable to open database", str(error)):
+    if re.search(r"readonly database|Permission denied|unable to open database", said):
         return LakeUnwritable(
             f"The lake {path} cannot be written: check the owner and permissions of the folder; "
             "readers too must be able to write there, because the catalog keeps its locks in files."
         )
     if _lost_a_race(error):
         return LakeBusy(f"The lake {path} is busy with other writers: nothing was lost; run the same command again.")
-    return LakeError(f"The lake {path} refused: {text}")
+    return LakeRefused(f"The lake {path} refused: {said.rstrip(' .:')}.")
+
+
+def _engine_words(error: BaseException) -> str:
+    """What the engine says in its own words: what it quotes may be of a row."""
+    own = re.split(r" at or near |\n\s*LINE \d+:|\n\n", str(error))[0]
+    return " ".join(re.sub(r""""[^"]*"?|'[^']*'?|`[^`]*`?""", '"…"', own).split())
+
+
+# How DuckDB, DuckLake and SQLite tell that another process was faster.
+RACES = re.compile(
+    r"database( table| schema)? is locked$"
+    r"|UNIQUE constraint failed: ducklake_[\w.]+$"
+    r"|\bTransaction conflict( -|:) "
+    r"|Table with name ducklake_inlined_\w+ does not exist!"
+)
 
 
 def _lost_a_race(error: BaseException) -> bool:
     """True for failures that the same transaction may not meet again."""
-    return isinstance(error, duckdb.Error) and bool(
-        re.search(r"database is locked|Transaction conflict|TransactionContext Error", str(error))
-        and not re.search(r"disk is full|readonly", str(error))
-    )
+    return isinstance(error, duckdb.Error) and bool(RACES.search(_engine_words(error)))
 
 
 # What to do with an attempt that another process's commit may have spoilt.
@@ -270,21 +302,29 @@ def _connect(
         connection.execute("SET TimeZone = 'UTC'")
         for extension in EXTENSIONS:
             load_extension(connection, extension)
-        options = [
-            f"DATA_PATH {literal(str(path.resolve() / 'data'))}",
-            "OVERRIDE_DATA_PATH true",
-            f"META_BUSY_TIMEOUT {CATALOG_BUSY_MILLISECONDS}",
-            "READ_ONLY" if read_only else "META_JOURNAL_MODE 'WAL'",
-        ]
-        if as_of:
-            options.append(f"SNAPSHOT_TIME {literal(as_of)}")
-        catalog = literal(f"ducklake:sqlite:{path.resolve() / 'catalog.sqlite'}")
-        RACING.copy()(connection.execute, f"ATTACH {catalog} AS lake ({', '.join(options)})")
-        connection.execute("USE lake")
+        inline_small_batches(connection)
+        _attach(connection, path, read_only=read_only, as_of=as_of)
     except duckdb.Error as error:
         connection.close()
         raise explain(error, path) from error
     return connection
+
+
+def _attach(
+    connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool, as_of: datetime | None = None
+) -> None:
+    """Attach the lake at `path`, and make it the default."""
+    options = [
+        f"DATA_PATH {literal(str(path.resolve() / 'data'))}",
+        "OVERRIDE_DATA_PATH true",
+        f"META_BUSY_TIMEOUT {CATALOG_BUSY_MILLISECONDS}",
+        "READ_ONLY" if read_only else "META_JOURNAL_MODE 'WAL'",
+    ]
+    if as_of:
+        options.append(f"SNAPSHOT_TIME {literal(as_of)}")
+    catalog = literal(f"ducklake:sqlite:{path.resolve() / 'catalog.sqlite'}")
+    RACING.copy()(connection.execute, f"ATTACH {catalog} AS lake ({', '.join(options)})")
+    connection.execute("USE lake")
 
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:

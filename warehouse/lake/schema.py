@@ -20,8 +20,6 @@ from warehouse.lake.literal import literal
 
 # Grows when a lake of this version can no longer be read by the one before it.
 FORMAT = 1
-# Changes of up to this many rows stay in the catalog, so that small syncs leave no small files.
-INLINED_ROWS = 100
 
 # What every stream's table has beside the columns of its own file.
 COMMON_COLUMNS = {
@@ -166,8 +164,6 @@ def _bring_up(lake: duckdb.DuckDBPyConnection, declared: duckdb.DuckDBPyConnecti
         for statement in filter(_is_partitioning, _statements(file)):
             if _table_of(statement) not in have:
                 lake.execute(statement)
-    if not have:
-        lake.execute(f"CALL lake.set_option('data_inlining_row_limit', {INLINED_ROWS})")
     if have.get("_lake"):
         lake.execute(f"UPDATE _lake SET format = {FORMAT}, schema_fingerprint = {literal(fingerprint())}")
     else:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import duckdb
 
 from warehouse.lake.cursor import EPOCH
+from warehouse.lake.inlining import safe_from_text
 from warehouse.lake.table import Table, count, materialise
 
 
@@ -60,12 +61,14 @@ def mark_unseen(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
     """Set deleted_on for the rows that `find_unseen` noted; return how many. Runs inside the caller's transaction."""
     gone = count(connection, _unseen(table))
     if gone:
-        connection.execute(
-            f"""
-            MERGE INTO "{table.name}" AS stored USING {_unseen(table)} AS incoming ON {table.same_key}
-            WHEN MATCHED THEN UPDATE SET deleted_on = now(), synced_on = now()
-            """
-        )
+        marked = f'(FROM "{table.name}" SEMI JOIN {_unseen(table)} USING ({table.keys}))'
+        with safe_from_text(connection, marked):
+            connection.execute(
+                f"""
+                MERGE INTO "{table.name}" AS stored USING {_unseen(table)} AS incoming ON {table.same_key}
+                WHEN MATCHED THEN UPDATE SET deleted_on = now(), synced_on = now()
+                """
+            )
     return gone
 
 
@@ -85,22 +88,18 @@ def mark_rows_of_deleted_contacts(
     """Mark what the server deletes with `contacts`, a relation of tombstones (SQL); return how many rows."""
     marked = 0
     for table in tables:
-        rows = count(
-            connection,
-            f"""
-            "{table.name}" AS stored JOIN {contacts} AS incoming ON stored."{table.contact}" = incoming.uuid
-            WHERE stored.deleted_on IS NULL OR stored.deleted_on > incoming.deleted_on
-            """,
-        )
+        dying = f"""stored."{table.contact}" = incoming.uuid
+            AND (stored.deleted_on IS NULL OR stored.deleted_on > incoming.deleted_on)"""
+        dragged = f'"{table.name}" AS stored JOIN {contacts} AS incoming ON {dying}'
+        rows = count(connection, dragged)
         if rows:
-            connection.execute(
-                f"""
-                MERGE INTO "{table.name}" AS stored USING {contacts} AS incoming
-                ON stored."{table.contact}" = incoming.uuid
-                    AND (stored.deleted_on IS NULL OR stored.deleted_on > incoming.deleted_on)
-                WHEN MATCHED THEN UPDATE SET deleted_on = incoming.deleted_on, synced_on = now()
-                """
-            )
+            with safe_from_text(connection, f"(SELECT stored.* FROM {dragged})"):
+                connection.execute(
+                    f"""
+                    MERGE INTO "{table.name}" AS stored USING {contacts} AS incoming ON {dying}
+                    WHEN MATCHED THEN UPDATE SET deleted_on = incoming.deleted_on, synced_on = now()
+                    """
+                )
         marked += rows
     return marked
 

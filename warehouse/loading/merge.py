@@ -10,25 +10,38 @@ Where an API row and an archived one meet, each column has the value it would ha
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import duckdb
 
+from warehouse.errors import RowsUnaccounted
+from warehouse.lake.inlining import safe_from_text
 from warehouse.lake.literal import literal
-from warehouse.lake.table import Table, columns_of, materialise, quoted
+from warehouse.lake.table import Table, columns_of, count, materialise, quoted
 from warehouse.loading.history import Sighting, note_changes
 from warehouse.loading.provisional import settle_provisional
+from warehouse.loading.quarantine import put_aside, release
 from warehouse.loading.stage import Batch
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a batch did: to its table, to `_quarantine`, and to the rows that went with deleted contacts (`dragged`)."""
+    """What a batch did: to its table, to `_quarantine`, and to the rows that went with deleted contacts (`dragged`).
+
+    Its rows are those that are new, changed, equal to the stored ones, double within the batch, and unreadable;
+    `quarantined` counts the unreadable ones not seen before.
+    """
 
     new: int = 0
     changed: int = 0
+    equal: int = 0
+    double: int = 0
     quarantined: int = 0
     dragged: int = 0
+
+    def __add__(self, other: Loaded) -> Loaded:
+        """What both did."""
+        return Loaded(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
 
 
 def merge(
@@ -43,9 +56,13 @@ def merge(
     Runs inside the caller's transaction. A row equal to the one in the lake is not written.
     Tombstones only mark: the values last seen of a deleted row stay.
     `sightings` says when rows were last seen, for the history of changes.
+
+    Raises:
+        RowsUnaccounted: rows of the batch are neither new nor known.
     """
     table = batch.table
-    quarantined = _quarantine(connection, batch) if batch.unreadable else 0
+    release(connection, table)
+    quarantined = put_aside(connection, batch, tombstones=tombstones) if batch.unreadable else 0
     within = partitions(connection, table)
     if table.provisional:
         settle_provisional(connection, table, within)
@@ -57,7 +74,27 @@ def merge(
         if changed:
             note_changes(connection, table, sightings)
             _update(connection, table, matched)
-    return Loaded(_insert(connection, table, known=known), changed, quarantined)
+    new = _insert(connection, table, known=known)
+    kept = count(connection, "batch")
+    _check_accounted(connection, table, kept, new=new, known=known)
+    return Loaded(
+        new=new,
+        changed=min(changed, kept - new),
+        equal=max(kept - new - changed, 0),
+        double=batch.rows - batch.unreadable - kept,
+        quarantined=quarantined,
+    )
+
+
+def _check_accounted(connection: duckdb.DuckDBPyConnection, table: Table, kept: int, *, new: int, known: int) -> None:
+    if kept == new + known:
+        return
+    # A key that stands twice in the table, which verify finds, is known twice.
+    if kept != new + count(connection, f"(SELECT DISTINCT {table.keys} FROM known)"):
+        raise RowsUnaccounted(
+            f"{table.name}: of {kept:,} rows {new:,} are new and {known:,} are known, which does not add up: "
+            "nothing of them was written; tell the developers of Rapidlake."
+        )
 
 
 def forget_batch(connection: duckdb.DuckDBPyConnection) -> None:
@@ -88,10 +125,9 @@ def find_known(connection: duckdb.DuckDBPyConnection, table: Table, matched: str
 def _insert(connection: duckdb.DuckDBPyConnection, table: Table, *, known: int) -> int:
     """Append the rows of `batch` whose keys are not stored, of which `known` are; return how many."""
     columns = quoted(columns_of(connection, "batch"))
-    unknown = f"ANTI JOIN known USING ({table.keys})" if known else ""  # a join costs, even with nothing
-    found = connection.execute(
-        f'INSERT INTO "{table.name}" ({columns}) SELECT {columns} FROM batch {unknown}'
-    ).fetchone()
+    unknown = f"batch ANTI JOIN known USING ({table.keys})" if known else "batch"  # a join costs, even with nothing
+    with safe_from_text(connection, f"(SELECT {columns} FROM {unknown})"):
+        found = connection.execute(f'INSERT INTO "{table.name}" ({columns}) SELECT {columns} FROM {unknown}').fetchone()
     return found[0] if found else 0
 
 
@@ -219,36 +255,13 @@ def _update(connection: duckdb.DuckDBPyConnection, table: Table, matched: str) -
     updates = ", ".join(
         f'"{column}" = incoming."{column}"' for column in columns_of(connection, "changed") if column not in table.key
     )
-    connection.execute(
-        f"""
-        MERGE INTO "{table.name}" AS stored USING changed AS incoming ON {matched}
-        WHEN MATCHED THEN UPDATE SET {updates}
-        """
-    )
-
-
-def _quarantine(connection: duckdb.DuckDBPyConnection, batch: Batch) -> int:
-    """Put the unreadable rows aside, each once; return how many are new there."""
-    stream = literal(batch.table.name)
-    refused = materialise(
-        connection,
-        "refused",
-        f"""
-        SELECT md5(unreadable) AS digest, any_value(unreadable) AS record, any_value(reason) AS reason
-        FROM parsed_row
-        WHERE unreadable IS NOT NULL
-        GROUP BY digest
-        HAVING digest NOT IN (SELECT digest FROM _quarantine WHERE stream = {stream})
-        """,
-    )
-    connection.execute(
-        f"""
-        INSERT INTO _quarantine (stream, digest, reason, record, source, seen_on)
-        SELECT {stream}, digest, coalesce(reason, {literal(batch.reason)}), record, {literal(batch.source)}, now()
-        FROM refused
-        """
-    )
-    return refused
+    with safe_from_text(connection, "changed"):
+        connection.execute(
+            f"""
+            MERGE INTO "{table.name}" AS stored USING changed AS incoming ON {matched}
+            WHEN MATCHED THEN UPDATE SET {updates}
+            """
+        )
 
 
 def note_drift(connection: duckdb.DuckDBPyConnection, drift: Iterable[tuple[str, str, str]]) -> None:

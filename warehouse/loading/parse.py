@@ -6,7 +6,8 @@ Nothing here raises for what a line holds: an error would abort the caller's tra
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -20,7 +21,7 @@ from warehouse.loading.strict import parse_strictly
 # DuckDB's reader takes twice this much memory, in bytes, for its buffer; a longer row needs a larger one.
 ROW_BUFFER = 2 * 1024 * 1024
 # Columns of `parsed_row` beside those of the stream.
-MARKS = ("line", "extra", "unreadable", "reason")
+MARKS = ("line", "extra", "unreadable", "reason", "row_key")
 # Rows read to learn which lists of keys are usual.
 KEY_SAMPLE = 100
 # Lists of keys that a row is compared with, before each of its keys is looked up.
@@ -44,7 +45,7 @@ class Keys:
 def parse(
     connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[Path], *, longest: int, strictly_first: bool
 ) -> Keys:
-    """JSON lines → `parsed_row`: the stream's columns, line, extra, unreadable, and reason, which is NULL.
+    """JSON lines → `parsed_row`: the stream's columns, line, extra, unreadable, and reason and row_key, which are NULL.
 
     `unreadable` is the JSON of a row that could not be read, else NULL; '' where only the file has the text, that is
     for a line that is not JSON, and for an object with a key twice that would become a map.
@@ -66,9 +67,7 @@ def parse(
             pass  # what is unusual in which line, the lenient way finds out
     keys = _keys(connection, table, lines)
     key_missing = " OR ".join(f'row."{column}" IS NULL' for column in table.required)
-    # Without this setting DuckDB 1.5 moves casts out of the SELECT's TRY, and one bad value fails the whole batch.
-    connection.execute("SET disabled_optimizers = 'unused_columns,common_subexpressions'")
-    try:
+    with without_moved_casts(connection):
         connection.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE parsed AS
@@ -87,17 +86,26 @@ def parse(
                 line,
                 extra,
                 CASE WHEN {key_missing} THEN coalesce(json::VARCHAR, '') END AS unreadable,
-                NULL::VARCHAR AS reason
+                NULL::VARCHAR AS reason,
+                NULL::VARCHAR AS row_key
             FROM selected
             """
         )
-    finally:
-        connection.execute("RESET disabled_optimizers")
     connection.execute("CREATE OR REPLACE TEMP VIEW parsed_row AS SELECT * FROM parsed")
     for column, kind, *_ in connection.execute("DESCRIBE parsed").fetchall():
         if kind.startswith("MAP("):
             _refuse_doubled(connection, column)
     return keys
+
+
+@contextmanager
+def without_moved_casts(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Keep DuckDB 1.5 from moving casts out of a TRY: one bad value would fail all rows."""
+    connection.execute("SET disabled_optimizers = 'unused_columns,common_subexpressions'")
+    try:
+        yield
+    finally:
+        connection.execute("RESET disabled_optimizers")
 
 
 def _refuse_doubled(connection: duckdb.DuckDBPyConnection, column: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import duckdb
 
+from warehouse.lake.inlining import safe_from_text
 from warehouse.lake.table import Table, count
 
 # Real uuids are random: none begins with this many zeros.
@@ -32,11 +33,9 @@ def settle_provisional(connection: duckdb.DuckDBPyConnection, table: Table, with
             """
         )
     if count(connection, f'"{table.name}" AS stored WHERE stored.uuid < {LIMIT} AND {within}'):
-        connection.execute(
-            f"""
-            MERGE INTO "{table.name}" AS stored
-            USING (SELECT any_value(uuid) AS uuid, id FROM batch WHERE uuid >= {LIMIT} GROUP BY id) AS incoming
-            ON stored.uuid = {PROVISIONAL.format(row="incoming")} AND {within}
-            WHEN MATCHED THEN UPDATE SET uuid = incoming.uuid
-            """
-        )
+        told = f"""(SELECT any_value(uuid) AS uuid, id FROM batch WHERE uuid >= {LIMIT} GROUP BY id) AS incoming
+            ON stored.uuid = {PROVISIONAL.format(row="incoming")} AND {within}"""
+        with safe_from_text(connection, f'(SELECT stored.* FROM "{table.name}" AS stored JOIN {told})'):
+            connection.execute(
+                f'MERGE INTO "{table.name}" AS stored USING {told} WHEN MATCHED THEN UPDATE SET uuid = incoming.uuid'
+            )

@@ -25,7 +25,8 @@ class Batch:
 
     unknown_keys: keys that some row has and the table has no column for.
     missing_keys: keys that the record type has and the first row does not.
-    source: api or archive.
+    source: api or archive; archived_in: first day of the archive file.
+    distinct: rows that could be read, those of one key counted once.
     """
 
     table: Table
@@ -35,6 +36,8 @@ class Batch:
     unknown_keys: list[str]
     missing_keys: list[str]
     source: str = "api"
+    archived_in: date | None = None
+    distinct: int = 0
 
 
 def stage(
@@ -94,7 +97,8 @@ def _staged(
     reason = explain_unreadable(connection, table, files) if unreadable else None
     unknown = _extra_keys(connection) if extras else []
     missing = [key for key in keys.known if key not in keys.first] if keys.first else []
-    return Batch(table, rows, unreadable, reason, unknown, missing, "archive" if archived_in else "api")
+    source = "archive" if archived_in else "api"
+    return Batch(table, rows, unreadable, reason, unknown, missing, source, archived_in, distinct)
 
 
 def _key(table: Table) -> str:

@@ -66,7 +66,8 @@ def parse_strictly(
                 line,
                 extra,
                 CASE WHEN {key_missing} THEN error('key is missing') END::VARCHAR AS unreadable,
-                NULL::VARCHAR AS reason
+                NULL::VARCHAR AS reason,
+                NULL::VARCHAR AS row_key
             FROM selected
             """
         )

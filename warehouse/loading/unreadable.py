@@ -1,71 +1,96 @@
-"""Says of each row that could not be read what is wrong with it, and finds its text again where DuckDB has none."""
+"""Says of each row that could not be read what is wrong with it and which key it has; finds its text where need be.
+
+No reason holds a value of the row: reasons are shown and logged, rows are not.
+"""
 
 from __future__ import annotations
 
 import codecs
 import json
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
-from warehouse.lake.connection import prepare
 from warehouse.lake.literal import literal, text_list
 from warehouse.lake.table import Table
-from warehouse.loading.parse import statements
+from warehouse.loading.parse import statements, without_moved_casts
 
-# So many unreadable rows get a reason of their own; those after them get that of the first.
-REASONS = 20
+# How bytes that are no text are written in a row's text; no JSON has this.
+ESCAPED_BYTE = re.compile(r"\\x[0-9a-f]{2}")
 
 
 def explain_unreadable(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[Path]) -> str:
-    """Fill `reason` of the unreadable rows of `parsed`, and `unreadable` where it is ''; return the first reason."""
-    broken = connection.execute("SELECT line FROM parsed WHERE unreadable = ''").fetchall()
-    if broken:
-        _insert_text(connection, files, {line for (line,) in broken})
-    rows = connection.execute(
-        f"""
-        SELECT line, unreadable FROM parsed WHERE unreadable IS NOT NULL AND reason IS NULL
-        ORDER BY line LIMIT {REASONS}
-        """
-    ).fetchall()
-    reasons = _reasons(table, rows)
-    whens = "".join(f" WHEN {line} THEN {literal(reason)}" for line, reason in reasons.items())
-    other = literal(next(iter(reasons.values()), None))
-    connection.execute(
-        f"""
-        UPDATE parsed SET reason = CASE line{whens or " WHEN 0 THEN NULL"} ELSE {other} END
-        WHERE unreadable IS NOT NULL AND reason IS NULL
-        """
-    )
+    """Fill `reason` and `row_key` of the unreadable rows of `parsed`, and `unreadable` where DuckDB has no text of it.
+
+    Returns the reason of the first. A line that is a JSON string with an object or a list in it is the text of a row
+    that no JSON reader takes.
+    """
+    _find_texts(connection, files)
+    _find_faults(connection, table)
     first = connection.execute("SELECT arg_min(reason, line) FROM parsed WHERE unreadable IS NOT NULL").fetchone()
     return str(first[0]) if first else ""
 
 
-def _insert_text(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], wanted: set[int]) -> None:
-    """Put the text of the lines `wanted`, and what is wrong with them, in their place."""
+def _find_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
+    """Put the text of lines that are not JSON, and what is wrong with them, in their place; `mended` has their keys."""
+    quoted = dict(
+        connection.execute("""SELECT line, unreadable FROM parsed WHERE unreadable[:2] IN ('"{', '"[')""").fetchall()
+    )
+    lost = {line for (line,) in connection.execute("SELECT line FROM parsed WHERE unreadable = ''").fetchall()}
+    columns = "{'line': 'BIGINT', 'text': 'VARCHAR', 'reason': 'VARCHAR', 'json': 'JSON'}"
     with tempfile.TemporaryDirectory() as folder:
         texts = Path(folder) / "texts.jsonl"
         longest = 0
         with texts.open("w", encoding="ascii") as file:
-            for line, raw in _raw_lines(files):
-                if line in wanted:
-                    text = raw.decode("utf-8", errors="replace")
-                    row = json.dumps({"line": line, "text": text, "reason": _fault(raw)}) + "\n"
-                    longest = max(longest, len(row))
-                    file.write(row)
-        columns = "{'line': 'BIGINT', 'text': 'VARCHAR', 'reason': 'VARCHAR'}"
+            for line, raw in _raw_lines(files) if lost else ():
+                if line in lost:
+                    longest = max(longest, file.write(_described(line, raw.decode(errors="backslashreplace"), raw)))
+            for line, text in quoted.items():
+                longest = max(longest, file.write(_described(line, json.loads(text))))
         connection.execute(
             f"""
-            UPDATE parsed SET unreadable = broken.text, reason = broken.reason
+            CREATE OR REPLACE TEMP TABLE mended AS
             FROM read_json(
                 {text_list([str(texts)])}, format = 'newline_delimited', columns = {columns},
                 maximum_object_size = {longest + 1}
-            ) AS broken
-            WHERE parsed.line = broken.line
+            )
+            """
+            if longest
+            else "CREATE OR REPLACE TEMP TABLE mended (line BIGINT, text VARCHAR, reason VARCHAR, json JSON)"
+        )
+    if longest:
+        connection.execute(
+            """
+            UPDATE parsed SET unreadable = mended.text, reason = mended.reason FROM mended
+            WHERE parsed.line = mended.line
             """
         )
+
+
+def _described(line: int, text: str, raw: bytes | None = None) -> str:
+    """A JSON line with a row's text, what is wrong with it, and the part of it that can be read."""
+    reason = _fault(text.encode(errors="surrogatepass") if raw is None else raw)
+    text = text.encode(errors="backslashreplace").decode()
+    return json.dumps({"line": line, "text": text, "reason": reason, "json": _plain_values(text)}) + "\n"
+
+
+def _plain_values(text: str) -> dict[str, str | int] | None:
+    """The texts and numbers of an object, read as leniently as can be: its key is among them."""
+    try:
+        row = json.loads(ESCAPED_BYTE.sub("?", text), strict=False)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict):
+        return None
+    return {
+        key: value
+        for key, value in row.items()
+        if isinstance(value, str | int) and not re.search("[\ud800-\udfff]", f"{key}{value}")
+    }
 
 
 def _raw_lines(files: Sequence[Path]) -> Iterator[tuple[int, bytes]]:
@@ -84,48 +109,111 @@ def _raw_lines(files: Sequence[Path]) -> Iterator[tuple[int, bytes]]:
 def _fault(raw: bytes) -> str:
     """What is wrong with a line that DuckDB refuses, or with an object in it that has a key twice."""
     try:
-        json.loads(raw.decode("utf-8"), object_pairs_hook=_refuse_doubled)
+        json.loads(raw.decode("utf-8"), object_pairs_hook=_refuse_doubled, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         return f"not JSON: byte {error.start} is not UTF-8"
     except json.JSONDecodeError as error:
         return f"not JSON: {error.msg} at character {error.pos}"
     except RecursionError:
         return "not JSON: nested too deeply"
-    except KeyError as error:
-        return f"a key stands twice in one object: {error.args[0]}"
+    except _Doubled:
+        return "a key stands twice in one object"
+    except _Constant as error:
+        return f"not JSON: {error} is no number"
+    except ValueError:
+        return "not JSON: a number has too many digits"
+    if ESCAPED_BYTE.search(raw.decode()):
+        return "not JSON: bytes are not UTF-8"
     return "not JSON: an escaped surrogate has no other half"
 
 
+class _Doubled(Exception):
+    """A key stands twice."""
+
+
+class _Constant(Exception):
+    """NaN, Infinity or -Infinity stands where a number should."""
+
+
 def _refuse_doubled(pairs: list[tuple[str, object]]) -> None:
-    seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            raise KeyError(key)
-        seen.add(key)
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise _Doubled
 
 
-def _reasons(table: Table, rows: Sequence[tuple[int, str]]) -> dict[int, str]:
-    """By line: what DuckDB says of a row when it is read without TRY, in a database of its own."""
-    record_type, select = statements(table.name)
-    with duckdb.connect(config={"threads": 1}) as apart:
-        apart.execute("SET TimeZone = 'UTC'")
-        prepare(apart)
-        apart.execute(record_type)
-        return {line: _reason(apart, table, select.replace("TRY(", "(", 1), text) for line, text in rows}
+def _refuse_constant(name: str) -> None:
+    raise _Constant(name)
 
 
-def _reason(apart: duckdb.DuckDBPyConnection, table: Table, select: str, text: str) -> str:
-    if not text.lstrip().startswith("{"):
-        return "not a JSON object"
-    apart.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE records AS
-        SELECT 1 AS line, json, TRY_CAST(json AS "{table.name}_record") AS record, NULL::JSON AS extra
-        FROM (SELECT {literal(text)}::JSON AS json)
+def _find_faults(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """Read each column of the unreadable rows by itself: those that fail are the reason."""
+    _, select = statements(table.name)
+    columns, column_by_column = _column_by_column(connection, table, select)
+    faults = ", ".join(
+        f"CASE WHEN has.\"{name}\" IS NULL THEN '{name} does not fit {kind}' END" for name, kind in columns.items()
+    )
+    keys = " || ' ' || ".join(f'keys."{column}"::VARCHAR' for column in table.key)
+    missing = literal(f"{' or '.join(table.required)} is missing")
+    with without_moved_casts(connection):
+        connection.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE faults AS
+            WITH texts AS (
+                SELECT line, coalesce(mended.json, TRY_CAST(unreadable AS JSON)) AS json
+                FROM parsed LEFT JOIN mended USING (line)
+                WHERE unreadable IS NOT NULL
+            ),
+            records AS (
+                SELECT line, json, TRY_CAST(json AS "{table.name}_record") AS record, NULL::JSON AS extra FROM texts
+            ),
+            read AS ({column_by_column})
+            SELECT line, {keys} AS row_key,
+                CASE
+                    WHEN coalesce(json_type(json), '') <> 'OBJECT' THEN 'not a JSON object'
+                    ELSE coalesce(nullif(concat_ws('; ', {faults}), ''), {missing})
+                END AS reason
+            FROM read
+            """
+        )
+    connection.execute(
+        """
+        UPDATE parsed SET reason = coalesce(parsed.reason, faults.reason), row_key = faults.row_key
+        FROM faults WHERE parsed.line = faults.line
         """
     )
-    try:
-        apart.execute(select).fetchall()
-    except duckdb.Error as error:
-        return str(error).splitlines()[0].split(": ", 1)[-1]
-    return f"{' or '.join(table.required)} is missing"
+
+
+def _column_by_column(connection: duckdb.DuckDBPyConnection, table: Table, select: str) -> tuple[dict[str, str], str]:
+    """The columns of a stream's SELECT with their types, and the SELECT with a TRY around each instead of around all.
+
+    Its `has` says of each column whether it is null, and is null itself where the column fails; `keys` has the key.
+    """
+    tree: dict[str, Any] = json.loads(_one(connection, f"SELECT json_serialize_sql({literal(select)})"))
+    row, rest = tree["statements"][0]["node"]["select_list"]
+    packed = row["children"][0]
+    wrapper: dict[str, Any] = json.loads(_one(connection, "SELECT json_serialize_sql('SELECT TRY(0 IS NULL)')"))
+    wrapped: dict[str, Any] = wrapper["statements"][0]["node"]["select_list"][0]
+
+    def guarded(expression: dict[str, object]) -> dict[str, object]:
+        tested = wrapped["children"][0] | {"children": [expression | {"alias": ""}]}
+        return wrapped | {"children": [tested], "alias": expression["alias"]}
+
+    has = packed | {"children": [guarded(one) for one in packed["children"]], "alias": "has"}
+    keys = packed | {
+        "children": [
+            wrapped | {"children": [one | {"alias": ""}], "alias": one["alias"]}
+            for one in packed["children"]
+            if one["alias"] in table.key
+        ],
+        "alias": "keys",
+    }
+    tree["statements"][0]["node"]["select_list"] = [has, keys, rest]
+    back = _one(connection, f"SELECT json_deserialize_sql({literal(json.dumps(tree))}::JSON)")
+    described = connection.execute("DESCRIBE parsed").fetchall()
+    names = [one["alias"] for one in packed["children"]]
+    return {name: kind for name, kind, *_ in described if name in names}, back
+
+
+def _one(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+    found = connection.execute(query).fetchone()
+    assert found
+    return str(found[0])

@@ -9,6 +9,7 @@ from datetime import date, datetime
 
 import duckdb
 
+from warehouse.lake.inlining import safe_from_text
 from warehouse.lake.literal import literal, text_list
 from warehouse.lake.table import Table, columns_of, count, materialise
 from warehouse.loading.merge import find_changed, find_known, partitions
@@ -219,12 +220,14 @@ def note_verification(connection: duckdb.DuckDBPyConnection, run: uuid.UUID, fin
     for one in findings:
         numbers = (one.compared, one.missing, one.stale, one.double, one.alive, one.unarchived, one.pending)
         month = f"DATE '{one.month}'" if one.month else "NULL"
-        connection.execute(
-            f"""
-            INSERT INTO _verification VALUES ('{run}', now(), {literal(one.stream)}, {month},
-                {", ".join(map(str, numbers))}, {text_list(one.examples)})
-            """
-        )
+        examples = text_list(one.examples)
+        with safe_from_text(connection, f"(SELECT {examples} AS examples)"):
+            connection.execute(
+                f"""
+                INSERT INTO _verification VALUES ('{run}', now(), {literal(one.stream)}, {month},
+                    {", ".join(map(str, numbers))}, {examples})
+                """
+            )
 
 
 def mark_alive(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
@@ -246,7 +249,8 @@ def remove_doubles(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
     )
     if kept:
         connection.execute(f'DELETE FROM "{table.name}" WHERE ({table.keys}) IN (SELECT ({table.keys}) FROM kept)')
-        connection.execute(f'INSERT INTO "{table.name}" BY NAME SELECT * FROM kept')
+        with safe_from_text(connection, "kept"):
+            connection.execute(f'INSERT INTO "{table.name}" BY NAME SELECT * FROM kept')
     return kept
 
 

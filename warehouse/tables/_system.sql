@@ -52,7 +52,10 @@ CREATE TABLE _sync (
     rows_quarantined BIGINT NOT NULL,
     waited_seconds DOUBLE NOT NULL,
     outcome VARCHAR NOT NULL,
-    message VARCHAR
+    message VARCHAR,
+    rows_equal BIGINT,
+    rows_double BIGINT,
+    rows_unreadable BIGINT
 );
 
 COMMENT ON TABLE _sync IS 'One row per stream and run of a sync.';
@@ -63,7 +66,8 @@ COMMENT ON COLUMN _sync.seconds IS 'How long it took, waits included.';
 COMMENT ON COLUMN _sync.requests IS 'Requests sent, retries included.';
 COMMENT ON COLUMN _sync.pages IS 'Pages received.';
 COMMENT ON COLUMN _sync.bytes IS 'Bytes received: pages unpacked, archive files as they come.';
-COMMENT ON COLUMN _sync.rows_read IS 'Rows received; rows at the edge of two pages count twice.';
+COMMENT ON COLUMN _sync.rows_read IS
+    'Rows received; rows at the edge of two pages count twice. Of a stream that is done: new, changed, equal, double and unreadable ones together.';
 COMMENT ON COLUMN _sync.rows_new IS 'Rows the lake did not have.';
 COMMENT ON COLUMN _sync.rows_changed IS 'Rows written again because a value differed.';
 COMMENT ON COLUMN _sync.rows_deleted IS 'Rows newly marked as deleted.';
@@ -71,6 +75,10 @@ COMMENT ON COLUMN _sync.rows_quarantined IS 'Rows newly put aside as unreadable.
 COMMENT ON COLUMN _sync.waited_seconds IS 'Seconds spent waiting for the rate limit.';
 COMMENT ON COLUMN _sync.outcome IS 'done, not offered, skipped, waiting (for the rate limit), stopped, suspicious or failed.';
 COMMENT ON COLUMN _sync.message IS 'What happened and what to do; null if there is nothing to say.';
+COMMENT ON COLUMN _sync.rows_equal IS 'Rows that were as the lake has them; null in syncs of earlier versions.';
+COMMENT ON COLUMN _sync.rows_double IS 'Rows that came more than once in a batch; null in syncs of earlier versions.';
+COMMENT ON COLUMN _sync.rows_unreadable IS
+    'Rows that could not be read, seen before or not; null in syncs of earlier versions.';
 
 CREATE TABLE _quarantine (
     stream VARCHAR NOT NULL,
@@ -78,16 +86,26 @@ CREATE TABLE _quarantine (
     reason VARCHAR NOT NULL,
     record VARCHAR NOT NULL,
     source VARCHAR NOT NULL,
-    seen_on TIMESTAMPTZ NOT NULL
+    seen_on TIMESTAMPTZ NOT NULL,
+    key VARCHAR,
+    archived_in DATE,
+    tombstone BOOLEAN,
+    tried_with VARCHAR
 );
 
-COMMENT ON TABLE _quarantine IS 'Rows that could not be read, whole, with the reason: nothing is lost, nothing is guessed.';
+COMMENT ON TABLE _quarantine IS
+    'Rows that could not be read, whole, with the reason, until they can be: nothing is lost, nothing is guessed.';
 COMMENT ON COLUMN _quarantine.stream IS 'Stream the row came from.';
 COMMENT ON COLUMN _quarantine.digest IS 'MD5 of the record, so that a row read again stands here once.';
-COMMENT ON COLUMN _quarantine.reason IS 'What does not fit.';
-COMMENT ON COLUMN _quarantine.record IS 'The row as the server sent it.';
+COMMENT ON COLUMN _quarantine.reason IS 'What does not fit; it holds no value of the row.';
+COMMENT ON COLUMN _quarantine.record IS 'The row as the server sent it; a byte that is no text is written \xff.';
 COMMENT ON COLUMN _quarantine.source IS 'api or archive.';
 COMMENT ON COLUMN _quarantine.seen_on IS 'When it was first read (UTC).';
+COMMENT ON COLUMN _quarantine.key IS
+    'Key of the row in its table, as text: once it comes in a form that can be read, this one leaves. Null if it has none.';
+COMMENT ON COLUMN _quarantine.archived_in IS 'First day of the archive file it came in; null for rows of the API.';
+COMMENT ON COLUMN _quarantine.tombstone IS 'True if it came in the server''s list of deleted rows.';
+COMMENT ON COLUMN _quarantine.tried_with IS 'Digest of the version that last tried to read it: another one tries again.';
 
 CREATE TABLE _drift (
     stream VARCHAR NOT NULL,

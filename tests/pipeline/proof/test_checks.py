@@ -53,8 +53,8 @@ def test_each_fault_turns_its_check_red_and_no_other(settings: Settings) -> None
         ("tickets", "keys_unique"): "INSERT INTO tickets BY NAME SELECT * FROM tickets LIMIT 2",
         ("channel_events", "no_orphans"): "UPDATE channel_events SET contact_uuid = uuid() "
         "WHERE id IN (SELECT id FROM channel_events WHERE deleted_on IS NULL LIMIT 3)",
-        ("broadcasts", "quarantine_empty"): "INSERT INTO _quarantine VALUES "
-        "('broadcasts', 'd', 'secret is no number', '{\"text\":\"secret\"}', 'api', now())",
+        ("broadcasts", "quarantine_empty"): "INSERT INTO _quarantine (stream, digest, reason, record, source, seen_on) "
+        "VALUES ('broadcasts', 'd', 'secret is no number', '{\"text\":\"secret\"}', 'api', now())",
         ("flows", "no_drift"): "INSERT INTO _drift VALUES ('flows', 'colour', 'unknown', now())",
         ("runs", "archives_counted"): "DELETE FROM _archives WHERE archive_type = 'run' AND start_date = "
         "(SELECT min(start_date) FROM _archives WHERE archive_type = 'run')",

@@ -22,6 +22,7 @@ from warehouse import (
     LakeError,
     LakeIsNewer,
     LakeNotFound,
+    LakeRefused,
     LakeUnwritable,
     OpenWalk,
     RapidlakeError,
@@ -362,8 +363,17 @@ def test_feeds_have_cursors_of_their_own(lake: Lake) -> None:
         ('IO Error: Cannot open file "x": Permission denied', LakeUnwritable, "cannot be written"),
         ("Failed to commit: database is locked", LakeBusy, "busy with other writers"),
         ("Transaction conflict - attempting to delete from table 5", LakeBusy, "busy with other writers"),
-        ("Catalog Error: no such table", LakeError, "refused: Catalog Error: no such table"),
-        ("Failed to commit DuckLake transaction.\nunterminated quoted string", LakeError, "unterminated"),
+        ("UNIQUE constraint failed: ducklake_snapshot.snapshot_id", LakeBusy, "busy with other writers"),
+        ("Failed to read: Table with name ducklake_inlined_data_5_12 does not exist!", LakeBusy, "busy with other"),
+        ("Catalog Error: no such table", LakeRefused, "refused: Catalog Error: no such table"),
+        ("TransactionContext Error: Failed to commit: unterminated quoted string", LakeRefused, "unterminated"),
+        ("Could not convert string 'database is locked' to INT64", LakeRefused, 'string "…" to INT64'),
+        ("unterminated quoted string at or near \"'[Transaction conflict - ", LakeRefused, "quoted string"),
+        (
+            "Parser Error: x\n\nLINE 1: VALUES (disk is full, database is locked",
+            LakeRefused,
+            "refused: Parser Error: x",
+        ),
     ],
 )
 def test_each_kind_of_failure_is_told_as_what_it_is(said: str, kind: type[LakeError], words: str) -> None:

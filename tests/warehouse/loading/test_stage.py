@@ -85,7 +85,7 @@ def test_a_line_that_is_not_json_is_put_aside_and_those_around_it_load(
     assert (batch.rows, batch.unreadable) == (3, 1)
     assert stager.rows("SELECT id, text FROM batch ORDER BY id") == [(1, "hello"), (9, "hello")]
     [(text, why)] = stager.refused()
-    assert text == broken.decode("utf-8", errors="replace")
+    assert text == broken.decode("utf-8", errors="backslashreplace")
     assert reason in why
     assert why.startswith("not JSON: ")
     assert batch.reason == why
@@ -115,9 +115,9 @@ def test_each_unreadable_row_has_its_own_reason(stager: Stager) -> None:
     stager("messages", b'oops\n{"id":1}\n[1]\n5\n' + line(2, uuid="abc") + line(3) + b"{}\nnull\n")
     reasons = dict(stager.refused())
     assert reasons["oops"].startswith("not JSON: ")
-    assert "no created_on" in reasons['{"id":1}']
+    assert reasons['{"id":1}'] == "created_on does not fit TIMESTAMP WITH TIME ZONE"
     assert {reasons[text] for text in ("[1]", "5", "null")} == {"not a JSON object"}
-    assert "abc" in reasons[line(2, uuid="abc").decode().strip()]
+    assert reasons[line(2, uuid="abc").decode().strip()] == "uuid does not fit UUID"
     assert stager.rows("SELECT id FROM batch") == [(3,)]
 
 
@@ -132,9 +132,7 @@ def test_thousands_of_broken_lines_are_all_kept(stager: Stager) -> None:
 def test_rows_that_are_all_alike_wrong_have_all_a_reason(stager: Stager) -> None:
     batch = stager("messages", b"".join(line(number, labels="Spam") for number in range(100)))
     assert batch.unreadable == 100
-    assert {reason.split(":")[0] for _, reason in stager.refused()} == {
-        "Could not convert string 'labels has another shape"
-    }
+    assert {reason for _, reason in stager.refused()} == {'labels does not fit STRUCT(uuid UUID, "name" VARCHAR)[]'}
 
 
 def test_a_long_broken_line_is_kept_whole(stager: Stager) -> None:
@@ -176,7 +174,7 @@ def test_a_key_that_stands_twice_in_a_map_puts_its_row_alone_aside(place: int, s
     rows[place] = f'{{"uuid":"{TWO}","fields":{{"age":"5","age":"6"}}}}'
     batch = stager("contacts", "\n".join(rows).encode())
     assert batch.unreadable == 1
-    assert stager.refused() == [(rows[place], "a key stands twice in one object: age")]
+    assert stager.refused() == [(rows[place], "a key stands twice in one object")]
     assert stager.rows("SELECT DISTINCT fields FROM batch") == [({"age": "5", "sex": "f"},)]
 
 

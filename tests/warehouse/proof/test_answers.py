@@ -128,7 +128,11 @@ def test_keys_that_stand_more_than_once_and_rows_that_could_not_be_read_are_coun
     assert count_double_keys(lake, table) == 0
     insert(lake, "labels (uuid, name, synced_on, source)", f"('{ONE}', 'b', now(), 'api')")
     assert count_double_keys(lake, table) == 1
-    insert(lake, "_quarantine", *(f"('{stream}', '{n}', 'r', '{{}}', 'api', now())" for n, stream in enumerate("aab")))
+    insert(
+        lake,
+        "_quarantine",
+        *(f"('{stream}', '{n}', 'r', '{{}}', 'api', now(), NULL, NULL, NULL, NULL)" for n, stream in enumerate("aab")),
+    )
     assert [count_quarantined(lake, stream) for stream in "abc"] == [2, 1, 0]
 
 
