@@ -6,10 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from pipeline.errors import ReportError
-from pipeline.output import write_whole
+from pipeline.output import templates, write_whole
 from warehouse.asking.dictionary import Dictionary
 
 SUFFIXES = (".md", ".html")
@@ -29,21 +27,15 @@ def write_dictionary(dictionary: Dictionary, outputs: Sequence[Path]) -> None:
 
 
 def render(dictionary: Dictionary, suffix: str) -> str:
-    """The dictionary as text; what the workspace holds is escaped."""
-    environment = Environment(
-        loader=PackageLoader("pipeline.dictionary", "."),
-        autoescape=suffix == ".html",
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """The dictionary as text; what the workspace holds is cleaned and escaped."""
+    environment = templates("pipeline.dictionary", escape=suffix == ".html")
     environment.filters |= {"md": _markdown, "filled": _filled}
     return environment.get_template(f"page{suffix}.j2").render(dictionary=dictionary)
 
 
 def _markdown(text: str) -> str:
     """Text that a workspace can hold, so that Markdown shows it as it is, in one line of a table."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+!|~&-])", r"\\\1", " ".join(text.split())).replace("\\<", "&lt;")
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|~&$-])", r"\\\1", " ".join(text.split())).replace("\\<", "&lt;")
 
 
 def _filled(share: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Draws charts as SVG with Vega-Lite, in two widths: for a screen or paper, and for a phone.
+"""What charts look like: specifications of Vega-Lite, in two widths: for a screen or paper, and for a phone.
 
 A chart becomes an image of its own inside the page: nothing in it can run, whatever a workspace calls its things.
 Series differ in lightness and dash too, so that a black and white print can be read.
@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import vl_convert
+from warehouse.text import for_xml
 
 WIDE, NARROW = 640, 300
 COLOURS = ["#12466b", "#d98032", "#5b9bc4", "#8c8c8c", "#a7c4a0"]
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3]]
+# Longer ones are cut off on an axis anyway, and a text of 100,000 characters keeps the renderer busy for minutes.
+MOST_CHARACTERS = 200
 INK, MUTED, LINE = "#1c2733", "#5c6b7a", "#e3e8ed"
 
 Row = Mapping[str, Any]
@@ -30,9 +32,23 @@ class Image:
     narrow: str
 
 
-def draw(spec: Spec, rows: Sequence[Row], *, height: int) -> Image:
-    """Draw the rows as the specification says; dates are days as YYYY-MM-DD, and stay those days."""
-    return Image(_data_url(spec, rows, WIDE, height), _data_url(spec, rows, NARROW, height))
+def sizes(spec: Spec, rows: Sequence[Row], *, height: int) -> list[Spec]:
+    """The whole specification of a chart, wide and narrow; dates are days as YYYY-MM-DD, and stay those days."""
+    return [drawable(_whole(spec, rows, width, height)) for width in (WIDE, NARROW)]
+
+
+def image(wide: str | None, narrow: str | None) -> Image | None:
+    """The chart that was drawn as these SVGs; None where one of them is missing."""
+    return Image(_data_url(wide), _data_url(narrow)) if wide and narrow else None
+
+
+def drawable(part: Any) -> Any:
+    """A part of a specification with all of its texts as the renderer can take them: clean, and not too long."""
+    if isinstance(part, str):
+        return for_xml(part if len(part) <= MOST_CHARACTERS else part[: MOST_CHARACTERS - 1] + "…")
+    if isinstance(part, Mapping):
+        return {key: drawable(value) for key, value in part.items()}
+    return [drawable(value) for value in part] if isinstance(part, list | tuple) else part
 
 
 def lines(x: str, y: str, series: str, *, names: Sequence[str], unit: str, decimals: int = 0) -> Spec:
@@ -129,8 +145,8 @@ def _legend(symbol: str) -> Spec:
     }
 
 
-def _data_url(spec: Spec, rows: Sequence[Row], width: int, height: int) -> str:
-    whole = {
+def _whole(spec: Spec, rows: Sequence[Row], width: int, height: int) -> Spec:
+    return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "width": width,
         "height": height,
@@ -140,7 +156,9 @@ def _data_url(spec: Spec, rows: Sequence[Row], width: int, height: int) -> str:
         "config": _config(narrow=width == NARROW),
         **spec,
     }
-    svg = vl_convert.vegalite_to_svg(whole, allowed_base_urls=[])
+
+
+def _data_url(svg: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import duckdb
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.errors import ReportError
-from pipeline.output import write_whole
+from pipeline.output import templates, write_whole
 from pipeline.proof.retention import at_risk
 from pipeline.proof.statuses import stream_statuses
 from pipeline.report import charts, findings
 from pipeline.report.charts import Image, Row, Spec
+from pipeline.report.drawing import draw
 from pipeline.streams import STREAMS
 from warehouse import Lake
 
@@ -28,14 +28,18 @@ CONTACT_STATES = ("active", "new", "lost")
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart of the report: the finding as its title, what is counted, the drawing, and the rows behind it."""
+    """A chart of the report: the finding as its title, what is counted, the rows, and how these are drawn.
+
+    `image` is None of a chart without rows, and of one that could not be drawn.
+    """
 
     name: str
     title: str
     subtitle: str
     rows: Sequence[Row]
+    headings: Sequence[str]
+    sizes: Sequence[Spec]
     image: Image | None = None
-    headings: Sequence[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -47,17 +51,20 @@ class Figure:
     note: str
 
 
-def write_report(lake: Lake, output: Path) -> None:
-    """Write the report of a lake to `output`, which is replaced when it is whole.
+Draw = Callable[[Sequence[Spec]], Sequence[str | None]]
+
+
+def write_report(lake: Lake, output: Path, *, draw: Draw = draw) -> None:
+    """Write the report of a lake to `output`, which is replaced when it is whole; `draw` makes SVGs of specifications.
 
     Raises:
         ReportError: the file cannot be written, or the lake has no views yet.
     """
-    write_whole(output, render(lake))
+    write_whole(output, render(lake, draw))
 
 
-def render(lake: Lake) -> str:
-    """The report as HTML; text of the workspace is escaped, charts are images.
+def render(lake: Lake, draw: Draw) -> str:
+    """The report as HTML; text of the workspace is cleaned and escaped, charts are images.
 
     Raises:
         ReportError: the lake has no views yet.
@@ -75,14 +82,12 @@ def render(lake: Lake) -> str:
         delivery = _rows(connection, "delivery_times")
         verification = _rows(connection, "verification")
         headline = _headline(_rows(connection, "headline")[0])
-    environment = Environment(
-        loader=PackageLoader("pipeline.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    environment = templates("pipeline.report", escape=True)
     environment.filters |= {"day": findings.day, "cell": _cell, "ago": _ago}
     return environment.get_template("page.html.j2").render(
         state=state,
         headline=headline,
-        charts={chart.name: chart for chart in shown},
+        charts={chart.name: chart for chart in _drawn(shown, draw)},
         broadcasts=broadcasts,
         broadcasts_title=findings.of_broadcasts(broadcasts),
         delivery=delivery,
@@ -134,10 +139,19 @@ def _chart(
 
     def make(connection: duckdb.DuckDBPyConnection) -> Chart:
         rows = _rows(connection, name)
-        image = charts.draw(spec(rows), rows, height=height) if rows else None
-        return Chart(name, title(rows), subtitle, rows, image, list(rows[0]) if rows else [])
+        sizes = charts.sizes(spec(rows), rows, height=height) if rows else []
+        return Chart(name, title(rows), subtitle, rows, list(rows[0]) if rows else [], sizes)
 
     return make
+
+
+def _drawn(undrawn: Sequence[Chart], draw: Draw) -> list[Chart]:
+    """The charts with their images, all drawn at once."""
+    svgs = iter(draw([spec for chart in undrawn for spec in chart.sizes]))
+    return [
+        replace(chart, image=charts.image(*(next(svgs) for _ in chart.sizes))) if chart.sizes else chart
+        for chart in undrawn
+    ]
 
 
 def _names(rows: Sequence[Row], column: str) -> list[str]:

@@ -22,6 +22,7 @@ from filelock import FileLock
 from warehouse.lake.connection import Lake
 from warehouse.lake.literal import literal
 from warehouse.lake.table import materialise
+from warehouse.text import for_xml
 from warehouse.views.names import GivenNames, identifier, save_names
 from warehouse.views.wide import View, contacts_wide, views_of_flows
 
@@ -241,7 +242,7 @@ def _write(connection: duckdb.DuckDBPyConnection, view: View) -> None:
         return
     name = f"{view.schema}.{identifier(view.name)}"
     connection.execute(f"CREATE OR REPLACE VIEW {name} AS\n{view.select}")
-    connection.execute(f"COMMENT ON VIEW {name} IS {literal(view.comment)}")
+    connection.execute(f"COMMENT ON VIEW {name} IS {literal(for_xml(view.comment))}")  # SQL has no way to write a NUL
 
 
 def _note_views(

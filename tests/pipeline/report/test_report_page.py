@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from pipeline.report import write_report
+from pipeline.report.drawing import Spec, draw
 from tests.lakes import new_lake
 from tests.pipeline.report.test_report_queries import sql_of
 from warehouse import Lake, refresh_views
@@ -45,7 +47,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
         "(4, 'out', 'failed', '2026-09-01 10:00:00Z')) AS counts (number, direction, status, made), "
         "range(number) AS numbers (n)",
         "runs (uuid, flow_uuid, flow_name, exit_type, responded, created_on, synced_on, source) SELECT uuid(), "
-        "'00000000-0000-0000-0000-000000000009', 'F', CASE WHEN n < 3 THEN 'completed' ELSE 'expired' END, true, "
+        "'00000000-0000-0000-0000-000000000009', 'F' || chr(11) || 'low' || chr(0), "
+        "CASE WHEN n < 3 THEN 'completed' ELSE 'expired' END, true, "
         "'2026-10-13 11:00:00Z', now(), 'api' FROM range(4) AS numbers (n)",
         "contacts (uuid, status, created_on, deleted_on, synced_on, source) SELECT uuid(), 'active', "
         "'2026-10-05 10:00:00Z', CASE WHEN n = 0 THEN '2026-10-06 10:00:00Z'::TIMESTAMPTZ END, now(), 'api' "
@@ -65,6 +68,11 @@ def page(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What the page says, without its marks."""
     path = tmp_path_factory.mktemp("page") / "report.html"
     write_report(lake, path)
+    return said_by(path)
+
+
+def said_by(path: Path) -> str:
+    """What a page says, without its marks."""
     body = path.read_text("utf-8").partition("</style>")[2]
     return " ".join(html.unescape(re.sub("<[^>]*>", " ", body)).split())
 
@@ -110,3 +118,26 @@ def test_streams_that_need_somebody_stand_first(page: str) -> None:
 
 def test_archives_that_are_listed_and_not_empty_are_counted(lake: Lake) -> None:
     assert lake.rows(f"SELECT archives_listed FROM ({sql_of('state')})") == [(1,)]
+
+
+# -- names that are odd, and charts that cannot be drawn --
+
+UNDRAWN = "This chart could not be drawn; its figures are here:"
+
+
+def test_control_characters_in_a_name_are_replaced_on_the_page_and_in_its_charts(page: str) -> None:
+    assert "F\ufffdlow\ufffd 4 4 3" in page
+    assert UNDRAWN not in page
+
+
+def test_a_chart_that_ends_the_renderer_is_missing_alone_and_the_page_says_so(lake: Lake, tmp_path: Path) -> None:
+    def draw_with_one_that_aborts(specs: Sequence[Spec]) -> Sequence[str | None]:
+        return draw([specs[0] | {"title": "a\x0bb"}, *specs[1:]])
+
+    write_report(lake, tmp_path / "report.html")
+    whole = (tmp_path / "report.html").read_text("utf-8").count("data:image/svg+xml")
+    write_report(lake, tmp_path / "report.html", draw=draw_with_one_that_aborts)
+    assert (tmp_path / "report.html").read_text("utf-8").count("data:image/svg+xml") == whole - 2
+    said = said_by(tmp_path / "report.html")
+    assert said.count(UNDRAWN) == 1
+    assert f"Messages per week {UNDRAWN} Figures week direction messages" in said
