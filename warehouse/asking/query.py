@@ -9,18 +9,17 @@ from pathlib import Path
 
 import duckdb
 
+from warehouse.asking.excel import write_excel
 from warehouse.errors import QueryError
-from warehouse.lake.connection import EXCEL, Lake, load_extension
-from warehouse.views.names import identifier
+from warehouse.lake.connection import Lake
 
+NO_QUERY = "That is no query: the lake is open for reading only; try SELECT ..."
 COPY_OPTIONS = {
     "csv": "FORMAT csv, HEADER true",
     "json": "FORMAT json",
     "parquet": "FORMAT parquet, COMPRESSION zstd",
-    "xlsx": "FORMAT xlsx, HEADER true",
 }
-# What a sheet holds, less its heading.
-MOST_EXCEL_ROWS = 1_048_575
+KINDS = (*COPY_OPTIONS, "xlsx")
 
 
 @contextmanager
@@ -35,30 +34,32 @@ def ask(lake: Lake, query: str) -> Iterator[duckdb.DuckDBPyRelation]:
         try:
             relation = connection.sql(statement)
             if relation is None:
-                raise QueryError("That is no query: the lake is open for reading only; try SELECT ...")
+                raise QueryError(NO_QUERY)
             yield relation
         except duckdb.Error as error:
             raise QueryError(_sentence(error)) from None
 
 
-def write_rows(lake: Lake, query: str, kind: str, file: Path) -> None:
-    """Write the rows of one SELECT to a file; `kind` is one of `COPY_OPTIONS`.
+def write_rows(lake: Lake, query: str, kind: str, file: Path) -> int:
+    """Write the rows of one SELECT to a file; `kind` is one of `KINDS`. The number of cells that had to be cut.
 
     Raises:
-        QueryError: the SQL is wrong, is not one query, or brings more rows than the kind of file holds.
+        QueryError: the SQL is wrong, is not one query, or brings more than the kind of file holds.
         OSError: the file cannot be written.
     """
     statement = _one_query(query)
     target = str(file).replace("'", "''")
     with lake.raw_connection() as connection:
         try:
-            asked = connection.sql(statement)  # what is wrong with it is told of the query as it was typed
-            if kind == "xlsx" and asked is not None:
-                load_extension(connection, EXCEL)
-                statement = _for_excel(asked, statement)
+            # What is wrong with it is told of the query as it was typed.
+            if connection.sql(statement) is None:
+                raise QueryError(NO_QUERY)
+            if kind == "xlsx":
+                return write_excel(connection, statement, file)
             connection.execute(f"COPY (FROM (\n{statement}\n)) TO '{target}' ({COPY_OPTIONS[kind]})")
         except duckdb.Error as error:
             raise QueryError(_sentence(error)) from None
+    return 0
 
 
 def _one_query(query: str) -> str:
@@ -71,27 +72,6 @@ def _one_query(query: str) -> str:
             "Give one SQL query: there is " + ("none." if not statements else f"more than one ({len(statements)}).")
         )
     return re.sub(r";\s*(--[^\n]*\s*)*$", "", statements[0].query.strip())
-
-
-def _for_excel(asked: duckdb.DuckDBPyRelation, statement: str) -> str:
-    """The query in types that Excel knows: times in the workspace's time zone, all that is nested as JSON text.
-
-    Raises:
-        QueryError: there are more rows than a sheet holds.
-    """
-    if (rows := asked.limit(MOST_EXCEL_ROWS + 1).count("*").fetchall()[0][0]) > MOST_EXCEL_ROWS:
-        raise QueryError(f"Excel holds {MOST_EXCEL_ROWS:,} rows, there are at least {rows:,}: write .csv or .parquet.")
-    columns = ", ".join(_excel_column(name, str(kind)) for name, kind in zip(asked.columns, asked.types, strict=True))
-    return f"SELECT {columns} FROM (\n{statement}\n)"
-
-
-def _excel_column(name: str, kind: str) -> str:
-    column = identifier(name)
-    if kind == "TIMESTAMP WITH TIME ZONE":
-        return f"local_time({column}) AS {column}"
-    if any(mark in kind for mark in ("STRUCT(", "MAP(", "[")):
-        return f"to_json({column})::VARCHAR AS {column}"
-    return f"{column}::VARCHAR AS {column}" if kind in ("UUID", "JSON", "HUGEINT", "BLOB") else column
 
 
 def _sentence(error: duckdb.Error) -> str:

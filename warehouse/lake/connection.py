@@ -36,7 +36,6 @@ from warehouse.lake.inlining import forget_inlining_option, inline_small_batches
 from warehouse.lake.literal import literal
 
 EXTENSIONS = ("ducklake", "sqlite_scanner")
-EXCEL = "excel"
 # The files of macros, each after those whose macros it uses.
 MACROS = ("shapes", "references", "translations", "urns")
 CATALOG_BUSY_MILLISECONDS = 60_000

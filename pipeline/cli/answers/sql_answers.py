@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 
 from warehouse import Lake
-from warehouse.asking.query import COPY_OPTIONS, ask, write_rows
+from warehouse.asking.excel import MOST_CHARACTERS
+from warehouse.asking.query import KINDS, ask, write_rows
 from warehouse.errors import QueryError
 
 FOR_FILES = {"parquet": "Parquet", "xlsx": "Excel"}
@@ -24,7 +25,7 @@ def answer(lake: Lake, query: str, *, kind: str | None = None, output: Path | No
         QueryError: the SQL is wrong, is not one query, or the file cannot be written.
     """
     kind = kind or (output.suffix.lstrip(".").lower() if output else "table")
-    if kind not in ("table", *COPY_OPTIONS):
+    if kind not in ("table", *KINDS):
         raise QueryError(f"{output} names no format: end it with .csv, .json, .parquet or .xlsx, or give --format.")
     if kind in FOR_FILES and output is None:
         raise QueryError(f"{FOR_FILES[kind]} is for files, not for the terminal: name one with -o FILE.")
@@ -32,7 +33,7 @@ def answer(lake: Lake, query: str, *, kind: str | None = None, output: Path | No
         if kind == "table":
             _show(lake, query, output)
         elif output:
-            write_rows(lake, query, kind, output)
+            _tell_of_cuts(write_rows(lake, query, kind, output))
         else:
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / "answer"
@@ -44,6 +45,15 @@ def answer(lake: Lake, query: str, *, kind: str | None = None, output: Path | No
         raise QueryError(
             f"{output or 'standard output'} cannot be written ({error.strerror}): choose another place."
         ) from None
+
+
+def _tell_of_cuts(cells: int) -> None:
+    if cells:
+        print(
+            f"Cut at {MOST_CHARACTERS:,} characters, all that a cell of Excel holds: {cells:,} "
+            f"{'cell' if cells == 1 else 'cells'}. Write .csv or .parquet for the whole text.",
+            file=sys.stderr,
+        )
 
 
 def _show(lake: Lake, query: str, output: Path | None) -> None:

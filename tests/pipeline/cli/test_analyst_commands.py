@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from pipeline.reading.progress import Quiet
@@ -69,3 +70,24 @@ def test_an_answer_in_excel_needs_a_file(lake: Path, tmp_path: Path) -> None:
     assert "Excel is for files" in run("sql", "FROM contacts_wide", "--format", "xlsx", "--lake", lake).err
     assert run("sql", "FROM contacts_wide", "--lake", lake, "-o", tmp_path / "contacts.xlsx").code == 0
     assert (tmp_path / "contacts.xlsx").stat().st_size > 10_000
+
+
+def test_an_excel_file_holds_what_the_lake_holds(lake: Path, tmp_path: Path) -> None:
+    query = "SELECT id, contact_name, direction, archived, text, sent_on::TIMESTAMP FROM messages ORDER BY id"
+    assert run("sql", query, "--lake", lake, "-o", tmp_path / "messages.xlsx").code == 0
+    with Lake.open(lake) as opened:
+        expected = [(*row[:-1], row[-1] and round(row[-1].timestamp())) for row in opened.rows(query)]
+    sheet = openpyxl.load_workbook(tmp_path / "messages.xlsx").active
+    found = list(sheet.iter_rows(min_row=2, values_only=True))
+    assert [(*row[:-1], row[-1] and round(row[-1].timestamp())) for row in found] == expected
+
+
+def test_text_that_is_too_long_for_excel_is_cut_and_that_is_told(lake: Path, tmp_path: Path) -> None:
+    long = "SELECT repeat('x', 40000) AS text FROM range(2)"
+    ended = run("sql", long, "--lake", lake, "-o", tmp_path / "a.xlsx")
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err == (
+        "Cut at 32,767 characters, all that a cell of Excel holds: 2 cells. "
+        "Write .csv or .parquet for the whole text.\n"
+    )
+    assert run("sql", long, "--lake", lake, "-o", tmp_path / "a.csv").err == ""

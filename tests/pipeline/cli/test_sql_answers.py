@@ -173,7 +173,7 @@ def test_a_name_without_a_known_format_is_refused_and_nothing_written(name: str,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", ["table", "csv", "json", "parquet"])
+@pytest.mark.parametrize("kind", ["table", "csv", "json", "parquet", "xlsx"])
 def test_a_place_that_cannot_be_written_is_told_in_one_message(kind: str, lake: Lake, tmp_path: Path) -> None:
     with pytest.raises(QueryError, match=r"nowhere.*No such file or directory"):
         answer(lake, "SELECT 1", kind=kind, output=tmp_path / "nowhere" / "a")

@@ -1,9 +1,8 @@
-"""A lake in a notebook and as files: frames, Arrow, time travel, Excel, and folders that other tools read."""
+"""A lake in a notebook and as files: frames, Arrow, time travel, and folders that other tools read."""
 
 from __future__ import annotations
 
 import shutil
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +12,10 @@ import pyarrow as pa
 import pyarrow.dataset
 import pytest
 
-from pipeline.cli.answers.sql_answers import answer
 from tests.lakes import new_lake
 from warehouse import Lake, OpenLake, open_lake, refresh_views
 from warehouse.asking.export import MARK, export
 from warehouse.errors import ExportError, LakeError, QueryError
-from warehouse.lake.connection import EXCEL, load_extension
 
 ONE = "550e8400-e29b-41d4-a716-446655440000"
 
@@ -103,19 +100,6 @@ def test_what_is_no_date_and_what_is_no_query_is_refused(lake: OpenLake) -> None
         lake.df("FROM nowhere")
     with pytest.raises(QueryError):
         lake.df("DELETE FROM messages")
-
-
-def test_excel_files_hold_local_times_and_formulas_stay_text(path: Path, tmp_path: Path) -> None:
-    with Lake.open(path) as lake:
-        answer(lake, "SELECT id, text, labels, created_on FROM messages ORDER BY id", output=tmp_path / "m.xlsx")
-    with zipfile.ZipFile(tmp_path / "m.xlsx") as book:
-        sheet = book.read("xl/worksheets/sheet1.xml").decode()
-    assert "<f>" not in sheet
-    assert "=1+1" in sheet
-    with duckdb.connect() as excel:
-        load_extension(excel, EXCEL)
-        found = excel.execute(f"SELECT created_on FROM read_xlsx('{tmp_path / 'm.xlsx'}')").fetchall()
-    assert str(found[0][0]) == "2026-08-01 01:30:00"
 
 
 def test_exported_parquet_is_read_by_others_as_it_is(path: Path, tmp_path: Path) -> None:
