@@ -53,10 +53,11 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(0)
     except Exception as error:
+        from pipeline.cli.answers.saying import warn
         from pipeline.errors import told
         from warehouse.errors import RapidlakeError
 
         if not isinstance(error, RapidlakeError):
             raise
-        print(f"rapidlake: {told(error)}", file=sys.stderr)
+        warn(f"rapidlake: {told(error)}")
         sys.exit(error.exit_code)

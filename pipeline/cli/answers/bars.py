@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+from pipeline.cli.answers.saying import quoted, warn
 from pipeline.reading.progress import MARKS, Lines, Quiet, Tell, compared, duration, summary
 from pipeline.results import StreamResult, Tally
 
@@ -62,7 +61,7 @@ class Terminal(Quiet):
             self._bars.remove_task(task)
         colour = COLOURS.get(result.outcome, "dim")
         self._console.print(
-            f"[{colour}]{MARKS[result.outcome]}[/] {result.stream:<21} {escape(self._tell_end(result))}",
+            f"[{colour}]{MARKS[result.outcome]}[/] {result.stream:<21} {quoted(self._tell_end(result))}",
             highlight=False,
         )
 
@@ -77,8 +76,4 @@ def for_output(*, json: bool, verifying: bool = False) -> Quiet:
         return Quiet()
     tell = compared if verifying else summary
     console = Console(stderr=True)
-    return Terminal(console, tell) if console.is_terminal else Lines(tell, _print)
-
-
-def _print(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    return Terminal(console, tell) if console.is_terminal else Lines(tell, warn)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from pipeline.cli.answers.saying import say
 from pipeline.results import SyncResult
 from warehouse import Upkeep
 from warehouse.asking.export import Exported
@@ -34,10 +35,10 @@ def print_sync(result: SyncResult, *, json: bool) -> None:
         f"{requests:,} {'request' if requests == 1 else 'requests'}",
         f"{result.seconds:.1f} s",
     ]
-    print(f"{result.workspace} → {result.lake}: {', '.join(words)}.")
+    say(f"{result.workspace} → {result.lake}: {', '.join(words)}.")
     for stream in result.streams:
         if stream.outcome in ("failed", "suspicious"):
-            print(f"{stream.stream} {stream.outcome}: {stream.message}")
+            say(f"{stream.stream} {stream.outcome}: {stream.message}")
 
 
 def print_export(done: Sequence[Exported], folder: Path, *, json: bool) -> None:

@@ -6,9 +6,9 @@ import json as jsonlib
 from collections.abc import Sequence
 from itertools import groupby
 
-from rich.markup import escape
 from rich.table import Table
 
+from pipeline.cli.answers.saying import quoted, say
 from pipeline.cli.answers.tables import Column, console, table
 from pipeline.proof.verify import VerifyResult
 from pipeline.reading.reader import ArchiveChoice
@@ -97,12 +97,12 @@ def print_verification(result: VerifyResult, *, json: bool) -> None:
     console().print(shown)
     for finding in result.findings:
         for example in finding.examples:
-            console().print(f"  {finding.stream}: {escape(example)}", highlight=False)
+            console().print(f"  {finding.stream}: {quoted(example)}", highlight=False)
     for one in result.results:
         if one.outcome not in ("done", "not offered") and one.message:
-            print(f"{one.stream} {one.outcome}: {one.message}")
+            say(f"{one.stream} {one.outcome}: {one.message}")
     _print_uncounted(result)
-    print(result.conclusion)
+    say(result.conclusion)
 
 
 def _add(shown: Table, headings: Sequence[str], stream: str, month: str, findings: Sequence[Finding]) -> None:
@@ -124,7 +124,7 @@ def _print_uncounted(result: VerifyResult) -> None:
         "deleted ones included. If they were deleted before the first sync, nothing is wrong:"
     )
     for one in result.uncounted[:SHOWN_UNCOUNTED]:
-        print(f"  {one.day} {one.channel} {one.direction}: {one.counted:,} counted, {one.stored:,} in the lake")
+        say(f"  {one.day} {one.channel} {one.direction}: {one.counted:,} counted, {one.stored:,} in the lake")
     if len(result.uncounted) > SHOWN_UNCOUNTED:
         print(f"  and {len(result.uncounted) - SHOWN_UNCOUNTED:,} more; --json shows all")
 

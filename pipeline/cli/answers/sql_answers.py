@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 import tempfile
+from contextlib import redirect_stdout
 from pathlib import Path
 
+from pipeline.cli.answers.saying import say, warn
 from warehouse import Lake
 from warehouse.asking.excel import MOST_CHARACTERS
 from warehouse.asking.query import KINDS, ask, write_rows
@@ -49,10 +52,9 @@ def answer(lake: Lake, query: str, *, kind: str | None = None, output: Path | No
 
 def _tell_of_cuts(cells: int) -> None:
     if cells:
-        print(
+        warn(
             f"Cut at {MOST_CHARACTERS:,} characters, all that a cell of Excel holds: {cells:,} "
-            f"{'cell' if cells == 1 else 'cells'}. Write .csv or .parquet for the whole text.",
-            file=sys.stderr,
+            f"{'cell' if cells == 1 else 'cells'}. Write .csv or .parquet for the whole text."
         )
 
 
@@ -61,4 +63,7 @@ def _show(lake: Lake, query: str, output: Path | None) -> None:
         if output:
             output.write_text(str(rows) + "\n", encoding="utf-8")
         else:
-            rows.show(max_width=shutil.get_terminal_size(USUAL_SIZE).columns, max_rows=SHOWN_ROWS)
+            shown = io.StringIO()
+            with redirect_stdout(shown):
+                rows.show(max_width=shutil.get_terminal_size(USUAL_SIZE).columns, max_rows=SHOWN_ROWS)
+            say(shown.getvalue().removesuffix("\n"))

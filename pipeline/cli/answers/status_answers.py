@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
-from rich.markup import escape
 
+from pipeline.cli.answers.saying import quoted
 from pipeline.cli.answers.tables import Column, console, table
 from pipeline.proof.doctor import Finding
 from pipeline.proof.retention import at_risk
@@ -54,7 +54,7 @@ def print_status(lake: Lake, *, json: bool) -> None:
     out.print(shown)
     for row in rows:
         if row["message"]:
-            out.print(f"{row['stream']}: {escape(str(row['message']))}", highlight=False)
+            out.print(f"{row['stream']}: {quoted(str(row['message']))}", highlight=False)
     _warn_of_losses(out, rows)
 
 
@@ -98,9 +98,9 @@ def print_findings(findings: Sequence[Finding], *, json: bool) -> None:
     console = Console()
     for one in findings:
         mark = "[green]✓[/]" if one.good else "[red]✗[/]"
-        console.print(f"{mark} {one.check:<10} {escape(one.found)}", highlight=False, soft_wrap=True)
+        console.print(f"{mark} {one.check:<10} {quoted(one.found)}", highlight=False, soft_wrap=True)
         if one.advice:
-            console.print(f"  {'':<10} → {escape(one.advice)}", highlight=False, soft_wrap=True)
+            console.print(f"  {'':<10} → {quoted(one.advice)}", highlight=False, soft_wrap=True)
 
 
 def _short(at: object) -> str:

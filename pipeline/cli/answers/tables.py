@@ -6,8 +6,9 @@ import sys
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+
+from pipeline.cli.answers.saying import quoted
 
 # Where nobody says how wide the output is, as in a file, no column is cut.
 NARROWEST_TABLE = 140
@@ -28,7 +29,7 @@ def console() -> Console:
 
 def table(title: str, *columns: Column) -> Table:
     """A table for the terminal."""
-    made = Table(title=escape(title) or None, title_justify="left", box=None, pad_edge=False)
+    made = Table(title=quoted(title) or None, title_justify="left", box=None, pad_edge=False)
     for column in columns:
         made.add_column(column.heading, justify="right" if column.right else "left", no_wrap=True)
     return made

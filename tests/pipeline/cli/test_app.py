@@ -291,3 +291,21 @@ def test_the_demo_replaces_an_older_demo_and_refuses_a_folder_that_holds_somethi
     for folder, messages in (("demo-lake", 100), ("mine", 300)):
         with Lake.open(Path(folder)) as stored:
             assert stored.rows("SELECT count(*) FROM messages WHERE source = 'api'") == [(messages,)]
+
+
+def test_words_of_the_workspace_and_the_server_are_shown_on_a_terminal_and_not_obeyed(tmp_path: Path) -> None:
+    odd = "chr(27) || '[2J[bold]W[/]' || chr(155)"
+    with Lake.create(new_lake(tmp_path / "lake")) as lake:
+        lake.commit(lambda connection: connection.execute(f"UPDATE _lake SET workspace_name = {odd}"))
+        lake.commit(
+            lambda connection: connection.execute(
+                "INSERT INTO _sync SELECT uuid(), 'messages', now(), 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 'failed', "
+                f"'server: ' || {odd}"
+            )
+        )
+    shown = run("status", "--lake", tmp_path / "lake")
+    assert shown.code == 0
+    assert "\ufffd[2J[bold]W[/]\ufffd in " in shown.said and "messages: server: \ufffd[2J[bold]W[/]\ufffd" in shown.said
+    refused = run("sql", f"SELECT ({odd})::INTEGER", "--lake", tmp_path / "lake")
+    assert refused.code == 1 and "\ufffd[2J[bold]W[/]\ufffd" in refused.err
+    assert not set("\x1b\x9b") & set(shown.out + shown.err + refused.err)

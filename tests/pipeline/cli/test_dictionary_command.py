@@ -20,14 +20,16 @@ from warehouse import Lake
 from warehouse.asking.dictionary import Dictionary, read_dictionary
 
 ATTACK = "</script><script>alert(1)</script> a|b `x` [l](javascript:1) *y*"
+ODD = "two\x0blines\r\nand\x08 a \x1b bell\ufffe"
 
 
 @pytest.fixture(scope="module")
 def workspace() -> Iterator[Workspace]:
-    """A workspace with a flow and a field whose names are attacks."""
+    """A workspace with a flow and a field whose names are attacks, and with two whose names are odd."""
     with generate(messages=600, contacts=300, archives=False) as workspace:
         for table in ("flows", "fields"):
             workspace.put(table, workspace.rows(table)[0] | {"name": ATTACK})
+            workspace.put(table, workspace.rows(table)[1] | {"name": ODD})
         yield workspace
 
 
@@ -89,6 +91,16 @@ def test_names_of_the_workspace_are_shown_as_they_are_and_inject_nothing(diction
     assert "<script" not in markdown and "[l](" not in markdown
     rows = [line for line in markdown.splitlines() if "alert" in line and line.startswith("|")]
     assert rows and all(len(re.split(r"(?<!\\)\|", line)) in (7, 8) for line in rows)
+
+
+def test_control_characters_in_names_are_replaced_and_break_no_table(dictionary: Dictionary) -> None:
+    assert not re.search("[\x00-\x08\x0b-\x1f\ufffe]", render(dictionary, ".html").replace("\r\n", "\n"))
+    markdown = render(dictionary, ".md")
+    assert not re.search("[\x00-\x08\x0b-\x1f\ufffe]", markdown)
+    assert (
+        len([line for line in markdown.splitlines() if line.startswith("| two lines and\ufffd a \ufffd bell\ufffd |")])
+        == 2
+    )
 
 
 def test_both_files_are_written_unless_one_is_named(path: Path, tmp_path: Path) -> None:

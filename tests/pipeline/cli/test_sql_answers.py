@@ -115,6 +115,20 @@ def test_the_lake_can_be_asked_about_itself(query: str, lake: Lake, out: Any) ->
     assert out()
 
 
+def test_a_terminal_shows_control_characters_and_does_not_obey_them(lake: Lake, out: Any) -> None:
+    answer(lake, "SELECT chr(27) || '[31mred' AS a, chr(155) || '31mred' AS b, '[bold]é[/]' AS \"c\x1b[2J\"")
+    printed = out()
+    assert "[31mred" in printed and "\ufffd31mred" in printed and "[bold]é[/]" in printed
+    assert "\x1b" not in printed and "\x9b" not in printed
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_machines_get_control_characters_as_they_are(kind: str, lake: Lake, tmp_path: Path) -> None:
+    answer(lake, "SELECT chr(27) || chr(11) AS a", kind=kind, output=tmp_path / "a")
+    held = (tmp_path / "a").read_text("utf-8")
+    assert held == "a\n\x1b\x0b\n" if kind == "csv" else json.loads(held) == {"a": "\x1b\x0b"}
+
+
 # -- what is refused --
 
 

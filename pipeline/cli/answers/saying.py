@@ -1,0 +1,24 @@
+"""Says words of others on a terminal: names, messages of the server and values are shown there, and never obeyed."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.markup import escape
+
+from warehouse.text import for_terminal
+
+
+def say(text: str) -> None:
+    """Print a sentence on standard output."""
+    print(for_terminal(text))
+
+
+def warn(text: str) -> None:
+    """Print a sentence on standard error."""
+    print(for_terminal(text), file=sys.stderr, flush=True)
+
+
+def quoted(text: str) -> str:
+    """Text as a part of what Rich prints."""
+    return escape(for_terminal(text))
