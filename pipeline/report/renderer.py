@@ -7,14 +7,19 @@ texts keep it busy for hours. It imports nothing else of Rapidlake, so that it b
 from __future__ import annotations
 
 import json
+import resource
 import sys
 from contextlib import suppress
 
 import vl_convert
 
+# More than `drawing` waits for: whoever asked has been killed, and nobody else would end it.
+MOST_CPU_SECONDS = 180
+
 
 def main() -> None:
     """Answer each line, with null where a specification cannot be drawn."""
+    resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_SECONDS, MOST_CPU_SECONDS))
     for line in sys.stdin.buffer:
         svg: str | None = None
         with suppress(ValueError):  # so it refuses a specification
