@@ -88,6 +88,7 @@ class PerFlow:
 class Daily:
     """One row per day in one answer: the last year first, then recent days again."""
 
+    on: str = "date"
     first: timedelta = 365 * DAY
     again: timedelta = 7 * DAY
 
@@ -199,8 +200,8 @@ _ALL = (
         shows_deletions=False,
     ),
     Stream(
-        # The server takes deleted contacts off a broadcast's list, however old it is.
-        Table("broadcasts", ("id",), counters=("contacts", "progress_total", "progress_started")),
+        # The server takes deleted contacts off a broadcast's list, however old it is: so does the lake.
+        Table("broadcasts", ("id",), counters=("progress_total", "progress_started"), lists_contacts="contacts"),
         Window("created_on", revisits=(Revisit(2 * HOUR), Revisit(8 * DAY, DAY))),
         scope="v2.broadcasts",
         retention=90 * DAY,
@@ -274,6 +275,7 @@ _ALL = (
 )
 
 ARCHIVED: dict[str, Stream] = {stream.table.archive_type: stream for stream in _ALL if stream.table.archive_type}
+LISTS_CONTACTS = [stream.table for stream in _ALL if stream.table.lists_contacts]
 DIES_WITH_CONTACT = [stream.table for stream in _ALL if stream.table.contact]
 STREAMS: dict[str, Stream] = {stream.name: stream for stream in _ALL}
 (ARCHIVE_LIST,) = (stream for stream in _ALL if isinstance(stream.strategy, Archives))

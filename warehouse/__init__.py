@@ -29,6 +29,7 @@ from warehouse.loading.absence import (
     oldest_seen,
     remember_deleted_contacts,
     remember_keys,
+    take_off_lists,
     unseen_keys,
 )
 from warehouse.loading.history import Sighting
@@ -98,6 +99,7 @@ __all__ = [
     "settle_retried",
     "stage",
     "streams_to_retry",
+    "take_off_lists",
     "take_part",
     "take_refused",
     "unseen_keys",

@@ -1,45 +1,42 @@
-"""Reads streams again to hold them against the lake, each strategy its way; with `repair`, writes what differs."""
+"""Holds rows that were read again against the lake; with `repair`, writes what differs."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from pipeline.reading.batches import Batches
-from pipeline.reading.listings import ListReader
-from pipeline.reading.reader import ROWS, Reader
 from pipeline.reading.refused import Save
 from pipeline.reading.spool import Spool
-from pipeline.reading.vanished import oldest_shown, second_look
-from pipeline.reading.walk import seek
 from pipeline.results import Tally
-from pipeline.streams import ARCHIVE_LIST, Newest, Snapshot, Stream, Window
-from pipeline.syncing.lanes import Readers
+from pipeline.streams import (
+    Daily,
+    Newest,
+    Stream,
+    Window,
+)
 from warehouse import (
-    Cursor,
     Lake,
     Loaded,
     forget_batch,
     mark_rows_of_deleted_contacts,
-    read_cursors,
     remember_deleted_contacts,
 )
-from warehouse.lake.cursor import EPOCH
-from warehouse.lake.literal import literal
+from warehouse.lake.table import count
 from warehouse.proof.verification import (
     Finding,
     begin_verification,
     find_alive,
     find_doubles,
     find_rows_of_deleted_contacts,
+    find_unreadable,
     mark_alive,
+    mark_pending,
     remove_doubles,
     summarise,
     unseen_of_verification,
-    verify_archives,
     verify_batch,
 )
 
@@ -71,7 +68,7 @@ class Comparison(Batches):
         self.asked = asked
         self.findings: list[Finding] = []
         self.stream = stream
-        self._on = stream.strategy.on if isinstance(stream.strategy, Window | Newest) else None
+        self._on = stream.strategy.on if isinstance(stream.strategy, Window | Newest | Daily) else None
         self._read_up_to: datetime | None = None
 
     def begin(self, read_up_to: datetime | None) -> None:
@@ -96,14 +93,14 @@ class Comparison(Batches):
             return
         with self._lake.connection() as connection:
             batch = self._stage(connection, files, longest=longest, tombstones=tombstones, archived_in=archived_in)
+            self._look_at(batch, rows)
             with self._lake.snapshot():
                 verify_batch(connection, batch, self._on, self._read_up_to, tombstones=tombstones)
-            loaded = Loaded()
+            loaded = Loaded(equal=batch.distinct)
             if self.asked.repair:
                 with self._lake.writing(self._table.name):
-                    loaded = self._lake.commit(
-                        lambda connection: self._write(connection, batch, save, tombstones=tombstones)
-                    )
+                    committed, loaded = self._commit(batch, files, save, tombstones=tombstones)
+                batch = committed or batch
                 remember_deleted_contacts(connection)
             else:
                 forget_batch(connection)
@@ -126,6 +123,14 @@ class Comparison(Batches):
             orphans = find_rows_of_deleted_contacts(connection, self._table, self._on)
             self.findings = summarise(connection, self._table)
             gone = mark_alive(connection, self._table)
+            unreadable = find_unreadable(connection, self._table)
+        if unreadable:
+            self.findings.append(unreadable)
+        elif self._tally.rows_read and not any(one.compared for one in self.findings):
+            self._doubt(
+                f"none of the {self._tally.rows_read:,} rows that the server lists could be compared, because all "
+                "changed after the last sync: sync, then verify again"
+            )
         if self.asked.repair:
             if gone:
                 self.mark_gone(gone)
@@ -136,112 +141,20 @@ class Comparison(Batches):
                 )
             self._lake.commit(lambda connection: remove_doubles(connection, self._table))
 
+    def expect_some(self, within: str) -> None:
+        """Doubt a server that lists nothing where the lake has live rows `within` a condition (SQL)."""
+        with self._lake.connection() as connection:
+            kept = 0 if self._tally.rows_read else count(connection, f'"{self._table.name}" WHERE {within}')
+        if kept:
+            self._doubt(
+                f"the server lists no rows where the lake has {kept:,}: look at the workspace, then verify again"
+            )
 
-class WindowVerifier(Reader):
-    """A stream whose strategy is `Window`, and its archives."""
+    def pending(self, keys: Sequence[str]) -> None:
+        """Count these keys as changed after the last sync where they differ."""
+        with self._lake.connection() as connection:
+            mark_pending(connection, self._table, keys)
 
-    def read_stream(self) -> None:
-        """Read it again, all of it or some days."""
-        strategy, batches = self.stream.strategy, self.batches
-        assert isinstance(strategy, Window) and isinstance(batches, Comparison)
-        cursor = self.cursor(ROWS)
-        batches.begin(cursor.watermark)
-        now = self.client.now()
-        windows = list(self._windows(strategy, cursor, now, batches.asked.sample))
-        for after, before in windows:
-            self._compare(strategy, {}, after, before)
-        if self.stream.deleted_feed:
-            self._compare(strategy, self.stream.deleted_feed, windows[0][0] if windows else None, now, tombstones=True)
-        if self.stream.retention is None:
-            self._look_for_alive(strategy, batches, windows, now)
-        batches.end()
-        if self.stream.table.archive_type:
-            with self.lake.connection() as connection:
-                wanted_from = read_cursors(connection, ARCHIVE_LIST.name).get(ROWS, Cursor()).complete_from
-                batches.findings += verify_archives(connection, self.stream.table, wanted_from)
-
-    def _windows(
-        self, strategy: Window, cursor: Cursor, now: datetime, sample: float
-    ) -> Iterator[tuple[datetime | None, datetime]]:
-        """What to read: from the earliest date that is in the lake on, or days of it chosen at random."""
-        starts = [start for start in (self.options.since, cursor.complete_from) if start]
-        after = max(starts) if starts else None
-        if sample >= 100:
-            yield after, now
-            return
-        oldest = self.lake.rows(f'SELECT epoch_us(min("{strategy.on}")) FROM "{self.stream.name}"')[0][0]
-        bounds = (
-            after,
-            EPOCH + timedelta(microseconds=oldest) if oldest else now,
-            oldest_shown(self.lake, self.stream, now),
-        )
-        first = max(bound for bound in bounds if bound).date()
-        days = [first + number * DAY for number in range((now.date() - first).days + 1)]
-        for day in sorted(random.sample(days, max(1, round(len(days) * sample / 100)))):
-            start = datetime.combine(day, time(), UTC)
-            yield start, min(start + DAY, now)
-
-    def _compare(
-        self,
-        strategy: Window,
-        params: dict[str, str],
-        after: datetime | None,
-        before: datetime,
-        *,
-        tombstones: bool = False,
-    ) -> None:
-        pieces = seek(
-            self.fetching(params),
-            self.stream.name,
-            strategy.on,
-            self.stream.table.key,
-            after=after,
-            before=before,
-            place=None,
-            oldest_first=strategy.oldest_first,
-        )
-        for piece in pieces:
-            self.batches.add(piece.rows)
-            if self.batches.full:
-                self.batches.commit(tombstones=tombstones)
-        self.batches.commit(tombstones=tombstones)
-
-    def _look_for_alive(
-        self,
-        strategy: Window,
-        batches: Comparison,
-        windows: list[tuple[datetime | None, datetime]],
-        now: datetime,
-    ) -> None:
-        """Find rows that the server did not bring, and ask for them once more: they may have moved meanwhile."""
-        oldest = oldest_shown(self.lake, self.stream, now) or EPOCH
-        read = " OR ".join(
-            f"{strategy.on} BETWEEN {literal(max(after or oldest, oldest))} AND {literal(before)}"
-            for after, before in windows
-        )
-        if not batches.alive(read or "false"):
-            return
-        until = self.client.now() if strategy.on == "modified_on" else None
-        for rows in second_look(batches.alive_keys(), self.lake, self.stream, self.fetching({}), until=until):
-            batches.add(rows)
-        batches.commit()
-        batches.alive(read)
-
-
-class ListVerifier(ListReader):
-    """A stream that is listed whole."""
-
-    def read_stream(self) -> None:
-        """Read the list again, twice where rows seem to be gone."""
-        batches = self.batches
-        assert isinstance(batches, Comparison)
-        newest = isinstance(self.stream.strategy, Newest)
-        batches.begin(self.cursor(ROWS).watermark if newest else None)
-        self.list_whole()
-        if self.stream.shows_deletions and batches.alive("true"):
-            self.list_whole()
-            batches.alive("true")
-        batches.end()
-
-
-VERIFIERS: Readers = {Window: WindowVerifier, Newest: ListVerifier, Snapshot: ListVerifier}
+    def _doubt(self, note: str) -> None:
+        self._tally.suspicious = True
+        self._tally.notes.append(note)

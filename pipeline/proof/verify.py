@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.errors import SettingsError
-from pipeline.proof.comparing import VERIFIERS, Comparison, Verification
+from pipeline.proof.comparing import Comparison, Verification
+from pipeline.proof.verifiers import VERIFIERS
 from pipeline.reading.progress import Progress
 from pipeline.reading.reader import ArchiveChoice, Options
 from pipeline.reading.spool import Spool
@@ -22,6 +23,11 @@ from pipeline.syncing.sync import choose, sync_in
 from warehouse import Lake
 from warehouse.proof.counted import Uncounted, compare_statistics
 from warehouse.proof.verification import Finding, note_verification
+
+NOT_COMPARED = (
+    "Not compared: values that only archives have (their number was), numbers that move by themselves, "
+    "and the names of what rows refer to."
+)
 
 
 @dataclass(frozen=True)
@@ -50,17 +56,26 @@ class VerifyResult:
     def conclusion(self) -> str:
         """What it comes to, in one sentence."""
         compared = sum(finding.compared for finding in self.findings)
-        differences = sum(finding.differences for finding in self.findings)
         requests = sum(one.tally.counters.requests for one in self.results)
         cost = f"{compared:,} rows compared, {requests:,} requests, {self.seconds:.1f} s"
+        return f"{self._found()}; {cost}. {NOT_COMPARED}"
+
+    def _found(self) -> str:
+        unreadable = sum(finding.unreadable for finding in self.findings)
+        differences = sum(finding.differences for finding in self.findings) - unreadable
+        wait = f"{unreadable:,} {'row' if unreadable == 1 else 'rows'} cannot be read by this version (see _quarantine)"
         if differences and not self.repaired:
-            return f"{differences:,} differences (--repair mends them); {cost}."
-        if differences:
+            found = f"{differences:,} differences (--repair mends them)"
+        elif differences:
             what = "were repaired; verify again to see that none is left" if self.complete else "were not all repaired"
-            return f"{differences:,} differences {what}; {cost}."
-        if self.failed:
-            return f"No differences in what was read, but not everything was; {cost}."
-        return f"The lake is true: no differences; {cost}."
+            found = f"{differences:,} differences {what}"
+        elif unreadable:
+            return f"The lake is not true: {wait}, no other differences"
+        elif self.failed:
+            return "No differences in what was read, but not everything was"
+        else:
+            return "The lake is true: no differences"
+        return f"{found}, and {wait}" if unreadable else found
 
 
 def choose_verifiable(names: Sequence[str]) -> list[Stream]:
@@ -73,8 +88,7 @@ def choose_verifiable(names: Sequence[str]) -> list[Stream]:
     unfit = [stream.name for stream in chosen if type(stream.strategy) not in VERIFIERS]
     if names and unfit:
         raise SettingsError(
-            f"{', '.join(unfit)} cannot be verified by itself: archives are verified with messages and runs, "
-            "documents are read again when they change."
+            f"{', '.join(unfit)} cannot be verified by itself: archives are verified with messages and runs."
         )
     return [stream for stream in chosen if type(stream.strategy) in VERIFIERS]
 

@@ -15,7 +15,7 @@ import msgspec
 from pipeline.reading.refused import Save, commit_without_refused
 from pipeline.reading.spool import Spool
 from pipeline.results import Tally
-from pipeline.streams import DIES_WITH_CONTACT
+from pipeline.streams import DIES_WITH_CONTACT, LISTS_CONTACTS
 from warehouse import (
     Batch,
     Lake,
@@ -39,6 +39,7 @@ from warehouse import (
     remember_keys,
     settle_retried,
     stage,
+    take_off_lists,
     unseen_keys,
 )
 
@@ -222,6 +223,7 @@ class Batches:
             loaded = merge(connection, batch, tombstones=tombstones, sightings=self.sightings)
             if tombstones:
                 dragged = mark_rows_of_deleted_contacts(connection, DIES_WITH_CONTACT)
+                take_off_lists(connection, LISTS_CONTACTS)
             if batch.source == "archive" and loaded.changed:
                 note_moved_rows(connection, self._table)
             if self._whole and batch.source in self._remembered:

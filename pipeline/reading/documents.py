@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import duckdb
@@ -35,17 +36,23 @@ class PerFlowReader(Reader):
         )
         newest = self.lake.rows(f'SELECT max(epoch_us(modified_on)) FROM "{strategy.of}"')[0][0]
         asked = [str(uuid) for (uuid,) in flows]
-        listener = Listener(self.tally.counters)
-        for start in range(0, len(asked), strategy.at_once):
-            params: Params = {"flow": asked[start : start + strategy.at_once], "dependencies": "none"}
-            body = self.client.document(self.stream.path, params, scope=self.stream.scope, listener=listener)
-            self.take(Page(results=msgspec.json.decode(body, type=_Definitions).flows))
+        self.read_documents(asked)
         if asked and isinstance(newest, int):
             read_up_to = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=newest)
             self.batches.commit(self.saving({ROWS: Cursor(read_up_to)}))
         self.tally.rows_deleted += self.lake.commit(
             lambda connection: _mark_those_of_deleted_rows(connection, self.stream.name, strategy.of)
         )
+
+    def read_documents(self, asked: Sequence[str]) -> None:
+        """Ask for the documents of these rows, some at once, and take them."""
+        strategy = self.stream.strategy
+        assert isinstance(strategy, PerFlow)
+        listener = Listener(self.tally.counters)
+        for start in range(0, len(asked), strategy.at_once):
+            params: Params = {"flow": asked[start : start + strategy.at_once], "dependencies": "none"}
+            body = self.client.document(self.stream.path, params, scope=self.stream.scope, listener=listener)
+            self.take(Page(results=msgspec.json.decode(body, type=_Definitions).flows))
 
 
 class DailyReader(Reader):
@@ -58,9 +65,12 @@ class DailyReader(Reader):
         cursor = self.cursor(ROWS)
         first = cursor.watermark is None or self.options.full
         start = self.before - strategy.first if first or not cursor.watermark else cursor.watermark - strategy.again
-        page = self.fetching({})({"since": start.date().isoformat()})
-        self.take(page)
+        self.take(self.days_since(start))
         self.batches.commit(self.saving({ROWS: Cursor(self.before)}))
+
+    def days_since(self, start: datetime) -> Page:
+        """A row for each day from `start` (UTC) on."""
+        return self.fetching({})({"since": start.date().isoformat()})
 
 
 class _Definitions(msgspec.Struct):

@@ -23,6 +23,7 @@ from pipeline.results import StreamResult, SyncResult, Tally
 from pipeline.settings import Settings
 from pipeline.streams import (
     DIES_WITH_CONTACT,
+    LISTS_CONTACTS,
     STREAMS,
     Archives,
     Daily,
@@ -35,7 +36,7 @@ from pipeline.streams import (
 )
 from pipeline.syncing.lanes import Readers, Run
 from pipeline.syncing.session import Session, open_session
-from warehouse import Lake, mark_rows_of_deleted_contacts, note_drift, refresh_views, streams_to_retry
+from warehouse import Lake, mark_rows_of_deleted_contacts, note_drift, refresh_views, streams_to_retry, take_off_lists
 from warehouse.lake.literal import Value, literal
 
 READERS: Readers = {
@@ -118,8 +119,13 @@ def _mark_rows_of_newly_deleted_contacts(lake: Lake, results: Sequence[StreamRes
     begun = min(result.started_on for result in results)
     recent = f"(SELECT uuid, deleted_on FROM contacts WHERE deleted_on IS NOT NULL AND synced_on >= {literal(begun)})"
     if lake.rows(f"SELECT count(*) FROM {recent}")[0][0]:
-        marked = lake.commit(lambda connection: mark_rows_of_deleted_contacts(connection, DIES_WITH_CONTACT, recent))
+        marked = lake.commit(lambda connection: _mark(connection, recent))
         results[0].tally.rows_deleted += marked
+
+
+def _mark(connection: duckdb.DuckDBPyConnection, contacts: str) -> int:
+    take_off_lists(connection, LISTS_CONTACTS, contacts)
+    return mark_rows_of_deleted_contacts(connection, DIES_WITH_CONTACT, contacts)
 
 
 def record(lake: Lake, run: uuid.UUID, results: Iterable[StreamResult]) -> None:

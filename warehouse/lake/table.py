@@ -26,6 +26,7 @@ class Table:
     partitioned_by: the partition column, which never changes for a key.
     kept: columns whose value stays when a later row has none.
     contact: the column that names the row's contact, where the row is deleted with it.
+    lists_contacts: the column with a list of contacts, of which those that are deleted go.
     archive_type: what archives call the stream, where they have it.
     api_first: columns that archives lack, or know less well: the API's value stays.
     provisional: rows may come without a uuid, and are known by their id until it is told.
@@ -41,6 +42,7 @@ class Table:
     partitioned_by: str | None = None
     kept: tuple[str, ...] = ()
     contact: str | None = None
+    lists_contacts: str | None = None
     archive_type: str | None = None
     api_first: tuple[str, ...] = ()
     provisional: bool = False

@@ -104,6 +104,34 @@ def mark_rows_of_deleted_contacts(
     return marked
 
 
+def take_off_lists(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table], contacts: str = "batch") -> int:
+    """Take deleted `contacts`, a relation of tombstones (SQL), off the lists of live rows; return how many changed."""
+    changed = 0
+    for table in tables:
+        column = f'"{table.lists_contacts}"'
+        shorter = f"list_filter({column}, lambda contact: NOT list_contains(coalesce(gone.uuids, []), contact.uuid))"
+        rows = materialise(
+            connection,
+            "shorter",
+            f"""
+            SELECT * REPLACE ({shorter} AS {column}, now() AS synced_on)
+            FROM "{table.name}", (SELECT list(uuid) AS uuids FROM {contacts}) AS gone
+            WHERE deleted_on IS NULL AND len({shorter}) < len({column})
+            """,
+        )
+        if rows:
+            connection.execute("ALTER TABLE shorter DROP COLUMN uuids")
+            with safe_from_text(connection, "shorter"):
+                connection.execute(
+                    f"""
+                    MERGE INTO "{table.name}" AS stored USING shorter AS incoming ON {table.same_key}
+                    WHEN MATCHED THEN UPDATE SET {column} = incoming.{column}, synced_on = incoming.synced_on
+                    """
+                )
+        changed += rows
+    return changed
+
+
 def _seen(table: Table) -> str:
     return f'"seen {table.name}"'
 

@@ -124,9 +124,10 @@ class Verified:
 
 def last_verification(lake: Lake) -> Verified | None:
     """What the last verification came to; None if there was none."""
+    differences = " + ".join(f'coalesce("{kind}", 0)' for kind in KINDS)
     rows = lake.rows(
         f"""
-        SELECT epoch(max(verified_on)), sum(compared)::BIGINT, sum({" + ".join(f'"{kind}"' for kind in KINDS)})::BIGINT
+        SELECT epoch(max(verified_on)), sum(compared)::BIGINT, sum({differences})::BIGINT
         FROM _verification
         WHERE run = (SELECT run FROM _verification ORDER BY verified_on DESC LIMIT 1)
         """

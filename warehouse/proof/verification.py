@@ -13,9 +13,11 @@ from warehouse.lake.inlining import safe_from_text
 from warehouse.lake.literal import literal, text_list
 from warehouse.lake.table import Table, columns_of, count, materialise
 from warehouse.loading.merge import find_changed, find_known, partitions
+from warehouse.loading.quarantine import key_text
 from warehouse.loading.stage import Batch
 
-KINDS = ("missing", "stale", "double", "alive", "unarchived")
+# What can be wrong with a row; all but the last two are found by comparing rows.
+KINDS = ("missing", "stale", "double", "alive", "unarchived", "unreadable")
 SHOWN_EXAMPLES = 10
 
 
@@ -24,6 +26,7 @@ class Finding:
     """What was found of one stream in one month (`month`: its first day; None for rows without a date).
 
     compared: rows of the server, or records of archive files; pending: rows that changed after the last sync.
+    unreadable: rows that this version cannot read, and that are in quarantine at best.
     """
 
     stream: str
@@ -34,6 +37,7 @@ class Finding:
     double: int = 0
     alive: int = 0
     unarchived: int = 0
+    unreadable: int = 0
     pending: int = 0
     examples: tuple[str, ...] = ()
 
@@ -56,6 +60,7 @@ def begin_verification(connection: duckdb.DuckDBPyConnection, table: Table) -> N
         SELECT {table.keys}, NULL::DATE AS month, '' AS kind FROM "{table.name}" WHERE false
         """
     )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {_unread(table)} (digest VARCHAR, key VARCHAR)")
 
 
 def verify_batch(
@@ -87,6 +92,39 @@ def verify_batch(
                 ELSE '{"alive" if tombstones else "stale"}'
             END
         FROM batch
+        """
+    )
+    if batch.unreadable:
+        connection.execute(
+            f"INSERT INTO {_unread(table)} SELECT md5(unreadable), row_key FROM parsed_row WHERE unreadable IS NOT NULL"
+        )
+
+
+def find_unreadable(connection: duckdb.DuckDBPyConnection, table: Table) -> Finding | None:
+    """What could not be read: of the server's rows, and of those in quarantine whose keys the lake has nowhere else."""
+    rows = connection.execute(
+        f"""
+        SELECT DISTINCT digest, key FROM {_unread(table)}
+        UNION
+        SELECT digest, key FROM _quarantine
+        WHERE stream = {literal(table.name)}
+            AND (key IS NULL OR key NOT IN (SELECT {key_text(table)} FROM "{table.name}"))
+            AND (key IS NULL OR key NOT IN (SELECT {key_text(table)} FROM {_verified(table)} WHERE kind <> 'unseen'))
+        ORDER BY ALL
+        """
+    ).fetchall()
+    if not rows:
+        return None
+    examples = tuple(f"unreadable {key or f'row {digest}'}" for digest, key in rows[:SHOWN_EXAMPLES])
+    return Finding(table.name, None, unreadable=len(rows), examples=examples)
+
+
+def mark_pending(connection: duckdb.DuckDBPyConnection, table: Table, keys: Sequence[str]) -> None:
+    """Count these keys, of one column, as changed after the last sync where they differ."""
+    connection.execute(
+        f"""
+        UPDATE {_verified(table)} SET kind = 'pending'
+        WHERE kind IN ('missing', 'stale') AND {key_text(table)} IN (SELECT unnest({text_list(keys)}))
         """
     )
 
@@ -139,14 +177,13 @@ def find_rows_of_deleted_contacts(connection: duckdb.DuckDBPyConnection, table: 
 
 def summarise(connection: duckdb.DuckDBPyConnection, table: Table) -> list[Finding]:
     """What was found, by month."""
-    key = " || ' ' || ".join(f'"{column}"::VARCHAR' for column in table.key)
     rows = connection.execute(
         f"""
         WITH found AS (
-            SELECT DISTINCT {key} AS key, month, CASE kind WHEN 'unseen' THEN 'alive' ELSE kind END AS kind
+            SELECT DISTINCT {key_text(table)} AS key, month, CASE kind WHEN 'unseen' THEN 'alive' ELSE kind END AS kind
             FROM {_verified(table)}
         )
-        SELECT month, count(DISTINCT key) FILTER (kind NOT IN ('double', 'alive')),
+        SELECT month, count(DISTINCT key) FILTER (kind NOT IN ('double', 'alive', 'pending')),
             {", ".join(f"count(*) FILTER (kind = '{kind}')" for kind in (*KINDS, "pending"))},
             coalesce(list(kind || ' ' || key ORDER BY kind, key) FILTER (kind IN {KINDS}), [])[:{SHOWN_EXAMPLES}]
         FROM found GROUP BY month ORDER BY month DESC NULLS LAST
@@ -219,13 +256,15 @@ def note_verification(connection: duckdb.DuckDBPyConnection, run: uuid.UUID, fin
     """Write the findings into `_verification`, inside the caller's transaction."""
     for one in findings:
         numbers = (one.compared, one.missing, one.stale, one.double, one.alive, one.unarchived, one.pending)
+        columns = "compared, missing, stale, double, alive, unarchived, pending"
         month = f"DATE '{one.month}'" if one.month else "NULL"
         examples = text_list(one.examples)
         with safe_from_text(connection, f"(SELECT {examples} AS examples)"):
             connection.execute(
                 f"""
-                INSERT INTO _verification VALUES ('{run}', now(), {literal(one.stream)}, {month},
-                    {", ".join(map(str, numbers))}, {examples})
+                INSERT INTO _verification (run, verified_on, stream, month, {columns}, unreadable, examples)
+                VALUES ('{run}', now(), {literal(one.stream)}, {month}, {", ".join(map(str, numbers))},
+                    {one.unreadable}, {examples})
                 """
             )
 
@@ -261,6 +300,10 @@ def _among(table: Table, relation: str) -> str:
 def _month(on: str | None, *, quoted: bool = True) -> str:
     column = f'"{on}"' if quoted else on
     return f"date_trunc('month', {column} AT TIME ZONE 'UTC')::DATE" if on else "NULL"
+
+
+def _unread(table: Table) -> str:
+    return f'"unread {table.name}"'
 
 
 def _verified(table: Table) -> str:

@@ -160,7 +160,8 @@ CREATE TABLE _verification (
     alive BIGINT NOT NULL,
     unarchived BIGINT NOT NULL,
     pending BIGINT NOT NULL,
-    examples VARCHAR[] NOT NULL
+    examples VARCHAR[] NOT NULL,
+    unreadable BIGINT
 );
 
 COMMENT ON TABLE _verification IS 'What each `rapidlake verify` found: one row per stream and month.';
@@ -174,5 +175,7 @@ COMMENT ON COLUMN _verification.stale IS 'Rows that differ in a value.';
 COMMENT ON COLUMN _verification.double IS 'Keys that stand more than once in the lake.';
 COMMENT ON COLUMN _verification.alive IS 'Rows the server no longer has, not marked deleted in the lake.';
 COMMENT ON COLUMN _verification.unarchived IS 'Records of archive files that are not in the lake.';
+COMMENT ON COLUMN _verification.unreadable IS
+    'Rows that cannot be read, and are in _quarantine at best; null in verifications of earlier versions.';
 COMMENT ON COLUMN _verification.pending IS 'Rows that changed after the last sync; no difference.';
 COMMENT ON COLUMN _verification.examples IS 'Up to ten of the differences: what, and which key.';

@@ -1,6 +1,6 @@
 -- What the last verification found to differ.
-SELECT stream, month, compared, missing, stale, "double", alive, unarchived,
-    missing + stale + "double" + alive + unarchived AS differences
+SELECT stream, month, compared, missing, stale, "double", alive, unarchived, unreadable,
+    missing + stale + "double" + alive + unarchived + coalesce(unreadable, 0) AS differences
 FROM _verification
 WHERE run = (SELECT arg_max(run, verified_on) FROM _verification)
 ORDER BY stream, month;

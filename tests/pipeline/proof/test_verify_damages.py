@@ -64,12 +64,12 @@ def test_damages_are_found_and_mended(server: Sandbox, lake: Path) -> None:
     assert (differences(result), result.failed) == (Counter(found for found, _ in done), True)
     told, rows_told = examples(result), {example for _, example in done if example}
     assert rows_told <= told and len(told - rows_told) == 2  # what archives lack is told as a number, of each stream
-    assert_true(server.workspace, lake, *streams)
+    assert_true(server.workspace, lake, *(streams.keys() - {"definitions"}))  # no listing has them
     again = look(server, lake, *streams)
     assert (differences(again), again.failed) == ({}, False)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sorted({damage.kind for damage in DAMAGES.values()}))
 def test_a_damage_by_itself_is_told_under_its_key_and_no_other(server: Sandbox, lake: Path, kind: str) -> None:
     damage = next(damage for damage in DAMAGES.values() if damage.kind == kind)
     found, example = do(lake, damage)

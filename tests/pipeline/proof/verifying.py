@@ -44,6 +44,8 @@ COPIED = "INSERT INTO {stream} SELECT * REPLACE ('{new}' AS {key}) FROM {stream}
 CHANGED = "UPDATE {stream} SET status = 'other' WHERE {row}"
 RENAMED = "UPDATE {stream} SET name = 'Another' WHERE {row}"
 REGROUPED = "UPDATE {stream} SET groups = groups[2:] WHERE {row}"
+ADDRESSED = f"UPDATE {{stream}} SET contacts = [{{{{'uuid': '{GHOST}'::UUID, 'name': 'Ann'}}}}] WHERE {{row}}"
+LONG_AGO = "channels <> MAP {} AND date < current_date - 10"
 REVIVED = "UPDATE {stream} SET deleted_on = NULL WHERE {row}"
 DAMAGES = {
     "a message removed": Damage("messages", "missing", REMOVED, SHOWN),
@@ -56,6 +58,13 @@ DAMAGES = {
     "a message's status": Damage("messages", "stale", CHANGED, SHOWN),
     "a contact's name": Damage("contacts", "stale", RENAMED),
     "a contact's group": Damage("contacts", "stale", REGROUPED, "len(groups) > 0"),
+    "a broadcast's contact": Damage("broadcasts", "stale", ADDRESSED),
+    "a definition": Damage("definitions", "stale", "UPDATE {stream} SET definition = '{{}}' WHERE {row}"),
+    "a definition removed": Damage("definitions", "missing", REMOVED),
+    "the workspace": Damage("workspace", "stale", RENAMED),
+    "a day's statistics": Damage(
+        "statistics", "stale", "UPDATE {stream} SET channels = MAP {{}} WHERE {row}", LONG_AGO
+    ),
     "a message twice": Damage("messages", "double", DOUBLED, SHOWN),
     "an archived message twice": Damage("messages", "double", DOUBLED, ARCHIVED_ROW),
     "a run twice": Damage("runs", "double", DOUBLED, SHOWN),
