@@ -9,6 +9,7 @@ RapidlakeError
       LakeIsFile      its path is a file
       FolderRefused   its folder cannot be made or written
     LakeBusy          another process kept the catalog locked for too long
+    LakeMangled       rows in the catalog cannot be read back, as earlier versions wrote them
     LakeRefused       DuckDB or DuckLake will not do it, for what the rows hold or for a fault of their own
     RowsUnaccounted   as many rows as were read are neither stored nor put aside
     QueryError        a user's SQL is wrong
@@ -59,6 +60,10 @@ class FolderRefused(LakeUnwritable):
 
 class LakeBusy(LakeError):
     """Other writers held the catalog for longer than all retries."""
+
+
+class LakeMangled(LakeError):
+    """The catalog holds rows that cannot be read back."""
 
 
 class LakeRefused(LakeError):

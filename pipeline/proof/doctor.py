@@ -14,6 +14,7 @@ from pipeline.settings import Settings
 from pipeline.streams import STREAMS, Daily, PerFlow, Single, Stream, Window
 from pipeline.syncing.session import Workspace, identify, open_client
 from warehouse import Lake, RapidlakeError
+from warehouse.proof.mangled import count_mangled
 
 LARGEST_SKEW_SECONDS = 30.0
 LEAST_FREE_BYTES = 1_000_000_000
@@ -121,6 +122,7 @@ def _lake(settings: Settings, workspace: Workspace | None) -> Iterator[Finding]:
     try:
         with Lake.create(path) as lake:
             owner, name = lake.rows("SELECT workspace_uuid::VARCHAR, workspace_name FROM _lake")[0]
+            mangled = count_mangled(lake)
     except RapidlakeError as error:
         yield Finding("lake", False, told(error))
         return
@@ -131,6 +133,16 @@ def _lake(settings: Settings, workspace: Workspace | None) -> Iterator[Finding]:
         )
     else:
         yield Finding("lake", True, f"{path} can be written")
+    yield _rows(mangled)
+
+
+def _rows(mangled: dict[str, int]) -> Finding:
+    if not mangled:
+        return Finding("rows", True, "those in the catalog can be read back")
+    which = ", ".join(f"{rows:,} of {table}" for table, rows in mangled.items())
+    return Finding(
+        "rows", False, f"some in the catalog cannot be read back: {which}", "run `rapidlake verify --repair`"
+    )
 
 
 def _disk(free: int) -> Iterator[Finding]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from pipeline.errors import SettingsError
 from pipeline.proof.comparing import Comparison, Verification
@@ -22,6 +22,7 @@ from pipeline.syncing.session import Session, open_session
 from pipeline.syncing.sync import choose, sync_in
 from warehouse import Lake
 from warehouse.proof.counted import Uncounted, compare_statistics
+from warehouse.proof.mangled import count_mangled, drop_mangled
 from warehouse.proof.verification import Finding, note_verification
 
 NOT_COMPARED = (
@@ -132,8 +133,16 @@ def verify_in(
         comparisons.append(comparison)
         return comparison
 
+    mangled = _mangled(session.lake, streams, repair=asked.repair)
+    good = [stream for stream in streams if stream.name not in mangled]
     run = Run(session, settings, options, progress, VERIFIERS, make_batches)
-    results = run.each(streams)
+    results = run.each(good)
+    if asked.repair and mangled:  # what was dropped may be of any time
+        options, asked = replace(options, since=None), replace(asked, sample=100.0)
+        whole = Run(session, settings, options, progress, VERIFIERS, make_batches)
+        results += whole.each([stream for stream in streams if stream.name in mangled])
+    else:
+        results += [_not_verified(stream, mangled[stream.name]) for stream in streams if stream.name in mangled]
     order = list(STREAMS)
     comparisons.sort(key=lambda comparison: order.index(comparison.stream.name))
     findings = [finding for comparison in comparisons for finding in _by_month(comparison.findings)]
@@ -144,6 +153,22 @@ def verify_in(
         results += _reload_archives(session, settings, findings, progress)
     seconds = time.monotonic() - begun
     return VerifyResult(session.workspace.name, str(settings.lake), findings, results, uncounted, seconds, asked.repair)
+
+
+def _mangled(lake: Lake, streams: Sequence[Stream], *, repair: bool) -> dict[str, int]:
+    """The streams with rows in the catalog that cannot be read back, and how many; with `repair` they are dropped."""
+    mangled = count_mangled(lake)
+    if repair and mangled:
+        drop_mangled(lake, {stream.name for stream in streams} | (mangled.keys() - STREAMS.keys()))
+    return {stream.name: mangled[stream.name] for stream in streams if stream.name in mangled}
+
+
+def _not_verified(stream: Stream, mangled: int) -> StreamResult:
+    message = (
+        f"{mangled:,} {'row' if mangled == 1 else 'rows'} in the catalog cannot be read back: "
+        "run `rapidlake verify --repair`, which drops them and reads them again"
+    )
+    return StreamResult(stream.name, "failed", datetime.now(UTC), 0.0, Tally(), message)
 
 
 def _by_month(findings: Sequence[Finding]) -> list[Finding]:

@@ -26,6 +26,7 @@ from warehouse.errors import (
     LakeBusy,
     LakeError,
     LakeIsFile,
+    LakeMangled,
     LakeNotFound,
     LakeRefused,
     LakeUnfinished,
@@ -235,6 +236,8 @@ def explain(error: duckdb.Error, path: Path) -> LakeError:
             f"The lake {path} cannot be written: check the owner and permissions of the folder; "
             "readers too must be able to write there, because the catalog keeps its locks in files."
         )
+    if "Failed to read inlined data from DuckLake: Type VARCHAR with value" in said:
+        return LakeMangled(f"The catalog of the lake {path} holds rows that cannot be read back.")
     if _lost_a_race(error):
         return LakeBusy(f"The lake {path} is busy with other writers: nothing was lost; run the same command again.")
     return LakeRefused(f"The lake {path} refused: {said.rstrip(' .:')}.")

@@ -64,7 +64,9 @@ def test_damages_are_found_and_mended(server: Sandbox, lake: Path) -> None:
     assert (differences(result), result.failed) == (Counter(found for found, _ in done), True)
     told, rows_told = examples(result), {example for _, example in done if example}
     assert rows_told <= told and len(told - rows_told) == 2  # what archives lack is told as a number, of each stream
-    assert_true(server.workspace, lake, *(streams.keys() - {"definitions", "statistics"}))  # told otherwise than they are stored
+    assert_true(
+        server.workspace, lake, *(streams.keys() - {"definitions", "statistics"})
+    )  # told otherwise than they are stored
     again = look(server, lake, *streams)
     assert (differences(again), again.failed) == ({}, False)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.proof.verify import VerifyResult
 from pipeline.reading.reader import Options
+from pipeline.results import SyncResult
 from pipeline.settings import load_settings
 from pipeline.streams import ARCHIVED, STREAMS
 from sandbox import Sandbox, Workspace, archive_old_rows, generate, read_archive
@@ -104,14 +105,16 @@ def noon(day: date) -> datetime:
     return datetime.combine(day, datetime.min.time(), UTC) + timedelta(hours=12)
 
 
-def bring(sandbox: Sandbox, lake: Path, *streams: str, since: datetime | None = None) -> None:
+def bring(sandbox: Sandbox, lake: Path, *streams: str, since: datetime | None = None) -> SyncResult:
     settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0)
-    sync(settings, streams, Options(since))
+    return sync(settings, streams, Options(since))
 
 
-def look(sandbox: Sandbox, lake: Path, *streams: str, repair: bool = False) -> VerifyResult:
+def look(
+    sandbox: Sandbox, lake: Path, *streams: str, repair: bool = False, since: datetime | None = None
+) -> VerifyResult:
     settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0)
-    return verify(settings, streams, repair=repair)
+    return verify(settings, streams, repair=repair, since=since)
 
 
 def differences(result: VerifyResult) -> dict[tuple[str, date | None, str], int]:
