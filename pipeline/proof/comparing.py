@@ -107,9 +107,9 @@ class Comparison(Batches):
         self._note(batch, loaded)
 
     def alive(self, within: str) -> int:
-        """How many live rows `within` a condition (SQL) the server did not bring; 0 if a row was unreadable."""
+        """How many live rows `within` a condition (SQL) the server did not bring; 0 where that tells nothing."""
         with self._lake.snapshot() as connection:
-            return find_alive(connection, self._table, self._on, "false" if self._tally.rows_unreadable else within)
+            return find_alive(connection, self._table, self._on, within if self.shows_absence else "false")
 
     def alive_keys(self) -> list[tuple[object, ...]]:
         """Their keys."""

@@ -91,7 +91,7 @@ class WindowVerifier(Reader):
             oldest_first=strategy.oldest_first,
         )
         for piece in pieces:
-            self.batches.add(piece.rows)
+            self.batches.take(piece)
             if self.batches.full:
                 self.batches.commit(tombstones=tombstones)
         self.batches.commit(tombstones=tombstones)
@@ -112,8 +112,8 @@ class WindowVerifier(Reader):
         if not batches.alive(read or "false"):
             return
         until = self.client.now() if strategy.on == "modified_on" else None
-        for rows in second_look(batches.alive_keys(), self.lake, self.stream, self.fetching({}), until=until):
-            batches.add(rows)
+        for piece in second_look(batches.alive_keys(), self.lake, self.stream, self.fetching({}), until=until):
+            batches.take(piece)
         batches.commit()
         batches.alive(read)
 

@@ -14,6 +14,7 @@ import msgspec
 
 from pipeline.reading.refused import Save, commit_without_refused
 from pipeline.reading.spool import Spool
+from pipeline.reading.walk import Piece
 from pipeline.results import Tally
 from pipeline.streams import DIES_WITH_CONTACT, LISTS_CONTACTS
 from warehouse import (
@@ -78,11 +79,27 @@ class Batches:
         self._remembered: Sequence[Source] = ()
         self._rows_of_reading = 0
         self._held = False
+        self._cut_off = False
 
     def add(self, rows: list[msgspec.Raw]) -> None:
         """Take the rows of one page."""
         self._spool.append(rows)
         self._tally.rows_read += len(rows)
+
+    def take(self, piece: Piece) -> None:
+        """Take the rows of one step of a walk."""
+        self.add(piece.rows)
+        if piece.cut_off:
+            self.cut_off(piece.cut_off)
+
+    def cut_off(self, at: datetime | None = None) -> None:
+        """Note that more rows share a timestamp (`at`, UTC, if known) than the server lists: none is taken for gone."""
+        self._cut_off = self._tally.suspicious = True
+        when = f"the timestamp {at:%Y-%m-%dT%H:%M:%S.%fZ}" if at else "one timestamp"
+        self._note_once(
+            f"more rows share {when} than the server can list: those that it lists are in the lake, others are not; "
+            "tell whoever runs the server"
+        )
 
     @property
     def full(self) -> bool:
@@ -240,11 +257,19 @@ class Batches:
             begin_reading(connection, self._table)
 
     def gone(self, within: str = "true") -> int:
-        """How many live rows `within` a condition (SQL) the whole reading did not bring; 0 if a row was unreadable."""
-        if self._tally.rows_unreadable:
+        """How many live rows `within` a condition (SQL) the whole reading did not bring.
+
+        0 if a row was unreadable, or the server could not list all.
+        """
+        if not self.shows_absence:
             return 0
         with self._lake.connection() as connection:
             return find_unseen(connection, self._table, within)
+
+    @property
+    def shows_absence(self) -> bool:
+        """True if what was not read is not there."""
+        return not self._tally.rows_unreadable and not self._cut_off
 
     def gone_keys(self) -> list[tuple[object, ...]]:
         """The keys that the last `gone` found."""

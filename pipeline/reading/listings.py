@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from pipeline.reading.reader import ROWS, WHOLE, Reader
-from pipeline.reading.walk import counts_through_a_tie, date_of, follow
+from pipeline.reading.walk import CutOff, counts_through_a_tie, date_of, follow
 from pipeline.streams import Newest
 from warehouse import Cursor
 
@@ -46,8 +46,11 @@ class ListReader(Reader):
 
     def list_whole(self) -> None:
         """Read the list from end to end."""
-        for page in follow(self.fetching({}), self.stream.name, dict(self.stream.params)):
-            self.take(page)
+        try:
+            for page in follow(self.fetching({}), self.stream.name, dict(self.stream.params)):
+                self.take(page)
+        except CutOff:
+            self.batches.cut_off()
         self.batches.commit()
 
 
@@ -90,13 +93,17 @@ class NewestReader(ListReader):
         fetch = self.fetching({})
         first: list[msgspec.Raw] | None = None
         risky = False
-        for page in follow(fetch, self.stream.name, dict(self.stream.params)):
-            first = page.results if first is None else first
-            self.take(page)
-            oldest = date_of(page.results[-1], strategy.on) if page.results else None
-            if known and oldest and oldest < known:
-                break
-            risky = risky or counts_through_a_tie(page)
+        try:
+            for page in follow(fetch, self.stream.name, dict(self.stream.params)):
+                first = page.results if first is None else first
+                self.take(page)
+                oldest = date_of(page.results[-1], strategy.on) if page.results else None
+                if known and oldest and oldest < known:
+                    break
+                risky = risky or counts_through_a_tie(page)
+        except CutOff:
+            self.batches.cut_off()
+            return True
         if not risky:
             return True
         again = fetch(dict(self.stream.params))

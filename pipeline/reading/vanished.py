@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-import msgspec
-
 from pipeline.reading.batches import Batches
-from pipeline.reading.walk import Fetch, keys_of, seek
+from pipeline.reading.walk import Fetch, Piece, keys_of, seek
 from pipeline.streams import Stream, Window
 from warehouse import Lake
 from warehouse.lake.cursor import EPOCH
@@ -25,8 +23,8 @@ def settle_vanished(batches: Batches, lake: Lake, stream: Stream, fetch: Fetch, 
     missing = batches.gone(within)
     if not missing or (missing > 1 and batches.lists_nothing(missing)):
         return
-    for rows in second_look(batches.gone_keys(), lake, stream, fetch):
-        batches.add(rows)
+    for piece in second_look(batches.gone_keys(), lake, stream, fetch):
+        batches.take(piece)
         if batches.full:
             batches.commit()
     batches.commit()
@@ -36,7 +34,7 @@ def settle_vanished(batches: Batches, lake: Lake, stream: Stream, fetch: Fetch, 
 
 def second_look(
     keys: list[tuple[object, ...]], lake: Lake, stream: Stream, fetch: Fetch, *, until: datetime | None = None
-) -> Iterator[list[msgspec.Raw]]:
+) -> Iterator[Piece]:
     """Ask for stored rows again: for a few one by one, for many by reading the time that they are of.
 
     That time goes on `until` (UTC) where a change moves a row to the present.
@@ -48,7 +46,7 @@ def second_look(
     if len(wanted) <= ASKED_ONE_BY_ONE:
         for key in wanted:
             # A server that ignores the filter answers with its first page.
-            yield [row for row in fetch({name: key}).results if str(keys_of(row, table.key)[0]) == key]
+            yield Piece([row for row in fetch({name: key}).results if str(keys_of(row, table.key)[0]) == key])
         return
     first, last = lake.rows(
         f"""
@@ -57,7 +55,7 @@ def second_look(
         """
     )[0]
     after, before = EPOCH + timedelta(microseconds=first), until or EPOCH + timedelta(microseconds=last)
-    for piece in seek(
+    yield from seek(
         fetch,
         table.name,
         strategy.on,
@@ -66,8 +64,7 @@ def second_look(
         before=before,
         place=None,
         oldest_first=strategy.oldest_first,
-    ):
-        yield piece.rows
+    )
 
 
 def oldest_shown(lake: Lake, stream: Stream, now: datetime) -> datetime | None:

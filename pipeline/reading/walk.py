@@ -8,7 +8,7 @@ again. Only where one timestamp fills a page is that timestamp read by itself, u
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -27,10 +27,18 @@ Fetch = Callable[[dict[str, str]], Page]
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows of a page, as bytes, and the place from which the walk would go on after them (None: unchanged)."""
+    """Rows of a page, as bytes, and the place from which the walk would go on after them (None: unchanged).
+
+    `cut_off` is a timestamp (UTC) of which there are more rows than the server can list.
+    """
 
     rows: list[msgspec.Raw]
     place: datetime | None = None
+    cut_off: datetime | None = None
+
+
+class CutOff(UnexpectedAnswer):
+    """The server's listing runs in a circle, because it cannot count that far among rows of one timestamp."""
 
 
 def timestamp(at: datetime) -> str:
@@ -90,40 +98,68 @@ def drain(fetch: Fetch, stream: str, at: datetime, key: tuple[str, ...]) -> Iter
 
     Equal readings prove that no row left the timestamp in between, hence that none was skipped.
 
+    A server counts up to 100,000 rows of one timestamp; of more the others may be listed from the other end.
+
     Raises:
-        UnexpectedAnswer: the rows kept changing, or the server's cursor runs in a circle.
+        UnexpectedAnswer: the rows kept changing.
     """
+    tie = {"after": timestamp(at), "before": timestamp(at)}
     previous: set[object] | None = None
     for _ in range(MOST_READINGS):
-        keys: set[object] = set()
+        keys: list[object] = []
         pages = 0
-        for page in follow(fetch, stream, {"after": timestamp(at), "before": timestamp(at)}):
-            keys.update(keys_of(row, key) for row in page.results)
-            pages += 1
-            yield Piece(page.results)
-        if keys == previous or pages == 1:  # one page is one look at the table: nothing is skipped in it
+        try:
+            for page in follow(fetch, stream, tie):
+                keys += [keys_of(row, key) for row in page.results]
+                pages += 1
+                yield Piece(page.results)
+        except CutOff:
+            if not (yield from _from_the_other_end(fetch, stream, tie, key, keys)):
+                yield Piece([], cut_off=at)
             return
-        previous = keys
+        if set(keys) == previous or pages == 1:  # one page is one look at the table: nothing is skipped in it
+            return
+        previous = set(keys)
     raise UnexpectedAnswer(
         f"{stream}: the rows of {timestamp(at)} changed during {MOST_READINGS} readings; "
         "sync again when the server is quieter."
     )
 
 
+def _from_the_other_end(
+    fetch: Fetch, stream: str, tie: dict[str, str], key: tuple[str, ...], listed: list[object]
+) -> Generator[Piece, None, bool]:
+    """Read rows of one timestamp in the other order, up to one that was `listed`; return whether one was met."""
+    known = set(listed)
+    first = True
+    try:
+        for page in follow(fetch, stream, {**tie, "reverse": "true"}):
+            keys = [keys_of(row, key) for row in page.results]
+            if first and keys[:1] == listed[:1]:  # the server knows one order only
+                return False
+            first = False
+            yield Piece(page.results)
+            if not known.isdisjoint(keys):
+                return True
+    except CutOff:
+        return False
+    return True
+
+
 def follow(fetch: Fetch, stream: str, params: dict[str, str]) -> Iterator[Page]:
     """Yield each page of a listing by its `next`, for listings that have no date to seek by.
 
     Raises:
-        UnexpectedAnswer: `next` leads to a page that was read before.
+        CutOff: `next` leads to a page that was read before.
     """
     seen: set[tuple[tuple[str, str], ...]] = set()
     following: dict[str, str] | None = params
     while following is not None:
         mark = tuple(sorted(following.items()))
         if mark in seen:
-            raise UnexpectedAnswer(
+            raise CutOff(
                 f"{stream}: the server's next page is one that was read already: "
-                "more rows share a timestamp than it can list; nothing was skipped, the stream stops here."
+                "more rows share a timestamp than it can list."
             )
         seen.add(mark)
         page = fetch(following)

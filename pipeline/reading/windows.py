@@ -144,7 +144,7 @@ class WindowReader(Reader):
         rows = 0
         try:
             for piece in pieces:
-                self.batches.add(piece.rows)
+                self.batches.take(piece)
                 rows += len(piece.rows)
                 place = piece.place or place
                 if self.batches.full:
