@@ -92,6 +92,7 @@ def summary(result: StreamResult) -> str:
         return result.message or result.outcome
     counts = [f"{tally.rows_new:,} new", f"{tally.rows_changed:,} changed"]
     counts += [f"{tally.rows_deleted:,} deleted"] if tally.rows_deleted else []
+    counts += [f"{tally.rows_unreadable:,} unreadable"] if tally.rows_unreadable else []
     counts += [f"{tally.files:,} {'file' if tally.files == 1 else 'files'}"] if tally.files else []
     counts += [_requests(tally)]
     return ", ".join(counts) + (f"; {result.message}" if result.message else "")
