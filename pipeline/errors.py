@@ -8,6 +8,7 @@ RapidlakeError              (from warehouse)
     NotOffered              404: this server does not have the endpoint
     RequestRefused          any other 4xx
     UnexpectedAnswer        an answer that is not a page of rows
+    TooLarge                an answer or a file that is larger than the settings allow
     ServerUnavailable       failed for longer than all retries
     AddressExpired          the address of an archive file is no longer valid
     Unproven                an archive file is not what the list says
@@ -71,6 +72,10 @@ class RequestRefused(ServerError):
 
 class UnexpectedAnswer(ServerError):
     """The server answered something else than a page of rows."""
+
+
+class TooLarge(ServerError):
+    """An answer, or what an archive file unpacks to, is larger than the settings allow."""
 
 
 class ServerUnavailable(ServerError):

@@ -11,6 +11,10 @@ RAPIDLAKE_REVISITS             recent messages to read again (default: 2h, 2d/1h
                                sync, 2 days once an hour, 8 days once a day)
 RAPIDLAKE_BATCH_PAGES          pages to commit at once, at most (default: 200)
 RAPIDLAKE_PATIENCE             seconds to retry a failing request (default: 300)
+RAPIDLAKE_LARGEST_PAGE         MB of one answer of the API when it is unpacked, at most (default: 64)
+RAPIDLAKE_LONGEST_ROW          MB of one line of an archive file, at most (default: 32); of a longer one the beginning
+                               is kept in `_quarantine`
+RAPIDLAKE_LARGEST_ARCHIVE      GB of an archive file when it is unpacked, at most (default: 20)
 RAPIDLAKE_LONGEST_WAIT         seconds to wait for the rate limit; where it takes longer, what was read is committed and
                                the run ends (default: none from the command line, 120 in Dagster)
 RAPIDLAKE_FIRST_MONTH          first month, YYYY-MM, that Dagster offers to read (default: that of the oldest archive)
@@ -37,6 +41,7 @@ from pipeline.months import Month
 from pipeline.streams import parse_revisits
 
 LOOPBACK_NAMES = {"localhost", "localhost."}
+MEGABYTE, GIGABYTE = 1024**2, 1024**3
 LONGEST_SECONDS = 365 * 86_400.0
 # RapidPro's first year; a date before it is a slip.
 EARLIEST_YEAR = 2011
@@ -59,6 +64,12 @@ class Settings(BaseSettings):
     revisits: str = "2h, 2d/1h, 8d/1d"
     batch_pages: int = Field(default=200, ge=1)
     patience: float = Field(default=300, ge=0)
+    # Pages have 250 rows: contacts of hundreds of fields make 5 MB of them; several are in memory at once.
+    largest_page: int = Field(default=64, ge=1, le=1024)
+    # DuckDB's buffer takes twice as much.
+    longest_row: int = Field(default=32, ge=1, le=1024)
+    # A month of ten million messages has 7 GB; more than a disk has room for is never a month.
+    largest_archive: float = Field(default=20.0, gt=0)
     longest_wait: float | None = Field(default=None, ge=0)
     first_month: str | None = None
     live_minutes: Literal[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60] = 15

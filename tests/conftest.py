@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,6 +37,7 @@ class Asked:
     path: str
     params: dict[str, str]
     headers: dict[str, str]
+    query: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,14 +118,17 @@ def serve() -> Iterator[Serve]:
                     self.close_connection = True
                     return
                 parts = urlsplit(self.path)
-                asked.append(Asked(self.command, parts.path, dict(parse_qsl(parts.query)), dict(self.headers)))
+                asked.append(
+                    Asked(self.command, parts.path, dict(parse_qsl(parts.query)), dict(self.headers), parts.query)
+                )
                 answer = answering(asked[-1])
                 length = {} if "Connection" in answer.headers else {"Content-Length": str(len(answer.body))}
                 self.send_response_only(answer.status)
                 for name, value in (length | answer.headers).items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(answer.body)
+                with suppress(ConnectionError):  # of a client that has enough
+                    self.wfile.write(answer.body)
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import duckdb
-import msgspec
 
 from pipeline.reading.reader import ROWS, Reader
-from pipeline.server.client import Listener, Page, Params
+from pipeline.server.client import Params
+from pipeline.server.pages import Page
 from pipeline.streams import Daily, PerFlow
 from warehouse import Cursor
 from warehouse.lake.inlining import safe_from_text
@@ -48,11 +48,12 @@ class PerFlowReader(Reader):
         """Ask for the documents of these rows, some at once, and take them."""
         strategy = self.stream.strategy
         assert isinstance(strategy, PerFlow)
-        listener = Listener(self.tally.counters)
+        listener = self.listener()
         for start in range(0, len(asked), strategy.at_once):
             params: Params = {"flow": asked[start : start + strategy.at_once], "dependencies": "none"}
-            body = self.client.document(self.stream.path, params, scope=self.stream.scope, listener=listener)
-            self.take(Page(results=msgspec.json.decode(body, type=_Definitions).flows))
+            self.take(
+                self.client.page(self.stream.path, params, scope=self.stream.scope, listener=listener, rows="flows")
+            )
 
 
 class DailyReader(Reader):
@@ -71,10 +72,6 @@ class DailyReader(Reader):
     def days_since(self, start: datetime) -> Page:
         """A row for each day from `start` (UTC) on."""
         return self.fetching({})({"since": start.date().isoformat()})
-
-
-class _Definitions(msgspec.Struct):
-    flows: list[msgspec.Raw]
 
 
 def _mark_those_of_deleted_rows(connection: duckdb.DuckDBPyConnection, documents: str, of: str) -> int:

@@ -36,6 +36,9 @@ class Progress(Protocol):
     def waiting(self, stream: str, seconds: float) -> None:
         """The stream waits for the rate limit."""
 
+    def retrying(self, stream: str, why: str | None) -> None:
+        """A request of the stream has kept failing for some seconds, and is asked again; None: it is answered."""
+
     def ended(self, result: StreamResult) -> None:
         """The stream is finished, one way or another."""
 
@@ -49,13 +52,17 @@ class Quiet(AbstractContextManager["Quiet"]):
 
     def waiting(self, stream: str, seconds: float) -> None: ...
 
+    def retrying(self, stream: str, why: str | None) -> None: ...
+
     def ended(self, result: StreamResult) -> None: ...
 
     def __exit__(self, *ended: object) -> None: ...
 
 
 class Lines(Quiet):
-    """Plain lines, each given to `say`: one when a stream ends, and now and then while a long one runs."""
+    """Plain lines, each given to `say`: one when a stream ends, one when the server begins to fail, and now and
+    then while a long stream runs.
+    """
 
     def __init__(self, tell: Tell, say: Callable[[str], None]) -> None:
         self._tell_end = tell
@@ -63,6 +70,7 @@ class Lines(Quiet):
         self._turn = threading.Lock()
         self._told: dict[str, float] = {}
         self._since: dict[str, float] = {}
+        self._failing: set[str] = set()
 
     def begun(self, stream: str) -> None:
         with self._turn:
@@ -81,7 +89,15 @@ class Lines(Quiet):
         if seconds >= 1:
             self._say(f"{stream}: waiting {duration(seconds)} for the rate limit")
 
+    def retrying(self, stream: str, why: str | None) -> None:
+        with self._turn:
+            told = bool(self._failing)  # a server that is down fails all streams
+            (self._failing.discard if why is None else self._failing.add)(stream)
+        if why and not told:
+            self._say(f"{stream}: {why}")
+
     def ended(self, result: StreamResult) -> None:
+        self.retrying(result.stream, None)
         self._say(f"{MARKS[result.outcome]} {result.stream}: {self._tell_end(result)}")
 
 

@@ -15,7 +15,8 @@ from pipeline.reading.batches import Batches
 from pipeline.reading.progress import Progress
 from pipeline.reading.walk import Fetch
 from pipeline.results import Tally
-from pipeline.server.client import Client, Listener, Page
+from pipeline.server.client import Client, Listener
+from pipeline.server.pages import Page
 from pipeline.settings import Settings
 from pipeline.streams import Archives, Stream
 from warehouse import ArchiveKey, Cursor, Lake, read_cursors, remember_deleted_contacts, save_cursor
@@ -120,12 +121,7 @@ class Reader(ABC):
     def fetching(self, fixed: dict[str, str], before_wait: Callable[[float], None] | None = None) -> Fetch:
         """A function that asks for a page of the stream with `fixed` parameters and its own."""
 
-        def waiting(seconds: float) -> None:
-            if before_wait:
-                before_wait(seconds)
-            self.progress.waiting(self.stream.name, seconds)
-
-        listener = Listener(self.tally.counters, waiting)
+        listener = self.listener(before_wait)
 
         def fetch(params: dict[str, str]) -> Page:
             page = self.client.page(self.stream.path, {**fixed, **params}, scope=self.stream.scope, listener=listener)
@@ -134,6 +130,16 @@ class Reader(ABC):
             return page
 
         return fetch
+
+    def listener(self, before_wait: Callable[[float], None] | None = None) -> Listener:
+        """Who hears of the stream's requests: its counters and the progress, and `before_wait`."""
+
+        def waiting(seconds: float) -> None:
+            if before_wait:
+                before_wait(seconds)
+            self.progress.waiting(self.stream.name, seconds)
+
+        return Listener(self.tally.counters, waiting, failing=lambda why: self.progress.retrying(self.stream.name, why))
 
     def cursor(self, feed: str) -> Cursor:
         """Where a feed stands."""

@@ -47,16 +47,18 @@ class Spool:
         """
         lines = b"\n".join(rows)
         if rows and lines.count(b"\n") >= len(rows):  # a row with line breaks between its keys
-            rows = [msgspec.Raw(msgspec.json.format(bytes(row), indent=-1)) for row in rows]
+            rows = [msgspec.Raw(bytes(row).replace(b"\n", b" ")) for row in rows]
             lines = b"\n".join(rows)
         self.pages += 1
         if not rows:
             return
         try:
-            self._file().write(lines + b"\n")
+            file = self._file()
+            file.write(lines)
+            file.write(b"\n")
         except OSError as error:
             raise self._unwritable(error) from None
-        self.longest = max(self.longest, len(lines))
+        self.longest = max(self.longest, *map(len, rows))
         self.bytes += len(lines)
         self.rows += len(rows)
 

@@ -17,10 +17,12 @@ from urllib.parse import parse_qs
 import msgspec
 
 from pipeline.errors import UnexpectedAnswer
-from pipeline.server.client import Page
+from pipeline.server.pages import Page
 
 TICK = timedelta(microseconds=1)
 MOST_READINGS = 20
+# What the reading of one key of a row can raise: it is none, or of the year 1 or 9999; the row is nested too deeply.
+UNREADABLE = (ValueError, OverflowError, RecursionError)
 
 Fetch = Callable[[dict[str, str]], Page]
 
@@ -187,7 +189,7 @@ def date_of(row: msgspec.Raw, on: str) -> datetime | None:
     try:
         value = getattr(_decoder((on,)).decode(row), on)
         return datetime.fromisoformat(value).astimezone(UTC) if isinstance(value, str) else None
-    except (msgspec.ValidationError, ValueError):
+    except UNREADABLE:
         return None
 
 
@@ -230,7 +232,7 @@ def keys_of(row: msgspec.Raw, key: tuple[str, ...]) -> tuple[object, ...]:
     """The values of a row's key; the row itself where it has none that can be read."""
     try:
         return tuple(msgspec.structs.astuple(_decoder(key).decode(row)))
-    except msgspec.ValidationError:
+    except UNREADABLE:
         return (bytes(row),)
 
 

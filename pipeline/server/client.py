@@ -5,7 +5,6 @@ The token goes to the configured origin and nowhere else; nothing that is raised
 
 from __future__ import annotations
 
-import email.utils
 import math
 import threading
 import time
@@ -14,10 +13,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
-import msgspec
 import tenacity
 
 from pipeline import __version__
@@ -29,64 +27,44 @@ from pipeline.errors import (
     ServerUnavailable,
     Stopped,
     TokenRefused,
+    TooLarge,
     UnexpectedAnswer,
 )
 from pipeline.results import Counters
+from pipeline.server.bodies import BrokenPacking, TooMuch, UnknownPacking, read_body, read_off
 from pipeline.server.budget import Budget
-from pipeline.settings import is_loopback
+from pipeline.server.pages import NoPage, NotJson, Page, read_object, read_page
+from pipeline.server.retrying import Failing, Throttled, Transient, http_date, retry_after
+from pipeline.settings import EARLIEST_YEAR, MEGABYTE, is_loopback
 
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
-# A 429 without Retry-After: the server's limit was lowered below what it already counted.
-THROTTLED_PAUSE, LONGEST_THROTTLED_PAUSE = 60.0, 900.0
-
 AGREEING_CLOCKS = timedelta(seconds=10)
+# A date of another time is nobody's clock.
+YEARS = range(EARLIEST_YEAR, 2200)
 
 Params = Mapping[str, str | Sequence[str]]
 T = TypeVar("T")
 
 
-class Page(msgspec.Struct):
-    """One page of a listing; rows stay the bytes they came as, checked to be JSON.
-
-    {"next": "https://.../contacts.json?cursor=..." or null, "previous": ..., "results": [{...}, ...]}
-    """
-
-    results: list[msgspec.Raw]
-    next: str | None = None
-
-    @property
-    def following(self) -> dict[str, str] | None:
-        """Query parameters of the next page; the address before them is the server's idea of itself and is not used."""
-        return dict(parse_qsl(urlsplit(self.next).query, keep_blank_values=True)) if self.next else None
-
-
 @dataclass(frozen=True)
 class Listener:
-    """Who wants to know: `before_wait` is called with the seconds of a wait for the rate limit, before it begins."""
+    """Who wants to know.
+
+    `before_wait` is called with the seconds of a wait for the rate limit, before it begins. `failing` is called with
+    what keeps failing, once for a request that does so for some seconds, and with None when it is answered.
+    """
 
     counters: Counters = field(default_factory=Counters)
     before_wait: Callable[[float], None] = lambda seconds: None
-
-
-class _Transient(Exception):
-    """A failure that the same request may not meet again."""
-
-
-class _Throttled(Exception):
-    """The server said 429; `seconds` is what it asked for, None if it did not say."""
-
-    def __init__(self, seconds: float | None) -> None:
-        super().__init__("throttled")
-        self.seconds = seconds
+    failing: Callable[[str | None], None] = lambda why: None
 
 
 class Client(AbstractContextManager["Client"]):
     """One workspace's API.
 
     `patience` bounds the seconds that a failing request is retried; waiting for the rate limit does not count.
-    `longest_wait` bounds the seconds of one wait for it. `sleep` is called with seconds; `stop` ends waits and
-    requests when it is set.
+    `longest_wait` bounds the seconds of one wait for it, `largest_page` the bytes of one answer when it is unpacked.
+    `sleep` is called with seconds; `stop` ends waits and requests when it is set.
     """
 
     def __init__(
@@ -96,6 +74,7 @@ class Client(AbstractContextManager["Client"]):
         *,
         patience: float = 300.0,
         longest_wait: float = math.inf,
+        largest_page: int = 64 * MEGABYTE,
         budget: Budget | None = None,
         sleep: Callable[[float], None] | None = None,
         stop: threading.Event | None = None,
@@ -105,6 +84,7 @@ class Client(AbstractContextManager["Client"]):
         self.stop = stop or threading.Event()
         self.patience = patience
         self.longest_wait = longest_wait
+        self._largest_page = largest_page
         self._sleep = sleep or self._interruptible_sleep
         self._server_clock: tuple[datetime, float] | None = None
         self._http = httpx.Client(
@@ -112,6 +92,7 @@ class Client(AbstractContextManager["Client"]):
             headers={
                 "Authorization": f"Token {token}",
                 "Accept": "application/json",
+                "Accept-Encoding": "gzip",
                 "User-Agent": f"rapidlake/{__version__} (+https://pypi.org/project/rapidlake/)",
             },
             timeout=TIMEOUT,
@@ -119,21 +100,28 @@ class Client(AbstractContextManager["Client"]):
             trust_env=not is_loopback(urlsplit(url).hostname or ""),
             limits=httpx.Limits(max_connections=16, keepalive_expiry=30),
         )
-        self._decoder = msgspec.json.Decoder(Page)
 
-    def page(self, path: str, params: Params, *, scope: str, listener: Listener | None = None) -> Page:
-        """One page of a listing.
+    def page(
+        self, path: str, params: Params, *, scope: str, listener: Listener | None = None, rows: str = "results"
+    ) -> Page:
+        """One page of a listing; `rows` names the list of its rows. A row that no reader takes is a JSON string.
 
         Raises:
-            NotOffered, TokenRefused, RequestRefused, ServerUnavailable, UnexpectedAnswer: see `pipeline.errors`.
+            NotOffered, TokenRefused, RequestRefused, ServerUnavailable, UnexpectedAnswer, TooLarge: see
+                `pipeline.errors`.
             Stopped: `stop` was set.
             MustWait: the rate limit asks for more than `longest_wait`.
         """
-        return self._get(path, params, scope, listener or Listener(), self._as_page)
+        return self._get(path, params, scope, listener or Listener(), lambda body: read_page(body, rows))
 
     def document(self, path: str, params: Params, *, scope: str, listener: Listener | None = None) -> bytes:
         """The one object that an endpoint answers, as bytes checked to be JSON. Raises as `page`."""
-        return self._get(path, params, scope, listener or Listener(), self._as_document)
+
+        def read(body: bytes) -> bytes:
+            read_object(body)
+            return body
+
+        return self._get(path, params, scope, listener or Listener(), read)
 
     def now(self) -> datetime:
         """The server's clock (UTC). It tells whole seconds only, so this machine's is used where the two agree."""
@@ -157,36 +145,64 @@ class Client(AbstractContextManager["Client"]):
     def __exit__(self, *ended: object) -> None:
         self.close()
 
-    def _get(self, path: str, params: Params, scope: str, listener: Listener, read: Callable[[str, bytes], T]) -> T:
-        failing = _Failing(self.patience)
+    def _get(self, path: str, params: Params, scope: str, listener: Listener, read: Callable[[bytes], T]) -> T:
+        failing = Failing(self.patience, lambda why: listener.failing(why and self._told(why)))
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type((_Transient, _Throttled)),
+            retry=tenacity.retry_if_exception_type((Transient, Throttled)),
             wait=failing.pause,
             stop=failing.give_up,
-            sleep=lambda seconds: self._wait(seconds, listener, throttled=failing.throttled),
+            sleep=lambda seconds: self._pause(seconds, listener, failing),
             reraise=True,
         )
         try:
-            return retrying(lambda: read(path, self._send(path, params, scope, listener)))
-        except _Transient as error:
+            found = retrying(lambda: self._read(path, self._send(path, params, scope, listener), read))
+        except Transient as error:
             raise ServerUnavailable(
                 f"{path}: {self.url} kept failing for {self.patience:.0f} s ({error}); "
                 "nothing committed is lost, sync again later."
             ) from None
+        failing.over()
+        return found
 
     def _send(self, path: str, params: Params, scope: str, listener: Listener) -> bytes:
         self._take_turn(scope, listener)
         listener.counters.requests += 1
         try:
-            response = self._http.get(path, params=_query(params))
+            with self._http.stream("GET", path, params=_query(params)) as response:
+                self._note_clock(response)
+                if response.status_code != 200:
+                    read_off(response)
+                _check_status(path, response, self.url)
+                body = read_body(response, self._largest_page)
         except httpx.TransportError as error:
-            raise _Transient(f"{type(error).__name__}: {error or 'no answer'}") from None
-        except httpx.DecodingError as error:
-            raise _Transient(f"broken compression: {error}") from None
-        self._note_clock(response)
-        _check_status(path, response, self.url)
-        listener.counters.bytes += len(response.content)
-        return response.content
+            raise Transient(_reason(error)) from None
+        except BrokenPacking:
+            raise Transient("broken compression") from None
+        except UnknownPacking:
+            raise UnexpectedAnswer(
+                f"{path}: the answer of {self.url} is compressed in a way that was not asked for: "
+                "let the server, or the proxy before it, send gzip or nothing of the kind."
+            ) from None
+        except TooMuch:
+            raise TooLarge(
+                f"{path}: an answer of {self.url} has more than {self._largest_page / MEGABYTE:,.0f} MB: "
+                "if it should, and there is memory for it, set RAPIDLAKE_LARGEST_PAGE higher."
+            ) from None
+        except httpx.InvalidURL:
+            raise UnexpectedAnswer(f"{path}: {self.url} names a next page whose address cannot be asked for.") from None
+        listener.counters.bytes += len(body)
+        return body
+
+    def _read(self, path: str, body: bytes, read: Callable[[bytes], T]) -> T:
+        try:
+            return read(body)
+        except NoPage:
+            raise UnexpectedAnswer(
+                f"{path}: the answer of {self.url} is JSON but no page of rows or object that belongs there: "
+                "is RAPIDPRO_URL a RapidPro or TextIt server?"
+            ) from None
+        except NotJson:
+            raise Transient(f"the answer is not JSON: {_kind(body)}") from None
 
     def _take_turn(self, scope: str, listener: Listener) -> None:
         if self.stop.is_set():
@@ -204,66 +220,21 @@ class Client(AbstractContextManager["Client"]):
         if self.stop.is_set():
             raise Stopped("Stopped: all that was read is committed; run the same command again to go on.")
 
+    def _pause(self, seconds: float, listener: Listener, failing: Failing) -> None:
+        if not failing.throttled:
+            failing.before_pause(seconds)
+        self._wait(seconds, listener, throttled=failing.throttled)
+
+    def _told(self, why: str) -> str:
+        return f"{self.url} fails ({why}); trying again for up to {self.patience:.0f} s"
+
     def _interruptible_sleep(self, seconds: float) -> None:
         self.stop.wait(seconds)
 
     def _note_clock(self, response: httpx.Response) -> None:
-        sent = _http_date(response.headers.get("Date", ""))
-        if sent is not None:
+        sent = http_date(response.headers.get("Date", ""))
+        if sent is not None and sent.year in YEARS:
             self._server_clock = (sent, time.monotonic())
-
-    def _as_page(self, path: str, body: bytes) -> Page:
-        try:
-            return self._decoder.decode(body)
-        except msgspec.ValidationError:
-            raise UnexpectedAnswer(
-                f"{path}: the answer of {self.url} is JSON but no page of rows: "
-                "is RAPIDPRO_URL a RapidPro or TextIt server?"
-            ) from None
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise _Transient(f"the answer is not JSON: {_kind(body)}") from None
-
-    def _as_document(self, path: str, body: bytes) -> bytes:
-        try:
-            msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-        except msgspec.ValidationError:
-            raise UnexpectedAnswer(
-                f"{path}: the answer of {self.url} is JSON but no object: is RAPIDPRO_URL a RapidPro or TextIt server?"
-            ) from None
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise _Transient(f"the answer is not JSON: {_kind(body)}") from None
-        return body
-
-
-class _Failing:
-    """How one request fares: how long to pause, and whether to give up. Throttling is never a failure."""
-
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
-        self._first_failure: float | None = None
-        self._refusals = 0
-        self._backoff = tenacity.wait_exponential_jitter(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE, jitter=FIRST_PAUSE)
-        self.throttled = False
-
-    def pause(self, state: tenacity.RetryCallState) -> float:
-        """Seconds until the next attempt."""
-        error = state.outcome.exception() if state.outcome else None
-        self.throttled = isinstance(error, _Throttled)
-        if isinstance(error, _Throttled):
-            self._refusals += 1
-            if error.seconds is not None:
-                return error.seconds
-            return float(min(THROTTLED_PAUSE * 2 ** (self._refusals - 1), LONGEST_THROTTLED_PAUSE))
-        return float(min(self._backoff(state), self._patience))
-
-    def give_up(self, state: tenacity.RetryCallState) -> bool:
-        """True once a request has kept failing for `patience` seconds."""
-        if state.outcome and isinstance(state.outcome.exception(), _Throttled):
-            self._first_failure = None
-            return False
-        now = time.monotonic()
-        self._first_failure = self._first_failure or now
-        return now - self._first_failure + state.upcoming_sleep > self._patience
 
 
 def _query(params: Params) -> httpx.QueryParams:
@@ -276,9 +247,9 @@ def _check_status(path: str, response: httpx.Response, url: str) -> None:
     if status == 200:
         return
     if status == 429:
-        raise _Throttled(_retry_after(response))
+        raise Throttled(retry_after(response))
     if status >= 500 or status == 408:
-        raise _Transient(f"the server answered {status}")
+        raise Transient(f"the server answered {status}", retry_after(response))
     if status == 403:
         raise TokenRefused(
             f"{path}: {url} refuses the token (403): is it right, of this workspace, "
@@ -295,22 +266,11 @@ def _check_status(path: str, response: httpx.Response, url: str) -> None:
     raise RequestRefused(f"{path}: {url} refuses the request ({status}); asking again would not help.")
 
 
-def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds the server asks to wait (whole seconds or an HTTP date); None if it does not say."""
-    value = response.headers.get("Retry-After", "").strip()
-    if value.isdigit():
-        return float(value)
-    at, sent = _http_date(value), _http_date(response.headers.get("Date", ""))
-    return float(max(0, math.ceil((at - sent).total_seconds()))) if at and sent else None
-
-
-def _http_date(text: str) -> datetime | None:
-    """A date of a header as UTC; None if it is none."""
-    try:
-        at = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+def _reason(error: httpx.TransportError) -> str:
+    """Why no answer came, in words of this machine: those about an answer may hold a piece of it."""
+    name = type(error).__name__
+    own = isinstance(error, httpx.NetworkError | httpx.TimeoutException)
+    return f"{name}: {error}" if own and str(error) else name
 
 
 def _kind(body: bytes) -> str:

@@ -6,19 +6,23 @@ The address of a file is signed, short-lived and as good as a password: it is he
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 import httpx
-import tenacity
 
 from pipeline import __version__
-from pipeline.errors import AddressExpired, ServerUnavailable, Stopped, UnexpectedAnswer
+from pipeline.errors import AddressExpired, Stopped, UnexpectedAnswer, Unproven
 from pipeline.results import Counters
-from pipeline.server.client import FIRST_PAUSE, LONGEST_PAUSE, TIMEOUT
+from pipeline.server.client import TIMEOUT
+from pipeline.server.retrying import MEAGRE_BYTES, Advance
 from pipeline.settings import is_loopback
 
+# An answer that brings next to nothing in so long is broken off.
+TRICKLE_SECONDS = 60.0
 # What stores answer for an address that has expired, or whose file is gone.
 EXPIRED = {400, 401, 403, 404, 410}
 
@@ -30,12 +34,22 @@ class _BrokenOff(Exception):
 class Downloads(AbstractContextManager["Downloads"]):
     """Fetches files from signed addresses; safe to use from several threads.
 
-    `patience` is how many seconds an attempt may go on without bringing a byte; `stop` ends all of them.
+    `patience` is how many seconds a download may go on without bringing a byte that it never had; `stop` ends all of
+    them. `sleep` is called with seconds, `clock` tells them.
     """
 
-    def __init__(self, *, patience: float, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        *,
+        patience: float,
+        stop: threading.Event,
+        sleep: Callable[[float], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._patience = patience
         self._stop = stop
+        self._sleep = sleep or stop.wait
+        self._clock = clock
         self._http = httpx.Client(
             headers={
                 "User-Agent": f"rapidlake/{__version__} (+https://pypi.org/project/rapidlake/)",
@@ -47,25 +61,37 @@ class Downloads(AbstractContextManager["Downloads"]):
             event_hooks={"request": [_refuse_unencrypted]},
         )
 
-    def fetch(self, url: str, into: Path, counters: Counters) -> None:
-        """Append to `into` until the file is complete.
+    def fetch(
+        self,
+        url: str,
+        into: Path,
+        counters: Counters,
+        *,
+        most: int | None = None,
+        failing: Callable[[str | None], None] = lambda why: None,
+    ) -> None:
+        """Append to `into` until the file is complete; it may have `most` bytes.
+
+        `failing` is called with what keeps failing, once each time that it does so for some seconds, and with None when
+        the download goes on.
 
         Raises:
             AddressExpired: the store knows the address, or the file, no longer.
-            ServerUnavailable: it kept failing for `patience` seconds without bringing a byte.
+            ServerUnavailable: it kept failing for `patience` seconds without getting further, or hardly gets any.
+            Unproven: it has more bytes than it may.
             Stopped: `stop` was set.
         """
+        if most is not None and _size(into) > most:
+            into.unlink()
+        advance = Advance(_size(into), self._patience, self._clock, failing)
         try:
-            while True:  # each attempt that brings something is followed by another
-                before = _size(into)
+            while True:
                 try:
-                    self._patiently(lambda: self._go_on(url, into, counters))
+                    self._go_on(url, into, counters, most)
                 except _BrokenOff as error:
-                    if _size(into) == before:
-                        raise ServerUnavailable(
-                            f"the file store kept failing for {self._patience:.0f} s: {error}"
-                        ) from None
+                    self._sleep(advance.pause(_size(into), str(error)))
                 else:
+                    advance.over()
                     return
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise UnexpectedAnswer("the server lists an address that is none") from None
@@ -79,43 +105,53 @@ class Downloads(AbstractContextManager["Downloads"]):
     def __exit__(self, *ended: object) -> None:
         self.close()
 
-    def _patiently(self, attempt: Callable[[], None]) -> None:
-        tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_BrokenOff),
-            wait=tenacity.wait_exponential_jitter(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE, jitter=FIRST_PAUSE),
-            stop=tenacity.stop_before_delay(self._patience),
-            sleep=self._sleep,
-            reraise=True,
-        )(attempt)
-
-    def _sleep(self, seconds: float) -> None:
-        self._stop.wait(seconds)
-
-    def _go_on(self, url: str, into: Path, counters: Counters) -> None:
+    def _go_on(self, url: str, into: Path, counters: Counters, most: int | None) -> None:
         """Ask for what is missing and append it."""
-        if self._stop.is_set():
-            raise Stopped("Stopped: what is downloaded is kept; run the same command again to go on.")
+        self._heed_stop()
         have = _size(into)
         try:
             with self._http.stream("GET", url, headers={"Range": f"bytes={have}-"} if have else {}) as answer:
                 if answer.status_code == 416:  # nothing is left to send: what is there is the file, or none at all
                     if answer.headers.get("Content-Range") != f"bytes */{have}":
-                        into.unlink()
+                        into.unlink(missing_ok=True)
                         raise _BrokenOff("its size has changed")
                     return
                 _check_status(answer)
-                resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(
-                    f"bytes {have}-"
-                )
-                with into.open("ab" if resumed else "wb") as file:
-                    # Raw, because stores may call a .gz file "gzip-encoded", and httpx would unpack it.
-                    for chunk in answer.iter_raw():
-                        file.write(chunk)
-                        counters.bytes += len(chunk)
-                        if self._stop.is_set():
-                            raise Stopped("Stopped: what is downloaded is kept; run the same command again to go on.")
+                with into.open("ab" if _goes_on(answer, have) else "wb") as file:
+                    self._write(answer, file, counters, most)
         except httpx.TransportError as error:
             raise _BrokenOff(type(error).__name__) from None  # its text may hold the address
+
+    def _write(self, answer: httpx.Response, file: BinaryIO, counters: Counters, most: int | None) -> None:
+        since, brought = self._clock(), 0
+        # Raw, because stores may call a .gz file "gzip-encoded", and httpx would unpack it.
+        for chunk in answer.iter_raw():
+            file.write(chunk)
+            counters.bytes += len(chunk)
+            brought += len(chunk)
+            self._heed_stop()
+            if most is not None and file.tell() > most:
+                raise Unproven(f"it has more than the {most:,} bytes expected")
+            if self._clock() - since > TRICKLE_SECONDS:
+                if brought < MEAGRE_BYTES:
+                    raise _BrokenOff("it sends next to nothing")
+                since, brought = self._clock(), 0
+
+    def _heed_stop(self) -> None:
+        if self._stop.is_set():
+            raise Stopped("Stopped: what is downloaded is kept; run the same command again to go on.")
+
+
+def _goes_on(answer: httpx.Response, have: int) -> bool:
+    """True if an answer goes on where the file ends, False if it is the file from its beginning."""
+    if answer.status_code != 206:
+        return False
+    sent = answer.headers.get("Content-Range", "")
+    if sent.startswith(f"bytes {have}-"):
+        return have > 0
+    if have and not sent.startswith("bytes 0-"):
+        raise _BrokenOff("it sends another part than was asked for")
+    return False
 
 
 def _check_status(answer: httpx.Response) -> None:

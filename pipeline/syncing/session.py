@@ -7,13 +7,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
 from pipeline.errors import NotOffered, SettingsError, WrongWorkspace
+from pipeline.reading.progress import Progress, Quiet
 from pipeline.server.budget import Budget
-from pipeline.server.client import Client
-from pipeline.settings import Settings
+from pipeline.server.client import Client, Listener
+from pipeline.settings import MEGABYTE, Settings
 from warehouse import Lake
 from warehouse.lake.literal import literal, text_list
 
@@ -41,15 +43,21 @@ class Session:
 
 @contextmanager
 def open_session(
-    settings: Settings, *, stop: threading.Event | None = None, another_workspace: bool = False
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+    another_workspace: bool = False,
 ) -> Iterator[Session]:
     """Ask whose token it is, and open the lake for writing, once it is sure that the two belong together.
+
+    `progress` hears of a server that does not answer that.
 
     Raises:
         RapidlakeError: server, token, workspace or lake do not let anything begin.
     """
     with open_client(settings, stop=stop) as client:
-        body, workspace = identify(client)
+        body, workspace = identify(client, progress)
         client.patience = settings.patience
         client.budget = Budget(f"{settings.url} {workspace.uuid}", _budget(settings))
         with Lake.create(settings.lake) as lake:
@@ -68,19 +76,21 @@ def open_client(settings: Settings, *, stop: threading.Event | None = None) -> C
         settings.url,
         settings.token.get_secret_value(),
         patience=min(settings.patience, FIRST_ANSWER_SECONDS),
+        largest_page=settings.largest_page * MEGABYTE,
         longest_wait=math.inf if settings.longest_wait is None else settings.longest_wait,
         stop=stop,
     )
 
 
-def identify(client: Client) -> tuple[bytes, Workspace]:
+def identify(client: Client, progress: Progress | None = None) -> tuple[bytes, Workspace]:
     """Ask whose token it is; return the answer as it came, and what it says.
 
     Raises:
         RapidlakeError: the server cannot be reached, refuses, or is none of RapidPro's.
     """
+    listener = Listener(failing=partial((progress or Quiet()).retrying, "workspace"))
     try:
-        body = client.document("workspace.json", {}, scope="v2")
+        body = client.document("workspace.json", {}, scope="v2", listener=listener)
         return body, msgspec.json.decode(body, type=Workspace)
     except NotOffered:
         raise SettingsError(

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.errors import UnexpectedAnswer
 from pipeline.reading.walk import TICK, counts_through_a_tie, drain, follow, seek, timestamp
-from pipeline.server.client import Page
+from pipeline.server.pages import Page
 from sandbox import Sandbox
 from tests.conftest import Answer, Asked, Serve
 from tests.pipeline.reading.walking import DAY, LATER, PAGE_ROWS, Row, fetching, rows_of, walk

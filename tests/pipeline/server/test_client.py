@@ -25,11 +25,10 @@ from pipeline.server.budget import Budget
 from pipeline.server.client import Client, Listener
 from pipeline.settings import load_settings
 from sandbox import Faults, Sandbox, Workspace
-from tests.conftest import Answer, Origin, Serve
+from tests.conftest import Answer, Serve
+from tests.pipeline.server.asking import PAGE, TOKEN, ask, scripted
 from warehouse import RapidlakeError
 
-TOKEN = "0f3c9a6e5b7d4812a9c0ffee0f3c9a6e5b7d4812"
-PAGE = Answer()
 DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
 
 
@@ -47,19 +46,6 @@ def naps() -> list[float]:
 
 def client_of(sandbox: Sandbox, naps: list[float], *, patience: float = 0.01) -> Client:
     return Client(sandbox.url, sandbox.token, sleep=naps.append, patience=patience)
-
-
-def scripted(serve: Serve, *answers: Answer) -> Origin:
-    """A server that gives these answers in turn, and the last one for ever."""
-    left = list(answers)
-    return serve(lambda asked: left.pop(0) if len(left) > 1 else left[0])
-
-
-def ask(origin: Origin, naps: list[float] | None = None, *, patience: float = 0.01) -> list[bytes]:
-    """Ask for one page of contacts; return its rows."""
-    waits = [] if naps is None else naps
-    with Client(origin.url, TOKEN, sleep=waits.append, patience=patience) as client:
-        return [bytes(row) for row in client.page("contacts.json", {}, scope="v2.contacts").results]
 
 
 # -- the rate limit --
@@ -80,30 +66,6 @@ def test_a_429_between_failures_gives_them_new_patience(sandbox: Sandbox, naps: 
     with client_of(sandbox, naps, patience=0) as client:
         assert client.page("contacts.json", {}, scope="v2.contacts").results
     assert naps == [0.0, 7.0, 0.0, 7.0]
-
-
-def test_retry_after_may_be_a_date_by_the_servers_clock(serve: Serve, naps: list[float]) -> None:
-    headers = {"Retry-After": "Wed, 21 Oct 2026 07:29:30 GMT", "Date": DATE}
-    assert ask(scripted(serve, Answer(b"{}", 429, headers), PAGE), naps) == []
-    assert naps == [90.0]
-
-
-def test_retry_after_in_the_past_means_at_once(serve: Serve, naps: list[float]) -> None:
-    headers = {"Retry-After": "Wed, 21 Oct 2026 07:27:00 GMT", "Date": DATE}
-    ask(scripted(serve, Answer(b"{}", 429, headers), PAGE), naps)
-    assert naps == [0.0]
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [{}, {"Retry-After": "soon"}, {"Retry-After": DATE}, {"Retry-After": ""}],
-    ids=["none", "a word", "a date without the server's own", "empty"],
-)
-def test_without_a_readable_retry_after_the_wait_is_a_minute_and_grows(
-    headers: dict[str, str], serve: Serve, naps: list[float]
-) -> None:
-    ask(scripted(serve, *[Answer(b"{}", 429, headers)] * 6, PAGE), naps)
-    assert naps == [60.0, 120.0, 240.0, 480.0, 900.0, 900.0]
 
 
 def test_whoever_listens_hears_of_a_wait_before_it_begins(sandbox: Sandbox) -> None:
@@ -353,12 +315,6 @@ def test_time_is_the_servers_once_it_has_answered(serve: Serve) -> None:
         assert abs((client.now() - datetime.now(UTC)).total_seconds()) < 60
         client.page("contacts.json", {}, scope="v2.contacts")
         assert abs((client.now() - datetime(2026, 10, 21, 7, 28, tzinfo=UTC)).total_seconds()) < 60
-
-
-@pytest.mark.parametrize("date", ["yesterday", "", "Wed, 21 Oct 2026 07:28:00 -0000"])
-def test_a_strange_date_in_the_headers_ends_no_sync(date: str, serve: Serve, naps: list[float]) -> None:
-    throttled = Answer(b"{}", 429, {"Date": date, "Retry-After": DATE})
-    assert ask(scripted(serve, throttled, Answer(headers={"Date": date})), naps) == []
 
 
 # -- addresses --

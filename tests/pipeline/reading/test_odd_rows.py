@@ -1,0 +1,88 @@
+"""A row that no JSON reader takes, in the midst of good ones: it is put aside with its text, and the rest is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from pipeline.reading.walk import date_of, keys_of
+from pipeline.results import StreamResult
+from pipeline.settings import load_settings
+from sandbox import Sandbox, Workspace, generate
+from tests.conftest import Answer, Asked, Serve
+from tests.lakes import rows
+from tests.sessions import sync
+
+SPOILT = "spoilt on its way"
+HALF_A_PAIR = rb'"\ud83d"'
+
+
+@pytest.fixture
+def workspace() -> Iterator[Workspace]:
+    with generate(messages=40, contacts=20, seed=7, archives=False) as workspace:
+        yield workspace
+
+
+def synced(serve: Serve, sandbox: Sandbox, lake: Path, *streams: str, odd: bytes) -> StreamResult:
+    """Sync from a server that sends what the sandbox does, but for one text of the last stream; how that ended."""
+
+    def answering(asked: Asked) -> Answer:
+        answer = httpx.get(
+            f"{sandbox.url}{asked.path}?{asked.query}", headers={"Authorization": asked.headers["Authorization"]}
+        )
+        spoils = asked.path.endswith(f"/{streams[-1]}.json")
+        return Answer(answer.content.replace(f'"{SPOILT}"'.encode(), odd) if spoils else answer.content)
+
+    settings = load_settings(
+        url=serve(answering).url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0, patience=0
+    )
+    return sync(settings, streams).streams[-1]
+
+
+@pytest.mark.parametrize("odd", [HALF_A_PAIR, b'"\xff"', b'"\n"', b"[" * 3000 + b"]" * 3000])
+@pytest.mark.parametrize("place", [0, 20, -1])
+def test_a_message_that_no_reader_takes_is_put_aside_and_all_others_are_read(
+    odd: bytes, place: int, sandbox: Sandbox, lake: Path, serve: Serve
+) -> None:
+    ids = [row["id"] for row in sandbox.workspace.rows("messages")]
+    sandbox.workspace.edit("messages", [ids[place]], changes={"text": SPOILT})
+    result = synced(serve, sandbox, lake, "messages", odd=odd)
+    assert (result.outcome, result.tally.rows_quarantined) == ("done", 1)
+    ((record,),) = rows(lake, "SELECT record FROM _quarantine")
+    assert str(ids[place]) in record
+    assert {key for (key,) in rows(lake, "SELECT id FROM messages")} == set(ids) - {ids[place]}
+
+
+def test_a_definition_that_no_reader_takes_is_put_aside_and_the_others_of_its_answer_are_read(
+    sandbox: Sandbox, lake: Path, serve: Serve
+) -> None:
+    first, *others = [row["uuid"] for row in sandbox.workspace.rows("flows")]
+    sandbox.workspace.edit("flows", [first], changes={"name": SPOILT})
+    result = synced(serve, sandbox, lake, "flows", "definitions", odd=HALF_A_PAIR)
+    assert (result.outcome, result.tally.rows_quarantined) == ("done", 1)
+    assert others and {str(key) for (key,) in rows(lake, "SELECT uuid FROM definitions")} == set(others)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        rb'"{\"uuid\": \"c1\", \"modified_on\": \"2026-01-31T08:00:00Z\"}"',
+        b'{"uuid":{},"modified_on":"0001-01-01T00:00:00+14:00"}',
+        b'{"uuid":{},"modified_on":"9999-12-31T23:59:59-14:00"}',
+        b'{"uuid":[1],"modified_on":' + b"[" * 5000 + b"]" * 5000 + b"}",
+    ],
+    ids=["text", "the year 1", "the year 9999", "deep"],
+)
+def test_a_row_without_a_date_or_a_key_that_can_be_read_has_none(row: bytes) -> None:
+    assert date_of(msgspec.Raw(row), "modified_on") is None
+    assert keys_of(msgspec.Raw(row), ("uuid",)) == (row,)
+
+
+def test_a_good_row_has_its_date_and_its_key() -> None:
+    row = msgspec.Raw(b'{"uuid":"c1","modified_on":"2026-01-31T08:00:00Z"}')
+    assert (date_of(row, "modified_on"), keys_of(row, ("uuid",))) == (datetime(2026, 1, 31, 8, tzinfo=UTC), ("c1",))
