@@ -82,7 +82,7 @@ def stream_asset(stream: Stream) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: SyncConfig, workspace: WorkspaceResource
     ) -> Iterator[dg.MaterializeResult[None]]:
         try:
-            settings, session = workspace.settings(), workspace.session()
+            settings, session = workspace.settings(), workspace.session(progress_in_log(context))
             if held_still(context):
                 session.client.longest_wait = math.inf
             if monthly:

@@ -56,7 +56,7 @@ def verify_asset(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Hold the lake against the server."""
     try:
-        settings, session = workspace.settings(), workspace.session()
+        settings, session = workspace.settings(), workspace.session(progress_in_log(context))
         streams = choose_verifiable([])
         # Rows of which no date tells that they changed would be called stale otherwise.
         fresh = Options(revisit_now=True, wait_for_others=WAIT_FOR_SYNCS_SECONDS)

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 import dagster as dg
 from pydantic import PrivateAttr
 
+from pipeline.reading.progress import Progress
 from pipeline.settings import Settings, load_settings, local_settings
 from pipeline.syncing.session import Session, open_session
 from warehouse import Lake
@@ -47,14 +48,16 @@ class WorkspaceResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # i
         longest = LONGEST_WAIT_SECONDS if settings.longest_wait is None else settings.longest_wait
         return settings.model_copy(update={"longest_wait": longest})
 
-    def session(self) -> Session:
-        """The run's session, opened when first asked for.
+    def session(self, progress: Progress | None = None) -> Session:
+        """The run's session, opened when first asked for; `progress` hears of a server that does not answer then.
 
         Raises:
             RapidlakeError: server, token, workspace or lake do not let anything begin.
         """
         if self._session is None:
-            self._session = self._open.enter_context(open_session(self.settings(), stop=threading.Event()))
+            self._session = self._open.enter_context(
+                open_session(self.settings(), progress=progress, stop=threading.Event())
+            )
         return self._session
 
     @contextmanager

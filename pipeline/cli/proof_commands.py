@@ -60,10 +60,13 @@ def verify(
 
 def doctor(lake: LakeOption = None, url: UrlOption = None, json: JsonOption = False) -> None:
     """Check address, token, role, endpoints, clock and lake, and say what to do about what is wrong."""
+    from pipeline.cli.answers.bars import for_output
     from pipeline.cli.answers.status_answers import print_findings
     from pipeline.proof.doctor import examine
     from pipeline.settings import load_settings
 
-    findings = examine(load_settings(lake=lake, url=url))
+    settings = load_settings(lake=lake, url=url)
+    with for_output(json=json) as progress:
+        findings = examine(settings, progress)
     print_findings(findings, json=json)
     raise typer.Exit(0 if all(finding.good for finding in findings) else 1)

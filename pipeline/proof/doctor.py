@@ -7,9 +7,11 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from pipeline.errors import NotOffered, ServerError, TokenRefused, told
-from pipeline.server.client import Client
+from pipeline.reading.progress import Progress, Quiet
+from pipeline.server.client import Client, Listener
 from pipeline.settings import Settings
 from pipeline.streams import STREAMS, Daily, PerFlow, Single, Stream, Window
 from pipeline.syncing.session import Workspace, identify, open_client
@@ -30,17 +32,21 @@ class Finding:
     advice: str = ""
 
 
-def examine(settings: Settings) -> list[Finding]:
-    """Every check that can be made; later ones are left out when an earlier one makes them pointless."""
+def examine(settings: Settings, progress: Progress | None = None) -> list[Finding]:
+    """Every check that can be made; later ones are left out when an earlier one makes them pointless.
+
+    `progress` hears of a server that does not answer.
+    """
+    progress = progress or Quiet()
     findings = [_address(settings)]
     with open_client(settings) as client:
         try:
-            _, workspace = identify(client)
+            _, workspace = identify(client, progress)
         except RapidlakeError as error:
             return [*findings, Finding("server", False, told(error)), *_lake(settings, None)]
         findings.append(Finding("token", True, f"it is of the workspace {workspace.name!r}"))
         findings.append(_clock(client))
-        findings.extend(_endpoints(client))
+        findings.extend(_endpoints(client, progress))
     return [*findings, *_lake(settings, workspace)]
 
 
@@ -63,13 +69,13 @@ def _clock(client: Client) -> Finding:
     )
 
 
-def _endpoints(client: Client) -> Iterator[Finding]:
+def _endpoints(client: Client, progress: Progress) -> Iterator[Finding]:
     refused: list[str] = []
     missing: list[str] = []
     absent: list[str] = []
     for stream in STREAMS.values():
         try:
-            _probe(client, stream)
+            _probe(client, stream, Listener(failing=partial(progress.retrying, stream.name)))
         except TokenRefused:
             refused.append(stream.name)
         except NotOffered:
@@ -92,15 +98,15 @@ def _endpoints(client: Client) -> Iterator[Finding]:
     )
 
 
-def _probe(client: Client, stream: Stream) -> None:
+def _probe(client: Client, stream: Stream, listener: Listener) -> None:
     if isinstance(stream.strategy, Single | PerFlow):
-        client.document(stream.path, {}, scope=stream.scope)
+        client.document(stream.path, {}, scope=stream.scope, listener=listener)
     elif isinstance(stream.strategy, Daily):
-        client.page(stream.path, {"since": client.now().date().isoformat()}, scope=stream.scope)
+        client.page(stream.path, {"since": client.now().date().isoformat()}, scope=stream.scope, listener=listener)
     elif isinstance(stream.strategy, Window):
-        client.page(stream.path, {"after": "2200-01-01T00:00:00.000000Z"}, scope=stream.scope)
+        client.page(stream.path, {"after": "2200-01-01T00:00:00.000000Z"}, scope=stream.scope, listener=listener)
     else:
-        client.page(stream.path, {}, scope=stream.scope)
+        client.page(stream.path, {}, scope=stream.scope, listener=listener)
 
 
 def _lake(settings: Settings, workspace: Workspace | None) -> Iterator[Finding]:

@@ -111,7 +111,7 @@ def verify(
     """
     Lake.open(settings.lake).close()  # verifying makes no lake
     options = Options(since=since, accept_deletions=accept_deletions)
-    with open_session(settings, stop=stop) as session:
+    with open_session(settings, progress=progress, stop=stop) as session:
         return verify_in(session, settings, streams, progress, options, asked)
 
 

@@ -57,7 +57,7 @@ def backfill(
         RapidlakeError: nothing could be begun: server, token, workspace or lake.
     """
     begun = time.monotonic()
-    with open_session(settings, stop=stop) as session:
+    with open_session(settings, progress=progress, stop=stop) as session:
         results = backfill_in(session, settings, streams, months, progress, accept_deletions=accept_deletions)
         workspace = session.workspace.name
     return SyncResult(uuid.uuid4(), workspace, str(settings.lake), results, time.monotonic() - begun)

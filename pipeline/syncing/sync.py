@@ -78,7 +78,7 @@ def sync(
     Raises:
         RapidlakeError: nothing could be begun: server, token, workspace or lake.
     """
-    with open_session(settings, stop=stop, another_workspace=another_workspace) as session:
+    with open_session(settings, progress=progress, stop=stop, another_workspace=another_workspace) as session:
         return sync_in(session, settings, streams, progress, options or Options())
 
 

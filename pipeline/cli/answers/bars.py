@@ -55,6 +55,12 @@ class Terminal(Quiet):
             until = time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))
             self._tell(stream, f"[yellow]waiting {duration(seconds)} for the rate limit, until {until}[/]")
 
+    def retrying(self, stream: str, why: str | None) -> None:
+        if stream in self._tasks:
+            self._tell(stream, f"[yellow]{escape(why)}[/]" if why else "")
+        elif why:
+            self._console.print(f"[yellow]{escape(why)}[/]", highlight=False)
+
     def ended(self, result: StreamResult) -> None:
         task = self._tasks.pop(result.stream, None)
         if task is not None:
