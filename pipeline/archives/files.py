@@ -13,7 +13,7 @@ import msgspec
 
 from pipeline.archives.listed import ArchiveList, ListedFile, without_address
 from pipeline.archives.proving import prove
-from pipeline.archives.unpack import Unpacked, unpack
+from pipeline.archives.unpack import Bounds, Unpacked, unpack
 from pipeline.errors import AddressExpired, ArchivesFailed, ServerError, ServerUnavailable, Stopped, Unproven
 from pipeline.reading.batches import Batches, Source
 from pipeline.reading.listings import ListReader
@@ -22,8 +22,9 @@ from pipeline.reading.spool import Spool
 from pipeline.reading.vanished import settle_vanished
 from pipeline.reading.walk import Fetch, follow
 from pipeline.results import Counters, Tally
-from pipeline.server.client import Listener, Page
 from pipeline.server.downloads import Downloads
+from pipeline.server.pages import Page
+from pipeline.settings import GIGABYTE, MEGABYTE
 from pipeline.streams import ARCHIVED, Stream, Window
 from warehouse import (
     ArchiveKey,
@@ -137,6 +138,11 @@ class ArchivesReader(ListReader):
 
     # Loading.
 
+    @property
+    def _largest(self) -> int:
+        """Bytes that a file may have when it is unpacked."""
+        return int(self.settings.largest_archive * GIGABYTE)
+
     def _load_all(self, wanted: Sequence[ArchiveKey]) -> None:
         """Load files while the next ones are being downloaded; those that fail do not stop the others."""
         failures: list[str] = []
@@ -169,13 +175,15 @@ class ArchivesReader(ListReader):
         listed = self._list.get(key)
         proven = False
         if listed is None:
-            raise Unproven("the server lists it without an address")
+            raise Unproven("the server lists it without an address, or without an MD5")
         for listings in range(MOST_LISTINGS):
             if listed is None:
                 return Download(None, Path(), counters)
             file = self.lake.spool / listed.file_name
             try:
-                downloads.fetch(listed.url, file, counters)
+                downloads.fetch(
+                    listed.url, file, counters, most=listed.size or self._largest, failing=self.listener().failing
+                )
                 prove(file, size=listed.size, digest=listed.digest)
                 return Download(listed, file, counters)
             except AddressExpired:
@@ -212,7 +220,7 @@ class ArchivesReader(ListReader):
 
     def _unpack_and_load(self, listed: ListedFile, file: Path) -> None:
         try:
-            unpacked = unpack(file)
+            unpacked = unpack(file, Bounds(listed.record_count, self._largest, self.settings.longest_row * MEGABYTE))
             if unpacked.lines != listed.record_count:
                 raise Unproven(f"it has {unpacked.lines:,} records where the list says {listed.record_count:,}")
             file.unlink()
@@ -264,7 +272,7 @@ class ArchivesReader(ListReader):
 
     def _fetching_rows(self, stream: Stream) -> Fetch:
         """A function that asks for a page of the stream whose archive this is."""
-        listener = Listener(self.tally.counters, lambda seconds: self.progress.waiting(self.stream.name, seconds))
+        listener = self.listener()
         return lambda params: self.client.page(stream.path, params, scope=stream.scope, listener=listener)
 
     def _remove_leftovers(self, wanted: Sequence[ArchiveKey]) -> None:

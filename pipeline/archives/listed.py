@@ -6,20 +6,25 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Annotated, Literal
 
 import msgspec
 
 from warehouse import ArchiveKey
 
+# What the reading of a row can raise: it is none of the list's, or nested too deeply.
+UNREADABLE = (ValueError, RecursionError)
+MD5 = r"\A[0-9A-Fa-f]{32}\Z"
+
 
 class _Record(msgspec.Struct):
-    period: str
+    period: Literal["daily", "monthly"]
     start_date: date
     record_count: int
     archive_type: str | None = None
     type: str | None = None
     size: int | None = None
-    hash: str | None = None
+    hash: Annotated[str, msgspec.Meta(pattern=MD5)] | None = None
     download_url: str | None = None
 
 
@@ -53,7 +58,7 @@ class ArchiveList:
         for row in rows:
             try:
                 record = msgspec.json.decode(row, type=_Record)
-            except msgspec.ValidationError:
+            except UNREADABLE:
                 continue  # an unreadable row of the list is quarantined like any other
             kind = record.archive_type or record.type
             if kind and record.hash and record.download_url:
@@ -78,7 +83,9 @@ def without_address(row: msgspec.Raw) -> msgspec.Raw:
     """The row of the list as it may be stored."""
     try:
         keys = msgspec.json.decode(row, type=dict[str, msgspec.Raw])
-    except msgspec.ValidationError:  # no object, hence without an address
-        return row
+    except UNREADABLE:  # no object; the text of a row that cannot be read may hold an address anywhere
+        return msgspec.Raw(
+            msgspec.json.encode(f"a row of the list of archives that cannot be read: {len(row):,} bytes")
+        )
     keys.pop("download_url", None)
     return msgspec.Raw(msgspec.json.encode(keys))
