@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.errors import AddressExpired, ServerError, ServerUnavailable, UnexpectedAnswer
+from pipeline.errors import AddressExpired, ServerError, ServerUnavailable, UnexpectedAnswer, Unproven
 from pipeline.server.client import Client, Counters
 from pipeline.server.downloads import Downloads
 from tests.conftest import Answer, Asked, Origin, Serve
@@ -50,10 +53,20 @@ def refused(status: int) -> Callable[[Asked], Answer]:
     return lambda asked: Answer(b"<Error/>", status)
 
 
-def fetch(origin: Origin, into: Path, *, patience: float = 30) -> Counters:
-    counters = Counters()
-    with Downloads(patience=patience, stop=threading.Event()) as downloads:
-        downloads.fetch(f"{origin.url}/file?Signature=secret", into, counters)
+def fetch(
+    origin: Origin,
+    into: Path,
+    *,
+    patience: float = 30,
+    naps: list[float] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    **given: Any,
+) -> Counters:
+    """Download a file; with `naps` no pause is waited, but noted there."""
+    counters, stop = Counters(), threading.Event()
+    sleep = None if naps is None else naps.append
+    with Downloads(patience=patience, stop=stop, sleep=sleep, clock=clock) as downloads:
+        downloads.fetch(f"{origin.url}/file?Signature=secret", into, counters, **given)
     return counters
 
 
@@ -150,6 +163,105 @@ def test_a_request_that_took_the_server_too_long_is_sent_again(serve: Serve) -> 
     with Client(origin.url, TOKEN, sleep=lambda seconds: None, patience=60) as client:
         assert client.page("labels.json", {}, scope="v2").results == []
     assert len(origin.asked) == 2
+
+
+# -- what never ends by itself --
+
+
+def breaks_off(after: Callable[[int], int]) -> Callable[[Asked], Answer]:
+    """A store that ignores ranges, and breaks off after so many bytes of the file, by how often it was asked."""
+    asked_before = count()
+
+    def answering(asked: Asked) -> Answer:
+        headers = {"Content-Length": str(len(CONTENT)), "Connection": "close"}
+        return Answer(CONTENT[: after(next(asked_before))], 200, headers)
+
+    return answering
+
+
+def test_a_store_that_ignores_ranges_and_breaks_off_each_time_is_given_up(serve: Serve, tmp_path: Path) -> None:
+    naps: list[float] = []
+    origin = serve(breaks_off(lambda time: 1000 + 3000 * (time % 3)))
+    with pytest.raises(ServerUnavailable, match="kept failing for 30 s: RemoteProtocolError"):
+        fetch(origin, tmp_path / "file", naps=naps)
+    assert 15 < sum(naps) <= 30
+    assert naps[:3] == [0.0, 0.0, 0.0]  # the first three attempts each got further
+
+
+def test_only_what_gets_further_than_all_before_gives_new_patience(serve: Serve, tmp_path: Path) -> None:
+    steps = iter([5000, 4000, 100, 4999, 5001, 6000])
+    origin = serve(breaks_off(lambda time: next(steps, len(CONTENT))))
+    naps: list[float] = []
+    fetch(origin, tmp_path / "file", naps=naps)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert [nap > 0 for nap in naps] == [False, True, True, True, False, False]
+
+
+def test_a_store_that_sends_next_to_nothing_each_time_is_given_up(serve: Serve, tmp_path: Path) -> None:
+    def trickle(asked: Asked) -> Answer:
+        whole = ranged(asked)
+        return Answer(whole.body[:1], whole.status, {**whole.headers, "Content-Length": "9", "Connection": "close"})
+
+    origin = serve(trickle)
+    with pytest.raises(ServerUnavailable, match="next to nothing each time"):
+        fetch(origin, tmp_path / "file", naps=[])
+    assert len(origin.asked) == 101
+
+
+def test_a_store_that_sends_next_to_nothing_for_a_minute_is_asked_again(serve: Serve, tmp_path: Path) -> None:
+    clock = count(step=61.0)
+    with pytest.raises(ServerUnavailable, match="next to nothing"):
+        fetch(serve(lambda asked: Answer(CONTENT[:9])), tmp_path / "file", patience=0, clock=lambda: next(clock))
+
+
+def test_a_store_that_sends_another_part_than_was_asked_for_is_given_up_and_what_came_is_kept(
+    serve: Serve, tmp_path: Path
+) -> None:
+    def another_part(asked: Asked) -> Answer:
+        return Answer(CONTENT[50:], 206, {"Content-Range": f"bytes 50-{len(CONTENT) - 1}/{len(CONTENT)}"})
+
+    origin = store(serve, cut, *[another_part] * 99)
+    with pytest.raises(ServerUnavailable, match="another part than was asked for"):
+        fetch(origin, tmp_path / "file", naps=[])
+    assert (tmp_path / "file").read_bytes() == CONTENT[:100]
+
+
+def test_a_file_that_shrinks_each_time_is_given_up(serve: Serve, tmp_path: Path) -> None:
+    lengths = iter(range(5000, 0, -1))
+
+    def shrinking(asked: Asked) -> Answer:
+        length = next(lengths)
+        if begin(asked):
+            return Answer(b"", 416, {"Content-Range": f"bytes */{length}"})
+        return Answer(CONTENT[:length], 200, {"Content-Length": str(length + 1), "Connection": "close"})
+
+    with pytest.raises(ServerUnavailable):
+        fetch(serve(shrinking), tmp_path / "file", naps=[])
+
+
+@pytest.mark.parametrize("have", [0, 100, 5001, 20_000])
+def test_a_download_ends_as_soon_as_it_has_more_bytes_than_it_may(have: int, serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(CONTENT[:have] or b"")
+    with pytest.raises(Unproven, match="more than the 5,000 bytes"):
+        fetch(store(serve), tmp_path / "file", most=5000)
+
+
+def test_a_download_may_have_as_many_bytes_as_it_may(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(CONTENT * 2)  # of another file
+    fetch(store(serve), tmp_path / "file", most=len(CONTENT))
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_one_who_listens_hears_once_that_a_store_is_down_and_that_the_download_goes_on(
+    serve: Serve, tmp_path: Path
+) -> None:
+    told: list[str | None] = []
+    origin = store(serve, *[refused(503)] * 5, cut, *[refused(502)] * 5)
+    fetch(origin, tmp_path / "file", naps=[], patience=300, failing=told.append)
+    assert told == [
+        "the file store fails (it answered 503); trying again for up to 300 s", None,
+        "the file store fails (it answered 502); trying again for up to 300 s", None,
+    ]  # fmt: skip
 
 
 # -- through nobody else --
