@@ -112,7 +112,9 @@ class Client(AbstractContextManager["Client"]):
             Stopped: `stop` was set.
             MustWait: the rate limit asks for more than `longest_wait`.
         """
-        return self._get(path, params, scope, listener or Listener(), lambda body: read_page(body, rows))
+        return self._get(
+            path, params, scope, listener or Listener(), lambda body: read_page(body, rows), "page of rows"
+        )
 
     def document(self, path: str, params: Params, *, scope: str, listener: Listener | None = None) -> bytes:
         """The one object that an endpoint answers, as bytes checked to be JSON. Raises as `page`."""
@@ -121,7 +123,7 @@ class Client(AbstractContextManager["Client"]):
             read_object(body)
             return body
 
-        return self._get(path, params, scope, listener or Listener(), read)
+        return self._get(path, params, scope, listener or Listener(), read, "object")
 
     def now(self) -> datetime:
         """The server's clock (UTC). It tells whole seconds only, so this machine's is used where the two agree."""
@@ -145,7 +147,9 @@ class Client(AbstractContextManager["Client"]):
     def __exit__(self, *ended: object) -> None:
         self.close()
 
-    def _get(self, path: str, params: Params, scope: str, listener: Listener, read: Callable[[bytes], T]) -> T:
+    def _get(
+        self, path: str, params: Params, scope: str, listener: Listener, read: Callable[[bytes], T], expected: str
+    ) -> T:
         failing = Failing(self.patience, lambda why: listener.failing(why and self._told(why)))
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((Transient, Throttled)),
@@ -155,7 +159,7 @@ class Client(AbstractContextManager["Client"]):
             reraise=True,
         )
         try:
-            found = retrying(lambda: self._read(path, self._send(path, params, scope, listener), read))
+            found = retrying(lambda: self._read(path, self._send(path, params, scope, listener), read, expected))
         except Transient as error:
             raise ServerUnavailable(
                 f"{path}: {self.url} kept failing for {self.patience:.0f} s ({error}); "
@@ -193,12 +197,12 @@ class Client(AbstractContextManager["Client"]):
         listener.counters.bytes += len(body)
         return body
 
-    def _read(self, path: str, body: bytes, read: Callable[[bytes], T]) -> T:
+    def _read(self, path: str, body: bytes, read: Callable[[bytes], T], expected: str) -> T:
         try:
             return read(body)
         except NoPage:
             raise UnexpectedAnswer(
-                f"{path}: the answer of {self.url} is JSON but no page of rows or object that belongs there: "
+                f"{path}: the answer of {self.url} is JSON but no {expected}: "
                 "is RAPIDPRO_URL a RapidPro or TextIt server?"
             ) from None
         except NotJson:

@@ -95,11 +95,11 @@ def test_unpacking_ends_at_the_first_line_too_many(content: bytes, folder: Path)
         unpack(packed(folder, gzip.compress(content)), Bounds(lines=3))
 
 
-def test_unpacking_ends_long_before_all_lines_too_many_are_written(folder: Path) -> None:
-    file = packed(folder, gzip.compress(b"{}\n" * 10_000_000, 1))
+def test_unpacking_ends_long_before_all_lines_too_many_are_written(tmp_path: Path) -> None:
+    file = packed(tmp_path, gzip.compress(b"{}\n" * 10_000_000, 1))
     with pytest.raises(Unproven):
         unpack(file, Bounds(lines=3))
-    assert sum(part.stat().st_size for part in folder.glob("*.jsonl")) < 2 * CHUNK_BYTES
+    assert sum(part.stat().st_size for part in tmp_path.glob("*.jsonl")) < 2 * CHUNK_BYTES
 
 
 def test_unpacking_ends_at_the_first_byte_too_many(folder: Path) -> None:
