@@ -66,8 +66,7 @@ def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """What gzip members hold, in pieces of bounded size, however well they are packed."""
     member = None
     for chunk in chunks:
-        more = bool(chunk)
-        while more:
+        while chunk:
             if member is None or member.eof:
                 if member and not chunk.startswith(b"\x1f"):  # padding after the last member
                     break
@@ -79,6 +78,5 @@ def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
             if piece:
                 yield piece
             chunk = member.unused_data if member.eof else member.unconsumed_tail
-            more = bool(chunk) or (len(piece) == PIECE_BYTES and not member.eof)  # there may be more inside
     if member is None or not member.eof:
         raise BrokenPacking

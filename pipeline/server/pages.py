@@ -18,8 +18,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-# A string that has no end takes the rest: nothing is read twice, however many quotes there are.
-STRING = rb'"(?:[^"\\]++|\\.)*+("?)'
+# A string that has no end takes the rest, so that nothing is read twice, and the page is never closed.
+STRING = rb'"(?:[^"\\]++|\\.)*+"?'
 TOKEN = re.compile(rb"[][{},]|" + STRING, re.DOTALL)
 NAME = re.compile(rb"[ \t\r\n]*+(" + STRING + rb")[ \t\r\n]*+:", re.DOTALL)
 SPACE = re.compile(rb"[ \t\r\n]*+")
@@ -162,9 +162,8 @@ def _members(body: bytes) -> Iterator[_Member]:
         if not opened and (end or what != ord("{") or not _blank(body, 0, at)):
             raise NotJson
         if what == ord('"'):
-            if not token[1]:
-                raise NotJson
-        elif what == ord(","):
+            continue
+        if what == ord(","):
             if len(opened) == 1:
                 yield _member(body, start, at, edges)
                 start, edges = at + 1, []

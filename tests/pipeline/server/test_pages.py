@@ -88,6 +88,8 @@ def test_what_stands_beside_the_rows_spoils_none_of_them(serve: Serve) -> None:
         b"<!doctype html><p>{}",
         page(b'{"a":NaN}')[:-1],
         page(b'{"a":NaN}') + b"}",
+        page(b'{"a":NaN}') + b" x",
+        page(b'{"a":NaN}') + b'"',
         page(b'{"a":NaN}') + page(),
         page(b'{"a":NaN'),
         page(b'{"a":NaN]'),
