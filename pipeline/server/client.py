@@ -6,6 +6,7 @@ The token goes to the configured origin and nowhere else; nothing that is raised
 from __future__ import annotations
 
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -194,6 +195,11 @@ class Client(AbstractContextManager["Client"]):
             ) from None
         except httpx.InvalidURL:
             raise UnexpectedAnswer(f"{path}: {self.url} names a next page whose address cannot be asked for.") from None
+        except UnicodeError:  # of a host that cannot be one, which httpx looks at though it does not follow
+            raise ServerError(
+                f"{path}: {self.url} redirects to an address that is none; "
+                "set RAPIDPRO_URL to the address that answers."
+            ) from None
         listener.counters.bytes += len(body)
         return body
 
@@ -289,4 +295,7 @@ def _host(location: str) -> str:
         parts = urlsplit(location)
     except ValueError:
         return "an address that is none"
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.hostname else "another page"
+    if not parts.hostname:
+        return "another page"
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}" if re.fullmatch(r"[\w.:-]{1,260}", host, re.ASCII) else "an odd address"

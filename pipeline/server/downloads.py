@@ -93,7 +93,7 @@ class Downloads(AbstractContextManager["Downloads"]):
                 else:
                     advance.over()
                     return
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        except (httpx.InvalidURL, UnicodeError):  # the last is of a host that cannot be one
             raise UnexpectedAnswer("the server lists an address that is none") from None
         except httpx.TooManyRedirects:
             raise UnexpectedAnswer("the file store redirects in a circle") from None
@@ -166,6 +166,8 @@ def _check_status(answer: httpx.Response) -> None:
 
 
 def _refuse_unencrypted(request: httpx.Request) -> None:
+    if request.url.scheme not in ("http", "https") or not request.url.host:
+        raise UnexpectedAnswer("the server lists an address that is none")
     if request.url.scheme != "https" and not is_loopback(request.url.host):
         raise UnexpectedAnswer(
             f"it would come unencrypted from http://{request.url.host}: let the server's archive store use https"

@@ -224,6 +224,7 @@ def told(error: BaseException) -> str:
         (302, "/login"),
         (307, "{other}/api/v2/contacts.json"),
         (308, "https://[broken"),
+        (302, "https://xn--/"),
     ],
 )
 def test_a_redirect_is_not_followed(status: int, location: str, serve: Serve, naps: list[float]) -> None:

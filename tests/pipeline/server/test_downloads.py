@@ -264,6 +264,25 @@ def test_one_who_listens_hears_once_that_a_store_is_down_and_that_the_download_g
     ]  # fmt: skip
 
 
+ODD_ADDRESSES = ["", "file", "https://", "https://xn--/", "ftp://a.example/", "file:///etc/passwd",
+                 f"https://{'a' * 64}.example/", "https://\N{BULLET}/", "https://a/\n"]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ODD_ADDRESSES)
+def test_an_address_that_is_none_is_told_and_not_shown(address: str, tmp_path: Path) -> None:
+    with (
+        Downloads(patience=0, stop=threading.Event()) as downloads,
+        pytest.raises(UnexpectedAnswer, match="the server lists an address that is none"),
+    ):
+        downloads.fetch(address, tmp_path / "file", Counters())
+
+
+def test_a_store_that_sends_on_to_an_address_that_is_none_is_told(serve: Serve, tmp_path: Path) -> None:
+    origin = store(serve, lambda asked: Answer(b"", 302, {"Location": "https://xn--/?Signature=secret"}))
+    with pytest.raises(UnexpectedAnswer, match="address that is none"):
+        fetch(origin, tmp_path / "file")
+
+
 # -- through nobody else --
 
 
