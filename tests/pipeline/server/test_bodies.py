@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pipeline.errors import ServerUnavailable, TooLarge, UnexpectedAnswer
 from pipeline.server.bodies import BrokenPacking, TooMuch, read_body
 from pipeline.server.client import Client
-from pipeline.settings import MEGABYTE
+from pipeline.settings import MEGABYTE, load_settings
+from pipeline.syncing.session import open_client
 from tests.conftest import Answer, Serve
 from tests.pipeline.server.asking import TOKEN
 
@@ -70,6 +71,15 @@ def test_an_answer_may_have_as_many_bytes_as_are_set_and_not_one_more(packed: bo
         else:
             with pytest.raises(TooLarge, match=r"messages\.json: .* more than 3 MB: .*RAPIDLAKE_LARGEST_PAGE"):
                 rows(serve, answer)
+
+
+def test_the_setting_says_how_many_megabytes_an_answer_may_have(serve: Serve) -> None:
+    origin = serve(lambda asked: Answer(page(2 * MEGABYTE)))
+    settings = load_settings(url=origin.url, token=TOKEN)
+    with open_client(settings.model_copy(update={"largest_page": 2})) as client:
+        assert client.page("messages.json", {}, scope="v2.messages").results
+    with open_client(settings.model_copy(update={"largest_page": 1})) as client, pytest.raises(TooLarge):
+        client.page("messages.json", {}, scope="v2.messages")
 
 
 def test_an_answer_that_unpacks_to_too_much_is_never_in_memory(serve: Serve) -> None:
