@@ -45,6 +45,11 @@ class Tally:
     suspicious: bool = False
 
     @property
+    def rows_accounted(self) -> int:
+        """Rows of which it is known what became of them."""
+        return self.rows_readable + self.rows_double + self.rows_unreadable
+
+    @property
     def rows_readable(self) -> int:
         """Rows that were read and are in the lake."""
         return self.rows_new + self.rows_changed + self.rows_equal

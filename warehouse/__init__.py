@@ -13,6 +13,7 @@ from warehouse.errors import (
     LakeUnwritable,
     QueryError,
     RapidlakeError,
+    RowsLost,
     RowsUnaccounted,
 )
 from warehouse.lake.connection import Lake
@@ -64,6 +65,7 @@ __all__ = [
     "OpenWalk",
     "QueryError",
     "RapidlakeError",
+    "RowsLost",
     "RowsUnaccounted",
     "Sighting",
     "Size",

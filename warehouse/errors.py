@@ -11,7 +11,8 @@ RapidlakeError
     LakeBusy          another process kept the catalog locked for too long
     LakeMangled       rows in the catalog cannot be read back, as earlier versions wrote them
     LakeRefused       DuckDB or DuckLake will not do it, for what the rows hold or for a fault of their own
-    RowsUnaccounted   as many rows as were read are neither stored nor put aside
+    RowsUnaccounted   rows were read that are neither stored nor put aside
+      RowsLost        files hold another number of rows than were written to them
     QueryError        a user's SQL is wrong
     ExportError       an export cannot be made of what was asked for
       PlaceRefused    nor where it was asked for
@@ -72,6 +73,10 @@ class LakeRefused(LakeError):
 
 class RowsUnaccounted(LakeError):
     """Rows were read that are neither new, nor known, nor put aside."""
+
+
+class RowsLost(RowsUnaccounted):
+    """Files hold another number of rows than were written to them."""
 
 
 class QueryError(LakeError):

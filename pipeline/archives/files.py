@@ -29,6 +29,7 @@ from pipeline.streams import ARCHIVED, Stream, Window
 from warehouse import (
     ArchiveKey,
     Cursor,
+    RowsLost,
     adopt_monthly_files,
     archives_to_load,
     find_unseen,
@@ -253,6 +254,7 @@ class ArchivesReader(ListReader):
                 batches.load(
                     parts,
                     account.close if last else None,
+                    rows=unpacked.lines - tally.rows_accounted if last else None,
                     longest=unpacked.longest,
                     archived_in=listed.key.start_date,
                 )
@@ -262,6 +264,8 @@ class ArchivesReader(ListReader):
                 if not tally.suspicious:  # else the file is read again until somebody has looked
                     self.lake.commit(account.write)
                     account.closed = True
+        except RowsLost:
+            raise Unproven("not each of its lines is a record") from None
         finally:
             spool.clear()
             if account.closed:

@@ -22,7 +22,7 @@ from warehouse import (
     Lake,
     LakeRefused,
     Loaded,
-    RowsUnaccounted,
+    RowsLost,
     Sighting,
     Table,
     begin_reading,
@@ -133,7 +133,7 @@ class Batches:
         Where much of a batch cannot be read, nothing is saved from here on: no cursor passes rows that did not land.
 
         Raises:
-            RowsUnaccounted: the files hold another number of rows.
+            RowsLost: the files hold another number of rows.
         """
 
         with self._lake.connection() as connection:
@@ -155,7 +155,7 @@ class Batches:
     def _look_at(self, batch: Batch, rows: int | None) -> None:
         """Hold what was staged against what was read, and notice where too much of it is unreadable."""
         if rows is not None and batch.rows != rows:
-            raise RowsUnaccounted(
+            raise RowsLost(
                 f"{self._table.name}: {rows:,} rows were read and {batch.rows:,} came out of the spool: "
                 "nothing of them was written; sync again, and if it stays so, tell the developers of Rapidlake."
             )

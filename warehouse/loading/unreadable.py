@@ -21,6 +21,8 @@ from warehouse.loading.parse import statements, without_moved_casts
 
 # How bytes that are no text are written in a row's text; no JSON has this.
 ESCAPED_BYTE = re.compile(r"\\x[0-9a-f]{2}")
+# How a text ends of which only the beginning was kept.
+CUT_TEXT = re.compile(rb" \.\.\. \(([\d,]+) bytes\)\Z")
 
 
 def explain_unreadable(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[Path]) -> str:
@@ -108,6 +110,8 @@ def _raw_lines(files: Sequence[Path]) -> Iterator[tuple[int, bytes]]:
 
 def _fault(raw: bytes) -> str:
     """What is wrong with a line that DuckDB refuses, or with an object in it that has a key twice."""
+    if cut := CUT_TEXT.search(raw):
+        return f"too long to be read, or kept whole: {cut[1].decode()} bytes"
     try:
         json.loads(raw.decode("utf-8"), object_pairs_hook=_refuse_doubled, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:

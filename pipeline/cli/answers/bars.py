@@ -57,9 +57,9 @@ class Terminal(Quiet):
 
     def retrying(self, stream: str, why: str | None) -> None:
         if stream in self._tasks:
-            self._tell(stream, f"[yellow]{escape(why)}[/]" if why else "")
+            self._tell(stream, f"[yellow]{quoted(why)}[/]" if why else "")
         elif why:
-            self._console.print(f"[yellow]{escape(why)}[/]", highlight=False)
+            self._console.print(f"[yellow]{quoted(why)}[/]", highlight=False)
 
     def ended(self, result: StreamResult) -> None:
         task = self._tasks.pop(result.stream, None)

@@ -349,7 +349,7 @@ def test_rows_of_wrong_types_are_put_aside_and_told_and_the_others_arrive(sandbo
         for stream, key in keys.items():
             workspace.delete(stream, [key])
     assert ended.code == 0
-    assert ended.err.count("unreadable rows are kept in _quarantine (") == 3
+    assert ended.err.count("1 unreadable, 1 request; rows that could not be read wait in _quarantine (") == 3
     aside = {str(stream): json.loads(str(row)) for stream, row in rows(lake, "SELECT stream, record FROM _quarantine")}
     assert aside == wrong
     assert_as_synced(lake, *(f"SELECT count(*) = {count} FROM {stream}" for stream, count in right.items()))

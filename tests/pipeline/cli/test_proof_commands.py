@@ -88,7 +88,6 @@ def test_what_cannot_be_asked_is_refused_in_one_sentence(call: partial[Ended], t
     expected = {
         ("verify", "mesages"): (2, "There is no stream mesages"),
         ("verify", "archives"): (2, "archives cannot be verified by itself"),
-        ("verify", "definitions"): (2, "definitions cannot be verified by itself"),
         ("verify", "--sample", "0"): (2, "Invalid value for '--sample'"),
         ("verify", "labels", "messages", "--sample", "nan"): (2, "sample"),
         ("verify", "--since", "rubbish"): (2, "'rubbish' is no date"),
