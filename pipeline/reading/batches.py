@@ -47,7 +47,7 @@ from warehouse import (
 Source = Literal["api", "archive"]
 # More of a table than this is not marked deleted unasked: the fault may lie with the token, or the server.
 MOST_DELETIONS = 0.2
-# Where more of a batch than this cannot be read, not a row is odd, but the server's version or ours is another.
+# Where more of a batch than this cannot be read, no row is odd, but the server's version or ours is another.
 MOST_UNREADABLE, FEW_UNREADABLE = 0.05, 3
 
 
@@ -160,7 +160,8 @@ class Batches:
                 "nothing of them was written; sync again, and if it stays so, tell the developers of Rapidlake."
             )
         few = max(FEW_UNREADABLE, MOST_UNREADABLE * batch.rows)
-        if batch.unreadable > few or (batch.unreadable == batch.rows > 0 and not self._tally.rows_readable):
+        readable = batch.rows - batch.unreadable + self._tally.rows_accounted - self._tally.rows_unreadable
+        if batch.unreadable > few or batch.unreadable + self._tally.rows_unreadable > readable:
             self._held = self._tally.suspicious = True
 
     def _commit(

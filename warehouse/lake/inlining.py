@@ -31,12 +31,12 @@ def forget_inlining_option(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 @contextmanager
-def safe_from_text(connection: duckdb.DuckDBPyConnection, rows: str) -> Iterator[None]:
+def safe_from_text(connection: duckdb.DuckDBPyConnection, rows: str, number: int = 0) -> Iterator[None]:
     """While the block writes `rows`, a relation with the columns of the lake's table, send them to a file if one must.
 
-    The block writes as many rows into one table as the relation has; more than `INLINED_ROWS` go to a file anyway.
+    The block writes just these rows into one table, at least `number`; more than `INLINED_ROWS` go to a file anyway.
     """
-    lost = lost_in_text(connection, rows)
+    lost = lost_in_text(connection, rows) if number <= INLINED_ROWS else ""
     if not lost or not _any(connection, f"FROM (FROM {rows} LIMIT {INLINED_ROWS}) WHERE {lost}"):
         yield
         return

@@ -62,7 +62,7 @@ def mark_unseen(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
     gone = count(connection, _unseen(table))
     if gone:
         marked = f'(FROM "{table.name}" SEMI JOIN {_unseen(table)} USING ({table.keys}))'
-        with safe_from_text(connection, marked):
+        with safe_from_text(connection, marked, gone):
             connection.execute(
                 f"""
                 MERGE INTO "{table.name}" AS stored USING {_unseen(table)} AS incoming ON {table.same_key}
@@ -93,7 +93,7 @@ def mark_rows_of_deleted_contacts(
         dragged = f'"{table.name}" AS stored JOIN {contacts} AS incoming ON {dying}'
         rows = count(connection, dragged)
         if rows:
-            with safe_from_text(connection, f"(SELECT stored.* FROM {dragged})"):
+            with safe_from_text(connection, f"(SELECT stored.* FROM {dragged})", rows):
                 connection.execute(
                     f"""
                     MERGE INTO "{table.name}" AS stored USING {contacts} AS incoming ON {dying}
@@ -121,7 +121,7 @@ def take_off_lists(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table
         )
         if rows:
             connection.execute("ALTER TABLE shorter DROP COLUMN uuids")
-            with safe_from_text(connection, "shorter"):
+            with safe_from_text(connection, "shorter", rows):
                 connection.execute(
                     f"""
                     MERGE INTO "{table.name}" AS stored USING shorter AS incoming ON {table.same_key}

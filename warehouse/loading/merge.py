@@ -73,9 +73,9 @@ def merge(
         changed = find_changed(connection, table, tombstones=tombstones)
         if changed:
             note_changes(connection, table, sightings)
-            _update(connection, table, matched)
-    new = _insert(connection, table, known=known)
+            _update(connection, table, matched, changed)
     kept = count(connection, "batch")
+    new = _insert(connection, table, kept, known=known)
     _check_accounted(connection, table, kept, new=new, known=known)
     return Loaded(
         new=new,
@@ -122,11 +122,11 @@ def find_known(connection: duckdb.DuckDBPyConnection, table: Table, matched: str
     )
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, table: Table, *, known: int) -> int:
-    """Append the rows of `batch` whose keys are not stored, of which `known` are; return how many."""
+def _insert(connection: duckdb.DuckDBPyConnection, table: Table, kept: int, *, known: int) -> int:
+    """Append the rows of `batch`, which are `kept`, whose keys are not stored, of which `known` are; return how many."""
     columns = quoted(columns_of(connection, "batch"))
     unknown = f"batch ANTI JOIN known USING ({table.keys})" if known else "batch"  # a join costs, even with nothing
-    with safe_from_text(connection, f"(SELECT {columns} FROM {unknown})"):
+    with safe_from_text(connection, f"(SELECT {columns} FROM {unknown})", kept - known):
         found = connection.execute(f'INSERT INTO "{table.name}" ({columns}) SELECT {columns} FROM {unknown}').fetchone()
     return found[0] if found else 0
 
@@ -250,12 +250,12 @@ _LATEST_FILE = """CASE
 END"""
 
 
-def _update(connection: duckdb.DuckDBPyConnection, table: Table, matched: str) -> None:
-    """Write `changed` over the stored rows."""
+def _update(connection: duckdb.DuckDBPyConnection, table: Table, matched: str, number: int) -> None:
+    """Write `changed`, so many rows, over the stored ones."""
     updates = ", ".join(
         f'"{column}" = incoming."{column}"' for column in columns_of(connection, "changed") if column not in table.key
     )
-    with safe_from_text(connection, "changed"):
+    with safe_from_text(connection, "changed", number):
         connection.execute(
             f"""
             MERGE INTO "{table.name}" AS stored USING changed AS incoming ON {matched}

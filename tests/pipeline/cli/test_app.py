@@ -301,7 +301,8 @@ def test_words_of_the_workspace_and_the_server_are_shown_on_a_terminal_and_not_o
             lambda connection: connection.execute(
                 "INSERT INTO _sync BY NAME SELECT uuid() AS run, 'messages' AS stream, now() AS started_on, "
                 "1 AS seconds, 0 AS requests, 0 AS pages, 0 AS bytes, 0 AS rows_read, 0 AS rows_new, "
-                "0 AS rows_changed, 0 AS rows_deleted, 0 AS rows_quarantined, 0 AS waited_seconds, 'failed' AS outcome, "
+                "0 AS rows_changed, 0 AS rows_deleted, 0 AS rows_quarantined, 0 AS waited_seconds, "
+                "'failed' AS outcome, "
                 f"'server: ' || {odd} AS message"
             )
         )
