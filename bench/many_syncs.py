@@ -2,6 +2,7 @@
 
     python bench/many_syncs.py                1,000 syncs
     python bench/many_syncs.py --no-upkeep    the same without upkeep, to compare
+    python bench/many_syncs.py --odd          one message of each sync has a value that the catalog cannot hold
 
 A night passes after 96 syncs; versions are kept for four of them. CPU-seconds are this process's, which serves too:
 only their growth says something.
@@ -29,9 +30,12 @@ SYNCS_A_NIGHT, KEPT_NIGHTS, EARLY = 96, 4, 50
 LIVE = ("contacts", "messages", "runs", "tickets")
 
 
-def change(workspace: Workspace, number: int) -> None:
+def change(workspace: Workspace, number: int, *, odd: bool) -> None:
     """What happens in a workspace in a quarter of an hour."""
-    workspace.add("messages", 5)
+    workspace.add("messages", 4 if odd else 5)
+    if odd:
+        label = {"uuid": workspace.rows("labels")[0]["uuid"], "name": "Urgent}"}
+        workspace.add("messages", 1, changes={"labels": [label]})
     workspace.add("runs", 2)
     workspace.edit("messages", 4)
     workspace.edit("runs", 4)
@@ -71,6 +75,7 @@ def main() -> None:
     arguments.add_argument("--syncs", type=int, default=1000)
     arguments.add_argument("--messages", type=int, default=20_000)
     arguments.add_argument("--upkeep", action=argparse.BooleanOptionalAction, default=True)
+    arguments.add_argument("--odd", action="store_true")
     given = arguments.parse_args()
     print(" syncs  files  deletions  on disk       MB  versions  catalog MB  CPU s/sync")
     with (
@@ -87,7 +92,7 @@ def main() -> None:
         nights, costs, spent = [datetime.now(UTC)], [], 0.0
         sync(settings, choose([]), Quiet())
         for number in range(1, given.syncs + 1):
-            change(workspace, number)
+            change(workspace, number, odd=given.odd)
             begun = time.process_time()
             result = sync(settings, choose(LIVE), Quiet())
             costs.append(time.process_time() - begun)

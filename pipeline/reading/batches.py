@@ -55,7 +55,8 @@ class Batches:
     """Rows of one stream between the server and the lake.
 
     `sightings` says when the stored rows were last seen, for the history of changes. `accept_command` is what to type
-    where more rows are gone than may be marked unasked.
+    where more rows are gone than may be marked unasked. `held` says that no cursor is saved any more, because much of
+    what was read cannot be read.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Batches:
         self._whole = False
         self._remembered: Sequence[Source] = ()
         self._rows_of_reading = 0
-        self._held = False
+        self.held = False
         self._cut_off = False
 
     def add(self, rows: list[msgspec.Raw]) -> None:
@@ -146,7 +147,7 @@ class Batches:
                 self._look_at(batch, rows)
             # Staged outside the transaction: one that loses a race is run again without parsing again.
             with self._lake.writing(self._table.name):
-                batch, loaded = self._commit(batch, files, None if self._held else save, tombstones=tombstones)
+                batch, loaded = self._commit(batch, files, None if self.held else save, tombstones=tombstones)
             if tombstones:
                 remember_deleted_contacts(connection)
         if batch:
@@ -162,7 +163,7 @@ class Batches:
         few = max(FEW_UNREADABLE, MOST_UNREADABLE * batch.rows)
         readable = batch.rows - batch.unreadable + self._tally.rows_accounted - self._tally.rows_unreadable
         if batch.unreadable > few or batch.unreadable + self._tally.rows_unreadable > readable:
-            self._held = self._tally.suspicious = True
+            self.held = self._tally.suspicious = True
 
     def _commit(
         self, batch: Batch | None, files: list[Path], save: Save | None, *, tombstones: bool
@@ -327,7 +328,7 @@ class Batches:
             self._note_once(
                 f"the server sends keys this version does not know, kept in `extra`: {', '.join(batch.unknown_keys)}"
             )
-        if self._held:
+        if self.held:
             self._note_once(
                 f"{batch.unreadable:,} of {batch.rows:,} rows could not be read ({batch.reason}): they wait in "
                 "_quarantine and are asked for again by each sync until they can be; look for a newer rapidlake"

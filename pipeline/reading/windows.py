@@ -79,7 +79,7 @@ class WindowReader(Reader):
         for before in self._slice_ends(strategy, after, min(month.end, self.before)):
             cursor = self._walk(strategy, feed, {}, cursor, OpenWalk(after, before))
             after = before
-        if not self.tally.suspicious:
+        if not self.batches.held:
             self.lake.commit(lambda connection: forget_cursor(connection, self.stream.name, feed))
 
     def _slice_ends(self, strategy: Window, after: datetime, end: datetime) -> list[datetime]:

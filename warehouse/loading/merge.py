@@ -123,7 +123,7 @@ def find_known(connection: duckdb.DuckDBPyConnection, table: Table, matched: str
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: Table, kept: int, *, known: int) -> int:
-    """Append the rows of `batch`, which are `kept`, whose keys are not stored, of which `known` are; return how many."""
+    """Append the rows of `batch` (`kept`) whose keys are not stored, of which `known` are; return how many."""
     columns = quoted(columns_of(connection, "batch"))
     unknown = f"batch ANTI JOIN known USING ({table.keys})" if known else "batch"  # a join costs, even with nothing
     with safe_from_text(connection, f"(SELECT {columns} FROM {unknown})", kept - known):

@@ -251,7 +251,7 @@ def test_broken_lines_are_put_aside_and_the_rest_of_the_file_is_loaded(sandbox: 
         '{"id": null, "created_on": "2025-02-02T08:00:00+00:00"}',
         '{"id": 5, "created_on": "yesterday"}',
     ]
-    good = lines_of(BAD)
+    good = lines_of(BAD, number=5 * LINES)
     put_archive(workspace, "message", "daily", BAD, [*good[:7], *map(str.encode, broken), *good[7:]])
     result = run(sandbox, lake)
     assert result.outcome == "done"
@@ -260,7 +260,7 @@ def test_broken_lines_are_put_aside_and_the_rest_of_the_file_is_loaded(sandbox: 
     assert {(stream, source) for stream, source, _ in aside} == {("messages", "archive")}
     assert sorted(compact(record) for *_, record in aside) == sorted(map(compact, broken))
     counted = rows(lake, f"SELECT record_count, rows, unreadable FROM _archives WHERE start_date = DATE '{BAD}'")
-    assert counted == [(LINES + len(broken), LINES, len(broken))]
+    assert counted == [(5 * LINES + len(broken), 5 * LINES, len(broken))]
 
     sandbox.requests.clear()
     run(sandbox, lake)
@@ -269,10 +269,27 @@ def test_broken_lines_are_put_aside_and_the_rest_of_the_file_is_loaded(sandbox: 
     assert_true(workspace, lake)
 
 
+def test_a_file_of_which_much_cannot_be_read_is_read_again_until_it_can_be(sandbox: Sandbox, lake: Path) -> None:
+    workspace = sandbox.workspace
+    good = lines_of(BAD)
+    put_archive(workspace, "message", "daily", BAD, [*good, *[b'{"id": "five"}'] * 4])
+    for _ in range(2):
+        sandbox.requests.clear()
+        result = run(sandbox, lake)
+        assert (result.outcome, result.tally.rows_unreadable) == ("suspicious", 4)
+        assert result.message and "4 of 34 rows could not be read (id does not fit BIGINT" in result.message
+        assert downloads(sandbox, BAD)
+        assert rows(lake, f"SELECT count(*) FROM _archives WHERE start_date = DATE '{BAD}'") == [(0,)]
+        assert rows(lake, "SELECT count(*) FROM _quarantine") == [(1,)]
+    put_archive(workspace, "message", "daily", BAD, good)
+    assert run(sandbox, lake).outcome == "done"
+    assert_true(workspace, lake)
+
+
 # -- helpers --
 
 
-def lines_of(day: str, *, text: str = "Hello", characters: int = 0) -> list[bytes]:
+def lines_of(day: str, *, text: str = "Hello", characters: int = 0, number: int = LINES) -> list[bytes]:
     """The records of a day, as an archive has them; with so many characters each that cannot be packed well."""
     dice = random.Random(day)
     first = int(day.replace("-", "")) * 1000
@@ -284,7 +301,7 @@ def lines_of(day: str, *, text: str = "Hello", characters: int = 0) -> list[byte
             "text": text + dice.randbytes(characters // 2).hex(), "sent_on": None,
             "created_on": f"{day}T08:00:00.{number:06}+00:00", "modified_on": f"{day}T09:00:00+00:00",
         }
-        for number in range(LINES)
+        for number in range(number)
     ]  # fmt: skip
     return [json.dumps(record).encode() for record in records]
 

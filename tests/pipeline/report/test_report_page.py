@@ -25,10 +25,11 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     old, new = "'00000000-0000-0000-0000-000000000001'", "'00000000-0000-0000-0000-000000000002'"
     rows = [
         "workspace (uuid, name, timezone, synced_on) VALUES (uuid(), 'W', 'Pacific/Chatham', now())",
-        f"_sync SELECT uuid(), stream, made::TIMESTAMPTZ, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, outcome, NULL FROM (VALUES "
+        "_sync SELECT uuid(), stream, made::TIMESTAMPTZ, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, outcome, NULL, 1, 1, 1 "
+        "FROM (VALUES "
         f"('messages', '2026-10-01 12:00:00Z', 'failed'), ('messages', '{LAST_SYNC}', 'done'), "
         "('runs', '2026-10-02 09:00:00Z', 'failed')) AS syncs (stream, made, outcome)",
-        "_verification SELECT run::UUID, made::TIMESTAMPTZ, stream, month::DATE, compared, n, n, n, n, n, 0, [] "
+        "_verification SELECT run::UUID, made::TIMESTAMPTZ, stream, month::DATE, compared, n, n, n, n, n, 0, [], NULL "
         f"FROM (VALUES ({old}, '2026-09-01 12:00:00Z', 'runs', '2026-08-01', 7, 1), "
         f"({new}, '2026-10-12 11:00:00Z', 'messages', '2026-09-01', 1000, 0), "
         f"({new}, '2026-10-12 11:00:00Z', 'contacts', NULL, 234, 0), "
@@ -38,7 +39,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
         "('message', 'daily', '2026-01-02', 0, NULL, now(), 'api'), "
         "('message', 'daily', '2026-01-03', 9, now(), now(), 'api')",
         "_archives VALUES ('message', 'daily', '2026-01-01', 'h', 1, 5, 5, 0, 'file', now())",
-        "_quarantine SELECT 'labels', n::VARCHAR, 'why', '{}', 'api', now() FROM range(3) AS numbers (n)",
+        "_quarantine (stream, digest, reason, record, source, seen_on) "
+        "SELECT 'labels', n::VARCHAR, 'why', '{}', 'api', now() FROM range(3) AS numbers (n)",
         # In the thirty days: 4 in, 6 out of which 3 failed; in those before: 2 in, 4 out.
         "messages (id, direction, status, created_on, synced_on, source) SELECT row_number() OVER (), direction, "
         "status, made::TIMESTAMPTZ, now(), 'api' FROM (VALUES (4, 'in', 'handled', '2026-10-13 11:00:00Z'), "
