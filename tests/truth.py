@@ -120,7 +120,14 @@ def _column(stream: str, name: str, value: Any, row: Row, languages: list[str]) 
             "contact_uuid": value["uuid"], "contact_name": value["name"], "contact_urn": value["urn"],
             "contact_urn_scheme": split["scheme"], "contact_urn_path": split["path"],
             "contact_urn_display": value["urn_display"],
+            **{f"contact_{part}": value[part] for part in ("anon_display", "ref") if part in value},
         }  # fmt: skip
+    if (stream, name) == ("contacts", "notes"):
+        return {"notes": value and [_note(note) for note in value]}
+    if (stream, name) == ("channels", "device"):
+        return {f"device_{key}": part for key, part in (value or {}).items()}
+    if name == "progress":
+        return {f"progress_{key}": part if part != -1 else None for key, part in (value or {}).items()}
     if name == "path" and value is not None:
         return {"path": [_timed(step) for step in value]}
     if (stream, name) in _TRANSLATED:
@@ -179,7 +186,6 @@ _WITHOUT_COLUMN = {
     "fields": ("label", "value_type"),
     "flow_starts": ("extra",),
     "workspace": ("credits",),
-    "channels": ("device",),
 }
 _TRANSLATED = {("broadcasts", "text"), ("campaign_events", "message")}
 _GROUPED = {("fields", "usages"), ("flows", "runs"), ("topics", "counts")}
@@ -221,6 +227,11 @@ def _unescape(part: str) -> str:
 
 def _timed(step: Row) -> Row:
     return {**step, "time": datetime.fromisoformat(step["time"])}
+
+
+def _note(note: Row) -> Row:
+    kept = {key: value for key, value in note.items() if key != "created_by"}
+    return kept | {f"created_by_{key}": part for key, part in (note["created_by"] or {}).items()}
 
 
 def _json(value: Any) -> Any:
