@@ -114,7 +114,7 @@ def _choose(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
         SELECT max_by(line, {freshness}) AS line FROM parsed_row WHERE unreadable IS NULL GROUP BY {table.keys}
         """
     )
-    return "line IN (SELECT line FROM winners)"
+    return "unreadable IS NULL AND line IN (SELECT line FROM winners)"
 
 
 def _present(
