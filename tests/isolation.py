@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import os
 import signal
 import ssl
+import tempfile
 import threading
 from collections.abc import Generator, Iterator
 from functools import cache
@@ -20,6 +22,11 @@ from tests import processes
 
 # A test whose own threads never end cannot be unwound: so long after its limit, its process is ended.
 GRACE_SECONDS = 30.0
+
+# Hypothesis keeps what it has computed beside the tests, if it is not told otherwise before the first of them.
+_computed = tempfile.TemporaryDirectory(prefix="hypothesis-")
+atexit.register(_computed.cleanup)
+os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = _computed.name
 
 STDERR = pytest.StashKey[int]()
 LAST_RESORT = pytest.StashKey[threading.Timer]()
