@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import processes
-from tests.lakes import reading
+from tests.lakes import detach, reading
 from tests.truth import stored_rows
 
 ROOT = Path(__file__).parents[1]
@@ -41,7 +41,7 @@ class Reader:
         assert self.process.stdin and self.process.stdout
         print(json.dumps([str(lake), list(streams), list(queries)]), file=self.process.stdin, flush=True)
         answer = Path(self.process.stdout.readline().strip())
-        assert answer.is_file(), self.process.communicate()[1]
+        assert answer.is_file(), self.process.stderr and self.process.stderr.read()
         found = pickle.loads(answer.read_bytes())
         answer.unlink()
         assert isinstance(found, Found), found
@@ -69,6 +69,7 @@ def serve() -> None:
                 {stream: stored_rows(connection, stream, live=False) for stream in streams},
                 [connection.execute(query).fetchall() for query in queries],
             )
+        detach()  # another lake may take the place of this one
         answer = Path(lake).with_name("answer.pickle")
         answer.write_bytes(pickle.dumps(found))
         print(answer, flush=True)
