@@ -67,6 +67,7 @@ class Account:
         if not known:  # the rows that name this file are those that it has just brought
             self.within += f" AND (archived_in IS NULL OR archived_in <> DATE '{listed.key.start_date}')"
         self.closed = False
+        self.unreadable = 0
         self._known = known
         self._stream = stream
         self._listed = listed
@@ -77,11 +78,11 @@ class Account:
         table = self._stream.table
         self.closed = not (self._stream.shows_deletions and find_unseen(connection, table, self.within))
         if self.closed:
-            self.write(
-                connection, self._tally.rows_unreadable + count(connection, "parsed_row WHERE unreadable IS NOT NULL")
-            )
+            last = count(connection, "parsed_row WHERE unreadable IS NOT NULL")
+            self.unreadable = self._tally.rows_unreadable + last
+            self.write(connection)
 
-    def write(self, connection: duckdb.DuckDBPyConnection, unreadable: int | None = None) -> None:
+    def write(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Write it, inside the caller's transaction."""
         note_archive(
             connection,
@@ -90,7 +91,7 @@ class Account:
             digest=self._listed.digest,
             size=self._listed.size or 0,
             record_count=self._listed.record_count,
-            unreadable=self._tally.rows_unreadable if unreadable is None else unreadable,
+            unreadable=self.unreadable,
             first=not self._known,
         )
 
@@ -260,6 +261,7 @@ class ArchivesReader(ListReader):
                 )
                 self.progress.page(self.stream.name, self.tally)
             if not account.closed:
+                account.unreadable = tally.rows_unreadable
                 settle_vanished(batches, self.lake, stream, self._fetching_rows(stream), account.within)
                 if not tally.suspicious:  # else the file is read again until somebody has looked
                     self.lake.commit(account.write)
