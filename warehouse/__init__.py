@@ -44,7 +44,7 @@ from warehouse.loading.loaded_archives import (
 )
 from warehouse.loading.merge import Loaded, forget_batch, merge, note_drift
 from warehouse.loading.parts import keep_whole, take_part, take_refused
-from warehouse.loading.quarantine import drop_outdated, next_waiting, settle_retried, streams_to_retry
+from warehouse.loading.quarantine import drop_outdated, next_waiting, settle_retried, waiting_streams
 from warehouse.loading.stage import Batch, stage
 from warehouse.views.refresh import refresh_views
 
@@ -100,9 +100,9 @@ __all__ = [
     "save_cursor",
     "settle_retried",
     "stage",
-    "streams_to_retry",
     "take_off_lists",
     "take_part",
     "take_refused",
     "unseen_keys",
+    "waiting_streams",
 ]

@@ -242,6 +242,7 @@ class ArchivesReader(ListReader):
             tally,
             accept_deletions=self.options.accept_deletions,
             accept_command="rapidlake sync archives --accept-deletions",
+            waiting=self.options.waiting,
         )
         account = Account(stream, listed, tally, known=listed.key.month in self._months)
         if stream.shows_deletions:

@@ -56,7 +56,8 @@ class Batches:
 
     `sightings` says when the stored rows were last seen, for the history of changes. `accept_command` is what to type
     where more rows are gone than may be marked unasked. `held` says that no cursor is saved any more, because much of
-    what was read cannot be read.
+    what was read cannot be read. `waiting` has the streams with rows in quarantine, if that
+    is known; all batches of a run share it.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Batches:
         *,
         accept_deletions: bool = False,
         accept_command: str = "rapidlake sync --accept-deletions",
+        waiting: dict[str, bool] | None = None,
     ) -> None:
         self.sightings: Sequence[Sighting] = ()
         self._lake = lake
@@ -76,6 +78,7 @@ class Batches:
         self._tally = tally
         self._accept_deletions = accept_deletions
         self._accept_command = accept_command
+        self._waiting = waiting
         self._whole = False
         self._remembered: Sequence[Source] = ()
         self._rows_of_reading = 0
@@ -151,6 +154,8 @@ class Batches:
             if tombstones:
                 remember_deleted_contacts(connection)
         if batch:
+            if batch.unreadable and self._waiting is not None:
+                self._waiting.setdefault(self._table.name, False)
             self._note(batch, loaded)
 
     def _look_at(self, batch: Batch, rows: int | None) -> None:
@@ -239,7 +244,8 @@ class Batches:
         loaded, dragged = Loaded(), 0
         if batch:
             self._rows_of_reading += batch.rows
-            loaded = merge(connection, batch, tombstones=tombstones, sightings=self.sightings)
+            waiting = self._waiting is None or self._table.name in self._waiting
+            loaded = merge(connection, batch, tombstones=tombstones, sightings=self.sightings, waiting=waiting)
             if tombstones:
                 dragged = mark_rows_of_deleted_contacts(connection, DIES_WITH_CONTACT)
                 take_off_lists(connection, LISTS_CONTACTS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -56,7 +56,7 @@ class Options:
     accept_deletions: mark rows that are gone, however many; archives: the files wanted.
     month: read this month whole instead of what is new.
     wait_for_others: seconds to wait for another process that is reading the same stream.
-    waiting: streams with rows in quarantine that another version could not read.
+    waiting: streams with rows in quarantine, and whether some are to be tried again.
     """
 
     since: datetime | None = None
@@ -66,11 +66,11 @@ class Options:
     archives: ArchiveChoice = ArchiveChoice()
     month: Month | None = None
     wait_for_others: float = 0.0
-    waiting: frozenset[str] = frozenset()
+    waiting: dict[str, bool] = field(default_factory=dict)
 
     def retries(self, stream: Stream) -> bool:
         """True if rows of the stream in quarantine are to be tried again; a month leaves them to the stream's sync."""
-        return self.month is None and stream.name in self.waiting
+        return self.month is None and self.waiting.get(stream.name, False)
 
 
 @dataclass

@@ -36,7 +36,7 @@ from pipeline.streams import (
 )
 from pipeline.syncing.lanes import Readers, Run
 from pipeline.syncing.session import Session, open_session
-from warehouse import Lake, mark_rows_of_deleted_contacts, note_drift, refresh_views, streams_to_retry, take_off_lists
+from warehouse import Lake, mark_rows_of_deleted_contacts, note_drift, refresh_views, take_off_lists, waiting_streams
 from warehouse.lake.literal import Value, literal
 
 READERS: Readers = {
@@ -96,10 +96,11 @@ def sync_in(
             tally,
             accept_deletions=options.accept_deletions,
             accept_command=_accept_command(stream, options),
+            waiting=options.waiting,
         )
 
     with session.lake.connection() as connection:
-        options = replace(options, waiting=frozenset(streams_to_retry(connection)))
+        options = replace(options, waiting=waiting_streams(connection))
     run = Run(session, settings, options, progress, READERS, make_batches)
     results = run.each(streams)
     _mark_rows_of_newly_deleted_contacts(session.lake, results)

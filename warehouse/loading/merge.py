@@ -50,18 +50,21 @@ def merge(
     *,
     tombstones: bool = False,
     sightings: Sequence[Sighting] = (),
+    waiting: bool = True,
 ) -> Loaded:
     """Write what `batch` brings into its table, and its unreadable rows into `_quarantine`.
 
     Runs inside the caller's transaction. A row equal to the one in the lake is not written.
     Tombstones only mark: the values last seen of a deleted row stay.
-    `sightings` says when rows were last seen, for the history of changes.
+    `sightings` says when rows were last seen, for the history of changes. `waiting=False` if none of the table's rows
+    wait in quarantine, which costs to ask.
 
     Raises:
         RowsUnaccounted: rows of the batch are neither new nor known.
     """
     table = batch.table
-    release(connection, table)
+    if waiting:
+        release(connection, table)
     quarantined = put_aside(connection, batch, tombstones=tombstones) if batch.unreadable else 0
     within = partitions(connection, table)
     if table.provisional:

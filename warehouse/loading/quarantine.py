@@ -74,9 +74,9 @@ def release(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
     """
     brought = f"""stream = {literal(table.name)} AND key IN (SELECT {key_text(table)} FROM batch)
         AND digest NOT IN (SELECT digest FROM ({_unsettled(table)}))"""
-    if not is_occupied(connection, table.name) or not (released := count(connection, f"_quarantine WHERE {brought}")):
-        return 0
-    connection.execute(f"DELETE FROM _quarantine WHERE {brought}")
+    released = count(connection, f"_quarantine WHERE {brought}")
+    if released:
+        connection.execute(f"DELETE FROM _quarantine WHERE {brought}")
     return released
 
 
@@ -92,15 +92,17 @@ def _unsettled(table: Table) -> str:
         """
 
 
-def is_occupied(connection: duckdb.DuckDBPyConnection, stream: str) -> bool:
-    """True if a row of the stream waits."""
-    return count(connection, f"_quarantine WHERE stream = {literal(stream)}") > 0
+def waiting_streams(connection: duckdb.DuckDBPyConnection) -> dict[str, bool]:
+    """The streams of which rows wait, and whether some are to be tried again.
 
-
-def streams_to_retry(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    """The streams of which rows wait that were last tried by another version, or with another SELECT."""
-    tried = connection.execute(f"SELECT DISTINCT stream, tried_with FROM _quarantine WHERE {WHOLE}").fetchall()
-    return {stream for stream, tried_with in tried if tried_with != reading_of(stream)}
+    Those that another version tried last, or with another SELECT.
+    """
+    waiting: dict[str, bool] = {}
+    for stream, tried_with, whole in connection.execute(
+        f"SELECT DISTINCT stream, tried_with, {WHOLE} FROM _quarantine"
+    ).fetchall():
+        waiting[stream] = waiting.get(stream, False) or (whole and tried_with != reading_of(stream))
+    return waiting
 
 
 def next_waiting(connection: duckdb.DuckDBPyConnection, table: Table) -> Waiting | None:
