@@ -25,7 +25,8 @@ from tests.pipeline.proof.verifying import (
     rows,
     write,
 )
-from warehouse import maintain
+from warehouse import Lake, maintain
+from warehouse.asking.query import ask
 from warehouse.errors import LakeMangled
 from warehouse.proof.mangled import count_mangled
 
@@ -83,6 +84,8 @@ def test_an_archived_row_that_cannot_be_read_back_comes_from_its_file_again(chan
     mangle(new, "messages", "labels", "Urgent}", newest("messages", 2, archived))
     with pytest.raises(LakeMangled):
         opened(new).rows("FROM messages")
+    with Lake.open(new) as lake, pytest.raises(LakeMangled), ask(lake, "FROM messages") as answer:
+        answer.fetchall()
     look(changing, new, "messages", repair=True)
     assert_true(changing.workspace, new, *LARGE)
     assert differences(look(changing, new, *LARGE)) == {}
