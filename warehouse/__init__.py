@@ -44,7 +44,14 @@ from warehouse.loading.loaded_archives import (
 )
 from warehouse.loading.merge import Loaded, forget_batch, merge, note_drift
 from warehouse.loading.parts import keep_whole, take_part, take_refused
-from warehouse.loading.quarantine import drop_outdated, next_waiting, settle_retried, waiting_streams
+from warehouse.loading.quarantine import (
+    Waiting,
+    drop_outdated,
+    leave_waiting,
+    next_waiting,
+    settle_retried,
+    waiting_streams,
+)
 from warehouse.loading.stage import Batch, stage
 from warehouse.views.refresh import refresh_views
 
@@ -72,6 +79,7 @@ __all__ = [
     "Table",
     "TableDescription",
     "Upkeep",
+    "Waiting",
     "adopt_monthly_files",
     "archives_to_load",
     "begin_reading",
@@ -81,6 +89,7 @@ __all__ = [
     "forget_batch",
     "forget_cursor",
     "keep_whole",
+    "leave_waiting",
     "live_rows",
     "loaded_months",
     "maintain",

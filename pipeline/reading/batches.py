@@ -25,10 +25,12 @@ from warehouse import (
     RowsLost,
     Sighting,
     Table,
+    Waiting,
     begin_reading,
     drop_outdated,
     find_unseen,
     forget_batch,
+    leave_waiting,
     live_rows,
     mark_rows_of_deleted_contacts,
     mark_unseen,
@@ -56,8 +58,8 @@ class Batches:
 
     `sightings` says when the stored rows were last seen, for the history of changes. `accept_command` is what to type
     where more rows are gone than may be marked unasked. `held` says that no cursor is saved any more, because much of
-    what was read cannot be read. `waiting` has the streams with rows in quarantine, if that
-    is known; all batches of a run share it.
+    what was read cannot be read. `waiting` has the streams with rows in quarantine, if that is known;
+    all batches of a run share it.
     """
 
     def __init__(
@@ -186,29 +188,38 @@ class Batches:
             return commit_without_refused(self._lake, batch, files, commit, save, error)
 
     def retry_waiting(self) -> None:
-        """Try the rows again that wait in quarantine since another version of Rapidlake could not read them."""
-        while True:
-            with self._lake.connection() as connection:
-                waiting = next_waiting(connection, self._table)
-                if waiting is None:
-                    return
-                file = self._spool.write_apart(waiting.texts)
-                batch = self._stage(
-                    connection,
-                    [file],
-                    longest=file.stat().st_size,
-                    tombstones=waiting.tombstones,
-                    archived_in=waiting.archived_in,
-                )
-                with self._lake.writing(self._table.name):
-                    loaded, freed = self._lake.commit(partial(self._write_retried, batch, waiting.tombstones))
-            file.unlink()
-            self._tally.rows_new += loaded.new
-            self._tally.rows_changed += loaded.changed
-            self._tally.rows_equal += loaded.equal
-            self._tally.rows_read += loaded.new + loaded.changed + loaded.equal
-            if freed:
-                self._note_once("rows that waited in _quarantine can be read now")
+        """Try the rows again that wait in quarantine since another version of Rapidlake could not read them.
+
+        Where the lake refuses some, they are tried one by one.
+        """
+        at_once: dict[str, int] = {}
+        with self._lake.connection() as connection:
+            while waiting := next_waiting(connection, self._table, **at_once):
+                try:
+                    self._retry(connection, waiting)
+                except LakeRefused:
+                    if at_once:
+                        self._lake.commit(lambda connection: leave_waiting(connection, self._table))
+                    at_once = {"number": 1}
+
+    def _retry(self, connection: duckdb.DuckDBPyConnection, waiting: Waiting) -> None:
+        file = self._spool.write_apart(waiting.texts)
+        batch = self._stage(
+            connection,
+            [file],
+            longest=file.stat().st_size,
+            tombstones=waiting.tombstones,
+            archived_in=waiting.archived_in,
+        )
+        file.unlink()
+        with self._lake.writing(self._table.name):
+            loaded, freed = self._lake.commit(partial(self._write_retried, batch, waiting.tombstones))
+        self._tally.rows_new += loaded.new
+        self._tally.rows_changed += loaded.changed
+        self._tally.rows_equal += loaded.equal
+        self._tally.rows_read += loaded.new + loaded.changed + loaded.equal
+        if freed:
+            self._note_once("rows that waited in _quarantine can be read now")
 
     def _write_retried(
         self, batch: Batch, tombstones: bool, connection: duckdb.DuckDBPyConnection

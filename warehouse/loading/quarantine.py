@@ -105,8 +105,8 @@ def waiting_streams(connection: duckdb.DuckDBPyConnection) -> dict[str, bool]:
     return waiting
 
 
-def next_waiting(connection: duckdb.DuckDBPyConnection, table: Table) -> Waiting | None:
-    """Make `tried`: some of a stream's rows that are to be tried again; None if there are none."""
+def next_waiting(connection: duckdb.DuckDBPyConnection, table: Table, number: int = RETRIED_AT_ONCE) -> Waiting | None:
+    """Make `tried`: up to `number` of a stream's rows that are to be tried again; None if there are none."""
     found = materialise(
         connection,
         "tried",
@@ -120,7 +120,7 @@ def next_waiting(connection: duckdb.DuckDBPyConnection, table: Table) -> Waiting
         SELECT row_number() OVER (ORDER BY seen_on, digest) AS line, digest, record, waiting.archived_in, dead, seen_on
         FROM waiting JOIN origin USING (source, dead)
         WHERE waiting.archived_in IS NOT DISTINCT FROM origin.archived_in
-        ORDER BY line LIMIT {RETRIED_AT_ONCE}
+        ORDER BY line LIMIT {number}
         """,
     )
     if not found:
@@ -175,6 +175,16 @@ def settle_retried(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
             """
         )
     return count(connection, "tried") - left
+
+
+def leave_waiting(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """Let the rows of `tried` wait for the next version. Inside the caller's transaction."""
+    connection.execute(
+        f"""
+        UPDATE _quarantine SET tried_with = {literal(reading_of(table.name))}
+        WHERE stream = {literal(table.name)} AND digest IN (SELECT digest FROM tried)
+        """
+    )
 
 
 def key_text(table: Table, of: str = "") -> str:

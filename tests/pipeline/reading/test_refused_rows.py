@@ -128,3 +128,24 @@ def test_where_the_lake_refuses_many_rows_the_fault_is_not_theirs(scene: Scene) 
     assert scene.rows("SELECT (SELECT count(*) FROM labels), (SELECT count(*) FROM _quarantine)") == [(0, 0)]
     assert scene.sync("labels")["labels"].outcome == "done"
     scene.assert_true("labels")
+
+
+def test_a_row_that_waits_and_is_refused_again_waits_on_while_others_leave(scene: Scene) -> None:
+    first, second = scene.workspace.add("labels", 2, changes={"name": "odd"})
+    scene.workspace.edit("labels", [first], changes={"name": POISON})
+    with refusing(scene.session.lake, "labels", "name"):
+        scene.sync("labels")
+        scene.write(f"DELETE FROM labels WHERE uuid = '{second}'")
+        scene.write(
+            "INSERT INTO _quarantine BY NAME SELECT * REPLACE (replace(record, key, "
+            f"'{second}').replace('{POISON}', 'odd') AS record, 'other' AS digest, '{second}' AS key) FROM _quarantine"
+        )
+        scene.write("UPDATE _quarantine SET tried_with = 'an earlier version'")
+        result = scene.sync("labels")["labels"]
+        assert (result.outcome, result.tally.rows_unreadable) == ("done", 1)
+        assert scene.column("SELECT key FROM _quarantine") == {first}
+        assert scene.rows(f"SELECT name FROM labels WHERE uuid = '{second}'") == [("odd",)]
+        assert scene.sync("labels")["labels"].outcome == "done"
+    scene.sync("labels")
+    assert scene.rows("FROM _quarantine") == []
+    scene.assert_true("labels")
