@@ -18,7 +18,7 @@ from pipeline.server.client import Listener
 from pipeline.streams import ARCHIVE_LIST, STREAMS, Daily, Newest, PerFlow, Single, Snapshot, Stream, Window
 from pipeline.syncing.lanes import Readers
 from warehouse import Cursor, read_cursors
-from warehouse.lake.cursor import EPOCH
+from warehouse.lake.cursor import EPOCH, time_at
 from warehouse.lake.literal import literal
 from warehouse.proof.verification import verify_archives
 
@@ -62,7 +62,7 @@ class WindowVerifier(Reader):
         oldest = self.lake.rows(f'SELECT epoch_us(min("{strategy.on}")) FROM "{self.stream.name}"')[0][0]
         bounds = (
             after,
-            EPOCH + timedelta(microseconds=oldest) if oldest else now,
+            time_at(oldest) if oldest else now,
             oldest_shown(self.lake, self.stream, now),
         )
         first = max(bound for bound in bounds if bound).date()

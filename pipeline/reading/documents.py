@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import duckdb
 
@@ -12,6 +12,7 @@ from pipeline.server.client import Params
 from pipeline.server.pages import Page
 from pipeline.streams import Daily, PerFlow
 from warehouse import Cursor
+from warehouse.lake.cursor import time_at
 from warehouse.lake.inlining import safe_from_text
 from warehouse.lake.literal import literal
 
@@ -38,7 +39,7 @@ class PerFlowReader(Reader):
         asked = [str(uuid) for (uuid,) in flows]
         self.read_documents(asked)
         if asked and isinstance(newest, int):
-            read_up_to = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=newest)
+            read_up_to = time_at(newest)
             self.batches.commit(self.saving({ROWS: Cursor(read_up_to)}))
         self.tally.rows_deleted += self.lake.commit(
             lambda connection: _mark_those_of_deleted_rows(connection, self.stream.name, strategy.of)

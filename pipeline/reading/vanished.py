@@ -9,7 +9,7 @@ from pipeline.reading.batches import Batches
 from pipeline.reading.walk import Fetch, Piece, keys_of, seek
 from pipeline.streams import Stream, Window
 from warehouse import Lake
-from warehouse.lake.cursor import EPOCH
+from warehouse.lake.cursor import time_at
 from warehouse.lake.literal import literal, text_list
 
 # Vanished rows of up to this number are asked for by their key, a request each.
@@ -54,7 +54,7 @@ def second_look(
         FROM "{table.name}" WHERE "{name}"::VARCHAR IN (SELECT unnest({text_list(wanted)}))
         """
     )[0]
-    after, before = EPOCH + timedelta(microseconds=first), until or EPOCH + timedelta(microseconds=last)
+    after, before = time_at(first), until or time_at(last)
     yield from seek(
         fetch,
         table.name,
@@ -80,4 +80,4 @@ def oldest_shown(lake: Lake, stream: Stream, now: datetime) -> datetime | None:
         """
     )[0][0]
     by_default = now - SHOWN_AT_LEAST
-    return max(by_default, EPOCH + timedelta(microseconds=archived)) if archived else by_default
+    return max(by_default, time_at(archived)) if archived else by_default

@@ -12,7 +12,7 @@ from pipeline.reading.vanished import oldest_shown, settle_vanished
 from pipeline.reading.walk import Fetch, seek
 from pipeline.streams import Shape, Window, parse_revisits
 from warehouse import Cursor, OpenWalk, Sighting, forget_cursor
-from warehouse.lake.cursor import EPOCH
+from warehouse.lake.cursor import time_at
 from warehouse.lake.literal import literal
 
 # What has gathered is committed before a wait that is longer than this.
@@ -101,7 +101,7 @@ class WindowReader(Reader):
         for day_end, number in days:
             rows += number
             if rows >= SLICE_ROWS:
-                ends.append(min(EPOCH + timedelta(microseconds=day_end), end))
+                ends.append(min(time_at(day_end), end))
                 rows = 0
         return ends if ends and ends[-1] == end else [*ends, *([end] if after < end else [])]
 

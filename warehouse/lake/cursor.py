@@ -13,6 +13,7 @@ import duckdb
 from warehouse.lake.literal import literal
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _TIMES = ("watermark", "complete_from", "walk_after", "walk_before", "place")
 
 
@@ -58,8 +59,16 @@ def _cursor(
     return Cursor(_time(watermark), _time(complete_from), walk)
 
 
+def time_at(microseconds: int) -> datetime:
+    """The time so long after the epoch (UTC); the first or last that Python knows where DuckDB knows more."""
+    try:
+        return EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return LAST if microseconds > 0 else FIRST
+
+
 def _time(microseconds: int | None) -> datetime | None:
-    return None if microseconds is None else EPOCH + timedelta(microseconds=microseconds)
+    return None if microseconds is None else time_at(microseconds)
 
 
 def forget_cursor(connection: duckdb.DuckDBPyConnection, stream: str, feed: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import duckdb
 
-from warehouse.lake.cursor import EPOCH
+from warehouse.lake.cursor import time_at
 from warehouse.lake.inlining import safe_from_text
 from warehouse.lake.table import Table, count, materialise
 
@@ -32,7 +32,7 @@ def oldest_seen(connection: duckdb.DuckDBPyConnection, table: Table) -> datetime
         FROM "{table.name}" SEMI JOIN {_seen(table)} USING ({table.keys})
         """
     ).fetchone()
-    return EPOCH + timedelta(microseconds=found[0]) if found and found[0] is not None else None
+    return time_at(found[0]) if found and found[0] is not None else None
 
 
 def find_unseen(connection: duckdb.DuckDBPyConnection, table: Table, within: str = "true") -> int:

@@ -22,6 +22,8 @@ class ArchiveKey:
     @property
     def end_date(self) -> date:
         """The day after the last one it covers."""
+        if self.start_date.year == date.max.year:
+            return date.max
         if self.period == "monthly":
             return date(self.start_date.year + self.start_date.month // 12, self.start_date.month % 12 + 1, 1)
         return date.fromordinal(self.start_date.toordinal() + 1)

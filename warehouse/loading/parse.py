@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -130,7 +130,9 @@ def _keys_of_first(files: Sequence[Path]) -> list[str]:
         with file.open("rb") as lines:
             for line in lines:
                 if line.strip():
-                    return list(json.loads(line))
+                    with suppress(ValueError, RecursionError):  # of what DuckDB reads and Python does not
+                        return list(json.loads(line))
+                    return []
     return []
 
 

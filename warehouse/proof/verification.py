@@ -299,7 +299,11 @@ def _among(table: Table, relation: str) -> str:
 
 def _month(on: str | None, *, quoted: bool = True) -> str:
     column = f'"{on}"' if quoted else on
-    return f"date_trunc('month', {column} AT TIME ZONE 'UTC')::DATE" if on else "NULL"
+    if not on:
+        return "NULL"
+    # Python knows no other years.
+    month = f"date_trunc('month', {column} AT TIME ZONE 'UTC')::DATE"
+    return f"greatest(least({month}, DATE '9999-12-01'), DATE '0001-01-01')"
 
 
 def _unread(table: Table) -> str:

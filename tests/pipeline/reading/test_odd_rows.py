@@ -10,13 +10,14 @@ import httpx
 import msgspec
 import pytest
 
+from pipeline.reading.reader import Options
 from pipeline.reading.walk import date_of, keys_of
 from pipeline.results import StreamResult
 from pipeline.settings import load_settings
 from sandbox import Sandbox, Workspace, generate
 from tests.conftest import Answer, Asked, Serve
 from tests.lakes import rows
-from tests.sessions import sync
+from tests.sessions import sync, verify
 
 SPOILT = "spoilt on its way"
 HALF_A_PAIR = rb'"\ud83d"'
@@ -86,3 +87,16 @@ def test_a_row_without_a_date_or_a_key_that_can_be_read_has_none(row: bytes) -> 
 def test_a_good_row_has_its_date_and_its_key() -> None:
     row = msgspec.Raw(b'{"uuid":"c1","modified_on":"2026-01-31T08:00:00Z"}')
     assert (date_of(row, "modified_on"), keys_of(row, ("uuid",))) == (datetime(2026, 1, 31, 8, tzinfo=UTC), ("c1",))
+
+
+@pytest.mark.parametrize("stream", ["messages", "contacts"])
+def test_dates_before_all_that_python_knows_stop_nothing(sandbox: Sandbox, lake: Path, stream: str) -> None:
+    workspace, on = sandbox.workspace, {"messages": "created_on", "contacts": "modified_on"}[stream]
+    settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0)
+    for row, date in zip(workspace.rows(stream), ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"], strict=False):
+        workspace.put(stream, {**row, on: date})
+    for options in (Options(), Options(full=True), Options(full=True, accept_deletions=True)):
+        assert sync(settings, [stream], options).streams[0].outcome == "done"
+        assert rows(lake, f"SELECT count(*) FROM {stream} WHERE deleted_on IS NULL") == [(workspace.count(stream),)]
+    workspace.delete(stream, [row.get("id") or row["uuid"] for row in workspace.rows(stream)[:1]])
+    assert {one.outcome for one in verify(settings, [stream], repair=True).results} == {"done"}
