@@ -20,7 +20,9 @@ def literal(value: Value) -> str:
         return str(value)
     if isinstance(value, datetime):
         return f"'{value.astimezone(UTC).isoformat()}'::TIMESTAMPTZ"
-    return "'" + value.replace("'", "''") + "'"
+    text = "'" + value.replace("'", "''") + "'"
+    # SQL ends at a zero byte, wherever it stands.
+    return "(" + text.replace("\0", "' || chr(0) || '") + ")" if "\0" in text else text
 
 
 def text_list(values: Iterable[str]) -> str:

@@ -66,7 +66,9 @@ def parse(
         except duckdb.Error:
             pass  # what is unusual in which line, the lenient way finds out
     keys = _keys(connection, table, lines)
-    key_missing = " OR ".join(f'row."{column}" IS NULL' for column in table.required)
+    key_missing = " OR ".join(
+        [f'row."{column}" IS NULL' for column in table.required] + [no_key(f'row."{key}"') for key in table.key]
+    )
     with without_moved_casts(connection):
         connection.execute(
             f"""
@@ -96,6 +98,11 @@ def parse(
         if kind.startswith("MAP("):
             _refuse_doubled(connection, column)
     return keys
+
+
+def no_key(value: str) -> str:
+    """SQL: the condition that a text cannot be a key: no row with a zero byte in one can be looked up in a catalog."""
+    return f"CASE typeof({value}) WHEN 'VARCHAR' THEN contains({value}::VARCHAR, chr(0)) ELSE false END"
 
 
 @contextmanager

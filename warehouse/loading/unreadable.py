@@ -157,6 +157,7 @@ def _find_faults(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     )
     keys = " || ' ' || ".join(f'keys."{column}"::VARCHAR' for column in table.key)
     missing = literal(f"{' or '.join(table.required)} is missing")
+    zero = f"contains({keys}, chr(0))"
     with without_moved_casts(connection):
         connection.execute(
             f"""
@@ -170,8 +171,9 @@ def _find_faults(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
                 SELECT line, json, TRY_CAST(json AS "{table.name}_record") AS record, NULL::JSON AS extra FROM texts
             ),
             read AS ({column_by_column})
-            SELECT line, {keys} AS row_key,
+            SELECT line, CASE WHEN NOT {zero} THEN {keys} END AS row_key,
                 CASE
+                    WHEN {zero} THEN 'its key has a zero byte'
                     WHEN coalesce(json_type(json), '') <> 'OBJECT' THEN 'not a JSON object'
                     ELSE coalesce(nullif(concat_ws('; ', {faults}), ''), {missing})
                 END AS reason

@@ -45,8 +45,9 @@ def synced(serve: Serve, sandbox: Sandbox, lake: Path, *streams: str, odd: bytes
     return sync(settings, streams).streams[-1]
 
 
-@pytest.mark.parametrize("odd", [HALF_A_PAIR, b'"\xff"', b'"\n"', b"[" * 3000 + b"]" * 3000])
-@pytest.mark.parametrize("place", [0, 20, -1])
+@pytest.mark.parametrize(
+    ("odd", "place"), [(HALF_A_PAIR, 0), (b'"\xff"', 20), (b'"\n"', -1), (b"[" * 3000 + b"]" * 3000, 20)]
+)
 def test_a_message_that_no_reader_takes_is_put_aside_and_all_others_are_read(
     odd: bytes, place: int, sandbox: Sandbox, lake: Path, serve: Serve
 ) -> None:
@@ -100,3 +101,23 @@ def test_dates_before_all_that_python_knows_stop_nothing(sandbox: Sandbox, lake:
         assert rows(lake, f"SELECT count(*) FROM {stream} WHERE deleted_on IS NULL") == [(workspace.count(stream),)]
     workspace.delete(stream, [row.get("id") or row["uuid"] for row in workspace.rows(stream)[:1]])
     assert {one.outcome for one in verify(settings, [stream], repair=True).results} == {"done"}
+
+
+def test_a_zero_byte_in_a_key_or_a_name_stops_nothing(sandbox: Sandbox, lake: Path) -> None:
+    workspace = sandbox.workspace
+    (owner,) = workspace.rows("workspace")
+    workspace.put("workspace", {**owner, "name": "a\0b", "languages": ["eng", "a\0b"]})
+    field, label, topic = (workspace.rows(stream)[0] for stream in ("fields", "labels", "topics"))
+    workspace.put("fields", {**field, "key": "a\0b"})
+    workspace.put("fields", {**field, "name": "a\0b"})
+    workspace.put("labels", {**label, "name": "a\0b", "new\0key": 1})
+    workspace.put("topics", {**topic, "name": "a\0b"})
+    settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0)
+    for _ in range(2):
+        assert {one.outcome for one in sync(settings, []).streams} <= {"done", "not offered"}
+    assert rows(lake, "SELECT workspace_name FROM _lake") == [("a\0b",)]
+    assert rows(lake, "SELECT key FROM _drift WHERE kind = 'unknown'") == [("new\0key",)]
+    # A catalog cannot be asked for such a key.
+    assert rows(lake, "SELECT stream, reason FROM _quarantine") == [("fields", "its key has a zero byte")]
+    result = verify(settings, [])
+    assert sum(one.differences for one in result.findings) == sum(one.unreadable for one in result.findings) == 1

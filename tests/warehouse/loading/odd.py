@@ -91,7 +91,8 @@ class Chance:
         row = {name: _with_texts(name, value, odd) for name, value in pattern.items()}
         if self.dice.random() < often:
             row[f"new {self.text()}"] = {self.text(): [self.text()]}
-        return row | _key(stream, number, odd)
+        # A row with a zero byte in its key is put aside.
+        return row | _key(stream, number, lambda text: odd(text).replace("\0", ""))
 
     def misfit(self, stream: str, row: Row) -> Row:
         """The row, with a text in it where none fits."""
