@@ -26,8 +26,8 @@ from warehouse.proof.mangled import count_mangled, drop_mangled
 from warehouse.proof.verification import Finding, note_verification
 
 NOT_COMPARED = (
-    "Not compared: values that only archives have (their number was), numbers that move by themselves, "
-    "and the names of what rows refer to."
+    "Not compared: the list of archive files, values that only archives have (their number was), numbers that move by "
+    "themselves, and the names of what rows refer to."
 )
 
 

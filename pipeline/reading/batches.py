@@ -197,7 +197,7 @@ class Batches:
             while waiting := next_waiting(connection, self._table, **at_once):
                 try:
                     self._retry(connection, waiting)
-                except LakeRefused:
+                except (LakeRefused, RowsLost):
                     if at_once:
                         self._lake.commit(lambda connection: leave_waiting(connection, self._table))
                     at_once = {"number": 1}
@@ -212,6 +212,8 @@ class Batches:
             archived_in=waiting.archived_in,
         )
         file.unlink()
+        if batch.rows != len(waiting.texts):  # else they would be taken for one another
+            raise RowsLost(f"{self._table.name}: {len(waiting.texts)} rows waited and {batch.rows} were read again.")
         with self._lake.writing(self._table.name):
             loaded, freed = self._lake.commit(partial(self._write_retried, batch, waiting.tombstones))
         self._tally.rows_new += loaded.new

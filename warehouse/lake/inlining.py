@@ -8,7 +8,7 @@ The exit: once a DuckLake wheel comes with a DuckDB that has the repair, all of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import duckdb
@@ -30,14 +30,28 @@ def forget_inlining_option(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(f"DELETE FROM __ducklake_metadata_lake.ducklake_metadata WHERE key = '{OPTION}'")
 
 
+def write_apart(
+    connection: duckdb.DuckDBPyConnection, rows: str, write: Callable[[str], int], *, number: int = 0
+) -> int:
+    """Call `write` with a condition (SQL) on `rows`: once, or for those that must go to a file and for the others.
+
+    Returns the sum of what it returns. `rows` and `number` are those of `safe_from_text`.
+    """
+    lost = _lost_of_few(connection, rows, number)
+    if not lost:
+        return write("true")
+    with without_inlining(connection):
+        filed = write(f"({lost})")
+    return filed + write(f"NOT ({lost})")
+
+
 @contextmanager
 def safe_from_text(connection: duckdb.DuckDBPyConnection, rows: str, number: int = 0) -> Iterator[None]:
     """While the block writes `rows`, a relation with the columns of the lake's table, send them to a file if one must.
 
     The block writes just these rows into one table, at least `number`; more than `INLINED_ROWS` go to a file anyway.
     """
-    lost = lost_in_text(connection, rows) if number <= INLINED_ROWS else ""
-    if not lost or not _any(connection, f"FROM (FROM {rows} LIMIT {INLINED_ROWS}) WHERE {lost}"):
+    if not _lost_of_few(connection, rows, number):
         yield
         return
     with without_inlining(connection):
@@ -74,5 +88,8 @@ def is_nested(kind: str) -> bool:
     return kind.endswith("[]") or kind.startswith(NESTED)
 
 
-def _any(connection: duckdb.DuckDBPyConnection, query: str) -> bool:
-    return connection.execute(f"SELECT 1 {query} LIMIT 1").fetchone() is not None
+def _lost_of_few(connection: duckdb.DuckDBPyConnection, rows: str, number: int) -> str:
+    """`lost_in_text` where so few rows are written that they stay in the catalog, and it is true of some; else ''."""
+    lost = lost_in_text(connection, rows) if number <= INLINED_ROWS else ""
+    query = f"SELECT 1 FROM (FROM {rows} LIMIT {INLINED_ROWS}) WHERE {lost} LIMIT 1"
+    return lost if lost and connection.execute(query).fetchone() else ""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 import duckdb
 
 from warehouse.errors import RowsUnaccounted
-from warehouse.lake.inlining import safe_from_text
+from warehouse.lake.inlining import write_apart
 from warehouse.lake.literal import literal
 from warehouse.lake.table import Table, columns_of, count, materialise, quoted
 from warehouse.loading.history import Sighting, note_changes
@@ -129,9 +129,13 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: Table, kept: int, *, k
     """Append the rows of `batch` (`kept`) whose keys are not stored, of which `known` are; return how many."""
     columns = quoted(columns_of(connection, "batch"))
     unknown = f"batch ANTI JOIN known USING ({table.keys})" if known else "batch"  # a join costs, even with nothing
-    with safe_from_text(connection, f"(SELECT {columns} FROM {unknown})", kept - known):
-        found = connection.execute(f'INSERT INTO "{table.name}" ({columns}) SELECT {columns} FROM {unknown}').fetchone()
-    return found[0] if found else 0
+    rows = f"(SELECT {columns} FROM {unknown})"
+
+    def write(part: str) -> int:
+        found = connection.execute(f'INSERT INTO "{table.name}" ({columns}) FROM {rows} WHERE {part}').fetchone()
+        return found[0] if found else 0
+
+    return write_apart(connection, rows, write, number=kept - known)
 
 
 def find_changed(
@@ -258,13 +262,17 @@ def _update(connection: duckdb.DuckDBPyConnection, table: Table, matched: str, n
     updates = ", ".join(
         f'"{column}" = incoming."{column}"' for column in columns_of(connection, "changed") if column not in table.key
     )
-    with safe_from_text(connection, "changed", number):
+
+    def write(part: str) -> int:
         connection.execute(
             f"""
-            MERGE INTO "{table.name}" AS stored USING changed AS incoming ON {matched}
+            MERGE INTO "{table.name}" AS stored USING (FROM changed WHERE {part}) AS incoming ON {matched}
             WHEN MATCHED THEN UPDATE SET {updates}
             """
         )
+        return 0
+
+    write_apart(connection, "changed", write, number=number)
 
 
 def note_drift(connection: duckdb.DuckDBPyConnection, drift: Iterable[tuple[str, str, str]]) -> None:

@@ -42,7 +42,8 @@ class Waiting:
 def put_aside(connection: duckdb.DuckDBPyConnection, batch: Batch, *, tombstones: bool = False) -> int:
     """Put the unreadable rows of `batch` aside, each once; return how many are new there.
 
-    Those that the batch has in a readable form too, read later, are settled. Inside the caller's transaction.
+    Those that the batch has in a readable form too, read later, are settled; of a row that comes in another form, but
+    cannot be read either, the last one waits. Inside the caller's transaction.
     """
     stream = literal(batch.table.name)
     refused = materialise(
@@ -62,6 +63,13 @@ def put_aside(connection: duckdb.DuckDBPyConnection, batch: Batch, *, tombstones
         SELECT {stream}, digest, coalesce(reason, {literal(batch.reason)}), record, {literal(batch.source)}, now(), key,
             {_date(batch.archived_in)}, {tombstones}, {literal(reading_of(batch.table.name))}
         FROM refused
+        """
+    )
+    connection.execute(
+        f"""
+        DELETE FROM _quarantine
+        WHERE stream = {stream} AND source = {literal(batch.source)}
+            AND key IN (SELECT key FROM refused) AND digest NOT IN (SELECT digest FROM refused)
         """
     )
     return refused

@@ -225,3 +225,12 @@ def test_a_walk_that_comes_upon_many_keeps_the_place_of_the_last_good_batch(scen
     assert after == interrupted["runs", "rows"][-1]
     assert waiting(scene) == []
     scene.assert_true("runs")
+
+
+def test_of_a_row_that_changes_and_never_can_be_read_the_last_form_waits(scene: Scene) -> None:
+    workspace = scene.workspace
+    label = workspace.rows("labels")[0]
+    for number in range(3):
+        workspace.put("labels", label | ODD["labels"] | {"name": f"form {number}"})
+        scene.sync("labels")
+    assert scene.rows("SELECT key, record::JSON ->> 'name' FROM _quarantine") == [(label["uuid"], "form 2")]

@@ -59,6 +59,11 @@ def files(lake: Lake) -> int:
     return len(list((lake.path / "data").rglob("*.parquet")))
 
 
+def filed(lake: Lake) -> list[tuple[int]]:
+    """Ids of the messages that are in files."""
+    return lake.rows(f"SELECT id FROM '{lake.path}/data/**/*.parquet' ORDER BY id")
+
+
 # -- values --
 
 
@@ -107,10 +112,19 @@ def test_small_loads_make_no_files_and_upkeep_makes_one(lake: Lake) -> None:
 def test_a_batch_in_which_something_is_odd_makes_one_file(odd: int, lake: Lake) -> None:
     load(lake, "messages", *(labelled(number, "}" if number < odd else "plain") for number in range(INLINED_ROWS)))
     assert files(lake) == 1
+    assert filed(lake) == [(number,) for number in range(odd)]
     load(lake, "messages", labelled(1000, "plain"))  # the next one stays in the catalog again
     assert files(lake) == 1
     load(lake, "messages", labelled(1000, "'}"))
     assert files(lake) == 2
+
+
+def test_of_changed_rows_too_only_the_odd_ones_go_to_a_file(lake: Lake) -> None:
+    load(lake, "messages", *(labelled(number, "plain") for number in range(INLINED_ROWS)))
+    load(lake, "messages", *(labelled(number, "}" if number in (7, 8) else "new") for number in range(INLINED_ROWS)))
+    assert filed(lake) == [(7,), (8,)]
+    told = "SELECT text, labels[1].name, count(*) FROM messages GROUP BY ALL ORDER BY ALL"
+    assert rows(lake.path, told) == [("new", "new", INLINED_ROWS - 2), ("}", "}", 2)]
 
 
 def test_rows_that_are_odd_and_as_they_were_make_no_file(lake: Lake) -> None:
