@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pipeline.errors import SettingsError
 from pipeline.proof.comparing import Comparison, Verification
 from pipeline.proof.verifiers import VERIFIERS
-from pipeline.reading.progress import Progress
+from pipeline.reading.progress import Progress, counted
 from pipeline.reading.reader import ArchiveChoice, Options
 from pipeline.reading.spool import Spool
 from pipeline.results import FAILED, StreamResult, Tally
@@ -58,13 +58,13 @@ class VerifyResult:
         """What it comes to, in one sentence."""
         compared = sum(finding.compared for finding in self.findings)
         requests = sum(one.tally.counters.requests for one in self.results)
-        cost = f"{compared:,} rows compared, {requests:,} requests, {self.seconds:.1f} s"
+        cost = f"{counted(compared, 'row')} compared, {counted(requests, 'request')}, {self.seconds:.1f} s"
         return f"{self._found()}; {cost}. {NOT_COMPARED}"
 
     def _found(self) -> str:
         unreadable = sum(finding.unreadable for finding in self.findings)
         differences = sum(finding.differences for finding in self.findings) - unreadable
-        wait = f"{unreadable:,} {'row' if unreadable == 1 else 'rows'} cannot be read by this version (see _quarantine)"
+        wait = f"{counted(unreadable, 'row')} cannot be read by this version (see _quarantine)"
         if differences and not self.repaired:
             found = f"{differences:,} differences (--repair mends them)"
         elif differences:
@@ -165,7 +165,7 @@ def _mangled(lake: Lake, streams: Sequence[Stream], *, repair: bool) -> dict[str
 
 def _not_verified(stream: Stream, mangled: int) -> StreamResult:
     message = (
-        f"{mangled:,} {'row' if mangled == 1 else 'rows'} in the catalog cannot be read back: "
+        f"{counted(mangled, 'row')} in the catalog cannot be read back: "
         "run `rapidlake verify --repair`, which drops them and reads them again"
     )
     return StreamResult(stream.name, "failed", datetime.now(UTC), 0.0, Tally(), message)

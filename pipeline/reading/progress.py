@@ -119,11 +119,16 @@ def compared(result: StreamResult) -> str:
     if result.outcome in NOT_DONE:
         return result.message or result.outcome
     note = f"; {result.message}" if result.message else ""
-    return f"{result.tally.rows_read:,} rows compared, {_requests(result.tally)}{note}"
+    return f"{counted(result.tally.rows_read, 'row')} compared, {_requests(result.tally)}{note}"
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things, as people say it: 1 row, 2 rows."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _requests(tally: Tally) -> str:
-    return f"{tally.counters.requests:,} {'request' if tally.counters.requests == 1 else 'requests'}"
+    return counted(tally.counters.requests, "request")
 
 
 def duration(seconds: float) -> str:

@@ -23,6 +23,7 @@ from tests.pipeline.proof.verifying import (
     noon,
     roll_up,
     rows,
+    write,
 )
 
 PURGED = ["channel_events", "broadcasts", "flow_starts", "resthook_events"]
@@ -133,6 +134,35 @@ def test_a_server_that_changes_with_every_page_makes_no_differences(changing: Sa
     bring(changing, new, *LARGE, "tickets")
     changing.faults = Faults(edits=18, seed=3)
     assert differences(look(changing, new, *LARGE, "tickets")) == {}
+
+
+def test_a_stream_of_which_nothing_could_be_compared_is_not_true(changing: Sandbox, new: Path) -> None:
+    bring(changing, new, "runs")
+    changing.workspace.edit("runs", changing.workspace.count("runs"))
+    result = look(changing, new, "runs")
+    assert (differences(result), result.failed) == ({}, True)
+    assert "none of the" in (result.results[0].message or "") and result.results[0].outcome == "suspicious"
+    assert result.conclusion.startswith("No differences in what was read, but not everything was;")
+
+
+@pytest.mark.parametrize("stream", ["broadcasts", "resthook_events"])
+def test_a_list_that_is_empty_where_the_lake_has_what_no_age_explains_is_not_true(
+    changing: Sandbox, new: Path, stream: str
+) -> None:
+    bring(changing, new, stream)
+    changing.workspace.store.execute(f"DELETE FROM {stream}")
+    result = look(changing, new, stream)
+    assert (differences(result), result.failed) == ({}, True)
+    assert (result.results[0].message or "").startswith("the server lists no rows where the lake has ")
+
+
+def test_a_definition_whose_flow_changed_after_the_last_sync_is_pending(changing: Sandbox, new: Path) -> None:
+    bring(changing, new, "flows", "definitions")
+    changed = "', '".join(changing.workspace.edit("flows", 2))
+    write(new, f"UPDATE definitions SET revision = 0 WHERE uuid IN ('{changed}')")
+    result = look(changing, new, "definitions")
+    assert (differences(result), sum(one.pending for one in result.findings)) == ({}, 2)
+    assert not result.failed
 
 
 # -- what cannot be read --

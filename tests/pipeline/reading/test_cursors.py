@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -238,14 +238,17 @@ def test_a_walk_interrupted_among_rows_of_one_timestamp_keeps_those_and_the_plac
     scene.assert_true("runs")
 
 
+@pytest.mark.parametrize("since", [None, datetime(2024, 1, 1, tzinfo=UTC)], ids=["all", "from a date on"])
 @pytest.mark.parametrize("gone", [False, True], ids=["nothing is left", "the server lists nothing"])
-def test_an_empty_rest_of_a_walk_is_believed_only_where_the_server_still_lists_rows(scene: Scene, gone: bool) -> None:
+def test_an_empty_rest_of_a_walk_is_believed_only_where_the_server_still_lists_rows(
+    scene: Scene, gone: bool, since: datetime | None
+) -> None:
     scene.workspace.edit("runs", 400, same_timestamp=True)
     tied = max(datetime.fromisoformat(row["modified_on"]) for row in scene.workspace.rows("runs"))
     scene.sandbox.faults = Faults(script={"runs": ["ok"] * 7 + ["forbidden"]})
-    assert scene.sync("runs")["runs"].outcome == "failed"
+    assert scene.sync("runs", options=Options(since=since))["runs"].outcome == "failed"
     end = scene.windows("runs")[0][1]
-    interrupted = {("runs", "rows"): (None, None, None, end, tied + timedelta(microseconds=1))}
+    interrupted = {("runs", "rows"): (None, None, since, end, tied + timedelta(microseconds=1))}
     assert scene.cursors() == interrupted
     scene.sandbox.faults = Faults()
     if gone:
