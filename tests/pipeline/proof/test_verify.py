@@ -165,6 +165,14 @@ def test_a_definition_whose_flow_changed_after_the_last_sync_is_pending(changing
     assert not result.failed
 
 
+def test_a_contact_whose_deletion_a_repair_brings_leaves_broadcasts_with_it(changing: Sandbox, new: Path) -> None:
+    bring(changing, new, "contacts", "broadcasts")
+    addressed = [contact["uuid"] for row in changing.workspace.rows("broadcasts") for contact in row["contacts"]]
+    changing.workspace.delete_contacts(addressed[-1:])
+    look(changing, new, "contacts", repair=True)
+    assert differences(look(changing, new, "contacts", "broadcasts")) == {}
+
+
 # -- what cannot be read --
 
 
