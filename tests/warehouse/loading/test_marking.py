@@ -8,9 +8,9 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.streams import STREAMS
+from pipeline.streams import LISTS_CONTACTS, STREAMS
 from tests.warehouse.loading.loader import ONE, THREE, TWO, Loader, Row, contact
-from warehouse import Loaded, begin_reading, find_unseen, mark_unseen, merge, remember_keys, stage
+from warehouse import Loaded, begin_reading, find_unseen, mark_unseen, merge, remember_keys, stage, take_off_lists
 
 
 def tombstone(uuid: str = ONE, modified_on: str = "2026-03-05T00:00:00Z") -> Row:
@@ -51,6 +51,22 @@ def test_a_contact_that_is_seen_after_its_deletion_is_there_again(loader: Loader
     loader.load("contacts", tombstone(), tombstones=True)
     loader.load("contacts", contact(modified_on="2026-03-06T00:00:00Z"))
     assert loader.lake.rows("SELECT name, deleted_on FROM contacts") == [("Ann", None)]
+
+
+def test_contacts_leave_the_lists_of_broadcasts_when_they_are_deleted_and_no_others_do(loader: Loader) -> None:
+    listed = [{"uuid": uuid, "name": "A }' name"} for uuid in (ONE, TWO, THREE)]
+    loader.load("broadcasts", {"id": 1, "contacts": listed}, {"id": 2, "contacts": listed[1:]}, {"id": 3})
+    loader.load("contacts", tombstone(TWO), tombstones=True)
+    told = "SELECT id, list_transform(contacts, lambda contact: contact.uuid::VARCHAR) FROM broadcasts ORDER BY id"
+
+    def taken_off(contacts: str) -> int:
+        return loader.lake.commit(lambda connection: take_off_lists(connection, LISTS_CONTACTS, contacts))
+
+    assert taken_off("(SELECT uuid FROM contacts WHERE false)") == 0
+    assert loader.lake.rows(told) == [(1, [ONE, TWO, THREE]), (2, [TWO, THREE]), (3, None)]
+    assert [taken_off("contacts") for _ in range(2)] == [2, 0]
+    assert loader.lake.rows(told) == [(1, [ONE, THREE]), (2, [THREE]), (3, None)]
+    assert loader.lake.rows("SELECT DISTINCT contacts[1].name FROM broadcasts WHERE id < 3") == [("A }' name",)]
 
 
 def read_whole(loader: Loader, stream: str, *batches: list[Row]) -> None:
