@@ -25,6 +25,8 @@ from warehouse.lake.inlining import INLINED_ROWS, is_nested, lost_in_text
 
 SIZES = (1, INLINED_ROWS - 1, INLINED_ROWS, INLINED_ROWS + 1)
 NESTED = [name for name in ALL if any(is_nested(column.type) for column in describe_tables()[name].columns)]
+# Their key is made of the whole row: another text is another row.
+NEVER_UPDATED = {"resthook_events"}
 # An example loads thousands of rows, each with texts of its own: one is enough, and not worth making smaller.
 examples = settings(
     max_examples=1,
@@ -59,10 +61,11 @@ def test_any_text_anywhere_is_read_back(turn: int, chance: Chance, folder: Path,
         for stream in streams:
             load(lake, stream, rows[stream])
         assert_holds(reader, lake, rows)
-        changed = {stream: chance.rows(stream, len(rows[stream])) for stream in NESTED}
-        for stream in NESTED:
-            rows[stream] = [keyed(stream, *pair) for pair in zip(rows[stream], changed[stream], strict=True)]
-        lake.commit(lambda connection: update(lake, connection, {stream: rows[stream] for stream in NESTED}))
+        changed = {stream: before for stream, before in rows.items() if stream not in NEVER_UPDATED}
+        for stream, before in changed.items():
+            after = chance.rows(stream, len(before))
+            rows[stream] = changed[stream] = [keyed(stream, *pair) for pair in zip(before, after, strict=True)]
+        lake.commit(lambda connection: update(lake, connection, changed))
         assert_holds(reader, lake, rows)
         if turn == 0:
             maintain(lake, keep=timedelta(0))
