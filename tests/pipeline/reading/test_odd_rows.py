@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import httpx
@@ -94,13 +94,15 @@ def test_a_good_row_has_its_date_and_its_key() -> None:
 def test_dates_before_all_that_python_knows_stop_nothing(sandbox: Sandbox, lake: Path, stream: str) -> None:
     workspace, on = sandbox.workspace, {"messages": "created_on", "contacts": "modified_on"}[stream]
     settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0)
-    for row, date in zip(workspace.rows(stream), ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"], strict=False):
-        workspace.put(stream, {**row, on: date})
+    for row, at in zip(workspace.rows(stream), ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"], strict=False):
+        workspace.put(stream, {**row, on: at})
     for options in (Options(), Options(full=True), Options(full=True, accept_deletions=True)):
         assert sync(settings, [stream], options).streams[0].outcome == "done"
         assert rows(lake, f"SELECT count(*) FROM {stream} WHERE deleted_on IS NULL") == [(workspace.count(stream),)]
     workspace.delete(stream, [row.get("id") or row["uuid"] for row in workspace.rows(stream)[:1]])
-    assert {one.outcome for one in verify(settings, [stream], repair=True).results} == {"done"}
+    verified = verify(settings, [stream], repair=True)
+    assert {one.outcome for one in verified.results} == {"done"}
+    assert {type(one.month) for one in verified.findings} == {date}
 
 
 def test_a_zero_byte_in_a_key_or_a_name_stops_nothing(sandbox: Sandbox, lake: Path) -> None:

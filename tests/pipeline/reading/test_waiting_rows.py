@@ -8,10 +8,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
+from pipeline.reading.batches import Batches
 from pipeline.reading.reader import Options
-from pipeline.results import StreamResult
+from pipeline.reading.spool import Spool
+from pipeline.results import StreamResult, Tally
+from pipeline.streams import STREAMS
 from sandbox import Faults, Workspace, generate, put_archive
 from tests.pipeline.scene import Scene, now
 from warehouse import waiting_streams
@@ -67,6 +71,17 @@ def test_rows_that_the_server_mends_without_a_new_date_leave(scene: Scene, strea
     assert adds_up(first) and adds_up(again)
     assert waiting(scene) == []
     scene.assert_true(stream)
+
+
+def test_a_row_that_the_same_run_brings_again_in_a_good_form_leaves(scene: Scene) -> None:
+    good = scene.workspace.rows("labels")[0]
+    lake, tally = scene.session.lake, Tally()
+    batches = Batches(lake, STREAMS["labels"].table, Spool(lake.spool, "labels"), tally, waiting={})
+    scene.used.add("labels")
+    for row, left in ((good | ODD["labels"], 1), (good, 0)):
+        batches.add([msgspec.Raw(json.dumps(row).encode())])
+        batches.commit()
+        assert len(waiting(scene)) == left
 
 
 def test_a_row_that_an_archive_brings_leaves(scene: Scene) -> None:

@@ -63,6 +63,21 @@ def account(connection: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
     ).fetchall()
 
 
+@pytest.mark.parametrize(
+    ("period", "start", "end"),
+    [
+        ("daily", date(2026, 2, 28), date(2026, 3, 1)),
+        ("monthly", date(2026, 12, 1), date(2027, 1, 1)),
+        ("daily", date(9999, 12, 31), date.max),
+        ("monthly", date(9999, 12, 1), date.max),
+    ],
+)
+def test_a_file_ends_before_the_day_after_its_last_or_with_all_that_python_knows(
+    period: str, start: date, end: date
+) -> None:
+    assert ArchiveKey("message", period, start).end_date == end
+
+
 def wanted(connection: duckdb.DuckDBPyConnection, *, again: bool = False) -> list[str]:
     return [str(key) for key in archives_to_load(connection, again=again)]
 
