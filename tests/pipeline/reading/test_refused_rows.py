@@ -142,6 +142,7 @@ def test_a_row_that_waits_and_is_refused_again_waits_on_while_others_leave(scene
         )
         scene.write("UPDATE _quarantine SET tried_with = 'an earlier version'")
         scene.write(f"UPDATE _quarantine SET seen_on = seen_on - INTERVAL 1 HOUR WHERE key = '{first}'")  # tried first
+        scene.workspace.delete("labels", [second])  # so that only the quarantine can bring it
         result = scene.sync("labels")["labels"]
         assert (result.outcome, result.tally.rows_unreadable) == ("done", 1)
         assert scene.column("SELECT key FROM _quarantine") == {first}
