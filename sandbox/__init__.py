@@ -16,20 +16,23 @@ from sandbox.workspace.archive_files import (
     read_archive,
     remove_archive,
 )
-from sandbox.workspace.archiver import archive_old_rows, roll_up
+from sandbox.workspace.archiver import archive_old_rows, fill_in_uuids, roll_up
 from sandbox.workspace.contents import Workspace
+from sandbox.workspace.generations import Generation, uuid_of
 from sandbox.workspace.message_counts import count_statistics
 
 __all__ = [
     "SURVEYOR_TOKEN",
     "TOKEN",
     "Faults",
+    "Generation",
     "Sandbox",
     "SeenRequest",
     "Throttle",
     "Workspace",
     "archive_old_rows",
     "count_statistics",
+    "fill_in_uuids",
     "generate",
     "put_archive",
     "put_archive_bytes",
@@ -38,4 +41,5 @@ __all__ = [
     "remove_archive",
     "roll_up",
     "serve",
+    "uuid_of",
 ]

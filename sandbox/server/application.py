@@ -35,6 +35,7 @@ from sandbox.server.throttle import Throttle
 from sandbox.workspace import dates
 from sandbox.workspace.contents import Workspace
 from sandbox.workspace.endpoints import ENDPOINTS, ROOT, UNLISTED, Endpoint
+from sandbox.workspace.generations import as_served_body
 from sandbox.workspace.rows import encode
 
 _METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
@@ -171,10 +172,12 @@ class Api:
 
     def _page(self, request: Request, endpoint: Endpoint, params: dict[str, list[str]]) -> bytes:
         """Return a page of a listing as JSON, joined from the stored rows."""
-        listing = build_listing(endpoint, params, anonymous=self._anonymous(endpoint))
+        listing = build_listing(
+            endpoint, params, anonymous=self._anonymous(endpoint), generation=self.workspace.generation
+        )
         text = last(params, "cursor")
         page = read_page(self.workspace.store, listing, None if text is None else Cursor.decode(text))
-        bodies = [row.body for row in page.rows]
+        bodies = [as_served_body(row.body, endpoint.name, self.workspace.generation) for row in page.rows]
         if listing.without_paths:
             bodies = [_RUN_PATH.sub(b'"path":null', body, count=1) for body in bodies]
         links = [

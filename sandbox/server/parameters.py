@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from sandbox.workspace import dates
 from sandbox.workspace.endpoints import Endpoint, Filter, Order
+from sandbox.workspace.generations import IDENTIFIED, Generation, id_of
 from sandbox.workspace.rows import DELETED_CONTACTS
 from sandbox.workspace.store import Condition, Listing
 
@@ -35,7 +36,9 @@ def is_true(text: str | None) -> bool:
     return (text or "").lower() in ("true", "y", "yes", "1")
 
 
-def build_listing(endpoint: Endpoint, params: Params, *, anonymous: bool = False) -> Listing:
+def build_listing(
+    endpoint: Endpoint, params: Params, *, anonymous: bool = False, generation: Generation | None = None
+) -> Listing:
     """Turn the parameters of a request into the rows to list; raise `BadRequest` or `ServerFault` like the server."""
     _refuse_exclusive(endpoint, params)
     if anonymous and endpoint.name == "contacts" and last(params, "urn"):
@@ -53,7 +56,10 @@ def build_listing(endpoint: Endpoint, params: Params, *, anonymous: bool = False
     if endpoint.reversible and is_true(last(params, "reverse")):
         listing = replace(listing, descending=False)
     for rule in endpoint.filters:
-        listing = _apply(listing, rule, params)
+        if rule.param != "id" or generation is not Generation.WITHOUT_IDS or endpoint.name not in IDENTIFIED:
+            listing = _apply(listing, rule, params)
+    if endpoint.name in IDENTIFIED and generation not in (None, Generation.NINE):
+        listing = _by_uuid(listing, last(params, "uuid"))
     return _between(listing, endpoint, date_column, params)
 
 
@@ -98,6 +104,19 @@ def _apply(listing: Listing, rule: Filter, params: Params) -> Listing:
         listing = replace(listing, lookups=(*listing.lookups, column))
     slots = rule.where.count("?")
     return _narrow(listing, rule.where.replace("?1", "?"), *[value] * slots)
+
+
+def _by_uuid(listing: Listing, text: str | None) -> Listing:
+    """Narrow messages or broadcasts to the one with a uuid, which stands in its row or is made of its id and date."""
+    if not text:
+        return listing
+    try:
+        number, milliseconds = id_of(text)
+    except ValueError as error:
+        raise BadRequest("Value for uuid must be a valid UUID") from error
+    own = "json_extract(body, '$.uuid')"
+    made = f"({own} IS NULL AND id = ? AND created / 1000 = ?)"
+    return _narrow(listing, f"{own} = ? OR {made}", text, number, milliseconds)
 
 
 def _integer(rule: Filter, text: str) -> int:

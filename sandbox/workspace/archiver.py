@@ -1,6 +1,7 @@
 """What the server's archiver does at night: old rows go into daily archives, and whole months are rolled up."""
 
 import json
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -9,6 +10,7 @@ from typing import Any
 from sandbox.workspace import dates
 from sandbox.workspace.archive_files import put_archive, read_archive, remove_archive
 from sandbox.workspace.contents import Workspace
+from sandbox.workspace.generations import as_archived, invented_uuid
 from sandbox.workspace.rows import Row, encode
 from sandbox.workspace.shelf import date_of
 
@@ -52,6 +54,20 @@ def roll_up(workspace: Workspace, archive_type: str, month: str) -> Row:
         return monthly
 
 
+def fill_in_uuids(workspace: Workspace, archive: Row, *, seed: int = 0) -> Row:
+    """Rewrite a file of messages as a command of 26.3 does: records without a uuid get one; return the file's new row.
+
+    What they get is invented: the API may show another one for the same message.
+    """
+    dice = random.Random(f"uuids {seed}")
+    records = [json.loads(line) for line in read_archive(workspace, archive)]
+    lines = [
+        encode(record if record.get("uuid") else {"uuid": invented_uuid(record, dice), **record}).encode()
+        for record in records
+    ]
+    return put_archive(workspace, archive["archive_type"], archive["period"], archive["start_date"], lines)
+
+
 @dataclass(frozen=True)
 class _Kind:
     """What is archived: from which table, by which date, in which form."""
@@ -90,7 +106,7 @@ def _archive_day(workspace: Workspace, kind: _Kind, day: int, *, purge: bool) ->
     where = f"hidden = 0 AND {kind.column} >= ? AND {kind.column} < ?"
     bounds = (day * dates.DAY, (day + 1) * dates.DAY)
     found = workspace.store.select(f"SELECT body FROM {kind.table} WHERE {where} ORDER BY {kind.column}, id", bounds)
-    lines = (encode(kind.convert(json.loads(body))).encode() for (body,) in found)
+    lines = (encode(_written(workspace, kind, json.loads(body))).encode() for (body,) in found)
     put_archive(workspace, kind.archive_type, "daily", date_of(day), lines)
     if purge:  # without a folder, a message is not even listed among the deleted ones
         workspace.store.execute(f"UPDATE {kind.table} SET hidden = 1, folder = NULL WHERE {where}", bounds)
@@ -98,6 +114,11 @@ def _archive_day(workspace: Workspace, kind: _Kind, day: int, *, purge: bool) ->
 
 
 # -- the form of archived records --
+
+
+def _written(workspace: Workspace, kind: _Kind, row: Row) -> Row:
+    record = kind.convert(row)
+    return as_archived(record, row, workspace.generation) if kind.archive_type == "message" else record
 
 
 def _message(row: Row) -> Row:

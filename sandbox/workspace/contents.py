@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from sandbox.workspace import dates
 from sandbox.workspace.edits import changed, clone, tombstone
+from sandbox.workspace.generations import Generation, as_served
 from sandbox.workspace.rows import DELETED_CONTACTS, TABLES, Row, in_served_order, record, table_endpoint
 from sandbox.workspace.store import Listing, Served, Store
 
@@ -22,6 +23,7 @@ class Workspace(AbstractContextManager["Workspace"]):
     def __init__(self, *, clock: Callable[[], int] = dates.now_micros, seed: int = 0) -> None:
         self.store = Store(TABLES)
         self.offered: set[str] = {"definitions"}
+        self.generation: Generation | None = None  # of the server; None: rows are served as they are stored
         self.clock = clock
         self.archive_folders = [self.store.directory / "archives"]
         self.archive_folders[0].mkdir()
@@ -68,8 +70,12 @@ class Workspace(AbstractContextManager["Workspace"]):
         """Return every row that the endpoint's default listing shows now, in its order: the truth for a test."""
         return [json.loads(served.body) for served in self.served(endpoint)]
 
+    def listed(self, endpoint: str) -> list[Row]:
+        """Return the same rows as the server's generation writes them."""
+        return [as_served(row, endpoint, self.generation) for row in self.rows(endpoint)]
+
     def served(self, endpoint: str) -> list[Served]:
-        """Return every row of the default listing as it is served."""
+        """Return every row of the default listing as it is stored."""
         return self.store.page(self.listing(endpoint), offset=0, limit=-1)
 
     def listing(self, endpoint: str) -> Listing:

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time
 from sandbox.workspace import dates
 from sandbox.workspace.archive_files import read_archive
 from sandbox.workspace.contents import Workspace
+from sandbox.workspace.generations import id_of
 from sandbox.workspace.rows import Row
 from sandbox.workspace.shelf import date_of
 
@@ -43,14 +44,19 @@ def _messages(workspace: Workspace, since: str) -> Iterator[Row]:
     """Yield every message once: those of the API, then those that only archives have."""
     known = set()
     for row in workspace.rows("messages"):
-        known.add(row["id"])
+        known.add(_number(row))
         yield row
     for archive in workspace.rows("archives"):
         if archive["archive_type"] == "message" and archive["start_date"][:7] >= since[:7]:
             for row in map(json.loads, read_archive(workspace, archive)):
-                if row["id"] not in known:
-                    known.add(row["id"])
+                if _number(row) not in known:
+                    known.add(_number(row))
                     yield row
+
+
+def _number(row: Row) -> object:
+    """Return the id of a message, which newer records tell only by their uuid."""
+    return row["id"] if "id" in row else id_of(row["uuid"])[0]
 
 
 def _rows(counts: Counter[tuple[int, str, str]], types: dict[str, str]) -> list[Row]:
