@@ -75,14 +75,15 @@ def facts_of(stream: Stream) -> dict[str, Any]:
         "dagster/column_schema": dg.TableSchema([_column(stream, column) for column in table.columns]),
         "API documentation": dg.MetadataValue.url(API_PAGE.format(name=stream.name)),
         "endpoint": f"/api/v2/{stream.path}",
-        "key": ", ".join(stream.table.key),
+        "key": " or ".join([", ".join(stream.table.key), *filter(None, [stream.table.stand_in])]),
         "throttle scope": stream.scope,
     }
 
 
 def _column(stream: Stream, column: ColumnDescription) -> dg.TableColumn:
     unique = stream.table.key == (column.name,)
-    constraints = dg.TableColumnConstraints(nullable=column.nullable and not unique, unique=unique)
+    nullable = column.nullable and (not unique or stream.table.stand_in is not None)
+    constraints = dg.TableColumnConstraints(nullable=nullable, unique=unique)
     return dg.TableColumn(column.name, column.type, column.comment, constraints)
 
 

@@ -52,6 +52,11 @@ class Window:
     revisits: tuple[Revisit, ...] = ()
     adjustable: bool = False
 
+    @property
+    def moves(self) -> bool:
+        """True if a change of a row moves its date to the present."""
+        return self.on == "modified_on"
+
 
 @dataclass(frozen=True)
 class Newest:
@@ -159,8 +164,10 @@ _ALL = (
         Table(
             "messages",
             ("id",),
+            stand_in="uuid",
+            content=("created_on", "contact_uuid", "direction", "text"),
             partitioned_by="created_on",
-            kept=("uuid", "broadcast", "flow_uuid", "flow_name", "ticket_uuid"),
+            kept=("uuid", "broadcast", "flow_uuid", "flow_name", "ticket_uuid", "quick_replies"),
             contact="contact_uuid",
             archive_type="message",
             api_first=("uuid", "urn", "urn_scheme", "urn_path", "urn_display", "quick_replies", "archived", "media"),
@@ -201,7 +208,15 @@ _ALL = (
     ),
     Stream(
         # The server takes deleted contacts off a broadcast's list, however old it is: so does the lake.
-        Table("broadcasts", ("id",), counters=("progress_total", "progress_started"), lists_contacts="contacts"),
+        Table(
+            "broadcasts",
+            ("id",),
+            stand_in="uuid",
+            content=("created_on", "base_language"),
+            kept=("uuid", "quick_replies"),
+            counters=("progress_total", "progress_started"),
+            lists_contacts="contacts",
+        ),
         Window("created_on", revisits=(Revisit(2 * HOUR), Revisit(8 * DAY, DAY))),
         scope="v2.broadcasts",
         retention=90 * DAY,

@@ -123,7 +123,8 @@ def note(connection: duckdb.DuckDBPyConnection, facts: Analysed) -> None:
     """Put into the lake what syncs would have noted over months, and nothing else."""
     archived = ", ".join(map(str, facts.archived))
     connection.execute(f"UPDATE messages SET source = 'archive' WHERE id IN ({archived})")
-    for table, noted in (("message_history", facts.changes), ("_group_sizes", facts.sizes)):
+    changes = [(*change, None) for change in facts.changes]
+    for table, noted in (("message_history", changes), ("_group_sizes", facts.sizes)):
         rows = ", ".join(f"({', '.join(map(_sql, row))})" for row in noted)
         connection.execute(f"DELETE FROM {table}")
         connection.execute(f"INSERT INTO {table} VALUES {rows}")

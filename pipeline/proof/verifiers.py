@@ -84,7 +84,7 @@ class WindowVerifier(Reader):
             self.fetching(params),
             self.stream.name,
             strategy.on,
-            self.stream.table.key,
+            self.stream.table.key_columns,
             after=after,
             before=before,
             place=None,
@@ -111,7 +111,7 @@ class WindowVerifier(Reader):
         )
         if not batches.alive(read or "false"):
             return
-        until = self.client.now() if strategy.on == "modified_on" else None
+        until = self.client.now() if strategy.moves else None
         for piece in second_look(batches.alive_keys(), self.lake, self.stream, self.fetching({}), until=until):
             batches.take(piece)
         batches.commit()

@@ -37,34 +37,50 @@ def second_look(
 ) -> Iterator[Piece]:
     """Ask for stored rows again: for a few one by one, for many by reading the time that they are of.
 
-    That time goes on `until` (UTC) where a change moves a row to the present.
+    That time goes on `until` (UTC) where a change moves a row to the present. Where none does, a few are asked for by
+    their time too: that shows them whichever key the server knows, and one that ignores a filter would hide them.
     """
-    table, strategy = stream.table, stream.strategy
+    strategy = stream.strategy
     assert isinstance(strategy, Window)
-    (name,) = table.key
-    wanted = [str(key) for (key,) in keys]
-    if len(wanted) <= ASKED_ONE_BY_ONE:
-        for key in wanted:
-            # A server that ignores the filter answers with its first page.
-            yield Piece([row for row in fetch({name: key}).results if str(keys_of(row, table.key)[0]) == key])
+    if len(keys) <= ASKED_ONE_BY_ONE and strategy.moves:
+        yield from _by_key(keys, stream, fetch)
         return
-    first, last = lake.rows(
+    times = _times_of(keys, lake, stream, strategy.on)
+    if len(keys) > ASKED_ONE_BY_ONE:
+        spans = [(times[0], until or times[-1])] if times else []
+    else:
+        spans = [(time, time) for time in times]
+    for after, before in spans:
+        yield from seek(
+            fetch,
+            stream.name,
+            strategy.on,
+            stream.table.key_columns,
+            after=after,
+            before=before,
+            place=None,
+            oldest_first=strategy.oldest_first,
+        )
+
+
+def _by_key(keys: list[tuple[object, ...]], stream: Stream, fetch: Fetch) -> Iterator[Piece]:
+    (name,) = stream.table.key
+    for (key,) in keys:
+        # A server that ignores the filter answers with its first page.
+        rows = fetch({name: str(key)}).results
+        yield Piece([row for row in rows if str(keys_of(row, stream.table.key)[0]) == str(key)])
+
+
+def _times_of(keys: list[tuple[object, ...]], lake: Lake, stream: Stream, on: str) -> list[datetime]:
+    """The dates `on` (UTC) of stored rows, each once, in order."""
+    texts = [str(next(value for value in key if value is not None)) for key in keys]
+    rows = lake.rows(
         f"""
-        SELECT epoch_us(min("{strategy.on}")), epoch_us(max("{strategy.on}"))
-        FROM "{table.name}" WHERE "{name}"::VARCHAR IN (SELECT unnest({text_list(wanted)}))
+        SELECT DISTINCT epoch_us("{on}") AS time FROM "{stream.name}"
+        WHERE {stream.table.key_text()} IN (SELECT unnest({text_list(texts)})) AND time IS NOT NULL ORDER BY time
         """
-    )[0]
-    after, before = time_at(first), until or time_at(last)
-    yield from seek(
-        fetch,
-        table.name,
-        strategy.on,
-        table.key,
-        after=after,
-        before=before,
-        place=None,
-        oldest_first=strategy.oldest_first,
     )
+    return [time_at(time) for (time,) in rows]
 
 
 def oldest_shown(lake: Lake, stream: Stream, now: datetime) -> datetime | None:

@@ -135,7 +135,7 @@ class WindowReader(Reader):
             fetch,
             self.stream.name,
             strategy.on,
-            self.stream.table.key,
+            self.stream.table.key_columns,
             after=walk.after,
             before=walk.before,
             place=place,

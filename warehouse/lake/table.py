@@ -22,6 +22,8 @@ class Table:
     """What loading must know of a stream's table.
 
     key: columns that identify a row.
+    stand_in: a column that identifies the rows in which the server sends no key; such a table has one key column.
+    content: columns that never change, and tell rows apart where one side knows only key and the other only stand_in.
     never_older: a column that never goes back; a row older by it than the one in the lake is not taken.
     partitioned_by: the partition column, which never changes for a key.
     kept: columns whose value stays when a later row has none.
@@ -38,6 +40,8 @@ class Table:
 
     name: str
     key: tuple[str, ...]
+    stand_in: str | None = None
+    content: tuple[str, ...] = ()
     never_older: str | None = None
     partitioned_by: str | None = None
     kept: tuple[str, ...] = ()
@@ -52,19 +56,57 @@ class Table:
     history: History | None = None
 
     @property
-    def keys(self) -> str:
-        """The key columns as SQL."""
-        return quoted(self.key)
+    def key_columns(self) -> tuple[str, ...]:
+        """The columns of the key, and the one that stands in for it."""
+        return (*self.key, self.stand_in) if self.stand_in else self.key
 
     @property
-    def required(self) -> tuple[str, ...]:
-        """Columns without which a row cannot be stored."""
-        return (*self.key, self.partitioned_by) if self.partitioned_by else self.key
+    def required(self) -> str:
+        """In words, what a row cannot be stored without."""
+        if self.stand_in:
+            both = " and ".join(self.key_columns)
+            return f"{both}, or {self.partitioned_by}" if self.partitioned_by else both
+        return " or ".join([*self.key, *filter(None, [self.partitioned_by])])
+
+    def lacks_required(self, row: str) -> str:
+        """SQL: the condition that a row (a relation or struct) lacks what it cannot be stored without."""
+        columns = [f'{row}."{column}" IS NULL' for column in self.key_columns]
+        key = f"({' AND '.join(columns)})" if self.stand_in else " OR ".join(columns)
+        return f'{key} OR {row}."{self.partitioned_by}" IS NULL' if self.partitioned_by else key
+
+    def identity(self, of: str = "") -> tuple[str, ...]:
+        """SQL of the values that tell a row of a relation (`of`, or the only one) from others."""
+        dot = f"{of}." if of else ""
+        values = tuple(f'{dot}"{column}"' for column in self.key)
+        return (*values, f'CASE WHEN {values[0]} IS NULL THEN {dot}"{self.stand_in}" END') if self.stand_in else values
+
+    def select_keys(self, of: str = "") -> str:
+        """SQL of a list of columns, named as the key columns, that tell a row from others."""
+        values = zip(self.identity(of), self.key_columns, strict=True)
+        return ", ".join(f'{value} AS "{column}"' for value, column in values)
+
+    @property
+    def distinct(self) -> str:
+        """SQL: one value that tells a row from others, for counting, grouping and IN."""
+        values = self.identity()
+        return values[0] if len(values) == 1 else f"({', '.join(values)})"
+
+    def same(self, one: str, other: str) -> str:
+        """SQL: the condition that rows of two relations are the same row."""
+        equal = "IS NOT DISTINCT FROM" if self.stand_in else "="
+        pairs = zip(self.identity(one), self.identity(other), strict=True)
+        return " AND ".join(f"{left} {equal} {right}" for left, right in pairs)
 
     @property
     def same_key(self) -> str:
         """The condition that `stored` and `incoming` are the same row."""
-        return " AND ".join(f'stored."{column}" = incoming."{column}"' for column in self.key)
+        return self.same("stored", "incoming")
+
+    def key_text(self, of: str = "") -> str:
+        """SQL of a row's key as text."""
+        dot = f"{of}." if of else ""
+        texts = [f'{dot}"{column}"::VARCHAR' for column in self.key_columns]
+        return f"coalesce({', '.join(texts)})" if self.stand_in else " || ' ' || ".join(texts)
 
 
 def quoted(columns: Iterable[str]) -> str:

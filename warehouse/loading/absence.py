@@ -15,13 +15,13 @@ from warehouse.lake.table import Table, count, materialise
 def begin_reading(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     """Begin a whole reading: from here on `remember_keys` notes what it brings."""
     connection.execute(
-        f'CREATE OR REPLACE TEMP TABLE {_seen(table)} AS SELECT {table.keys} FROM "{table.name}" WHERE false'
+        f'CREATE OR REPLACE TEMP TABLE {_seen(table)} AS SELECT {table.select_keys()} FROM "{table.name}" WHERE false'
     )
 
 
 def remember_keys(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     """Note the keys of `batch` as seen by the reading."""
-    connection.execute(f"INSERT INTO {_seen(table)} SELECT {table.keys} FROM batch")
+    connection.execute(f"INSERT INTO {_seen(table)} SELECT {table.select_keys()} FROM batch")
 
 
 def oldest_seen(connection: duckdb.DuckDBPyConnection, table: Table) -> datetime | None:
@@ -29,7 +29,7 @@ def oldest_seen(connection: duckdb.DuckDBPyConnection, table: Table) -> datetime
     found = connection.execute(
         f"""
         SELECT epoch_us(min("{table.partitioned_by}"))
-        FROM "{table.name}" SEMI JOIN {_seen(table)} USING ({table.keys})
+        FROM "{table.name}" AS stored SEMI JOIN {_seen(table)} AS seen ON {table.same("stored", "seen")}
         """
     ).fetchone()
     return time_at(found[0]) if found and found[0] is not None else None
@@ -41,15 +41,15 @@ def find_unseen(connection: duckdb.DuckDBPyConnection, table: Table, within: str
         connection,
         _unseen(table),
         f"""
-        SELECT {table.keys} FROM "{table.name}" WHERE deleted_on IS NULL AND ({within})
-        EXCEPT SELECT {table.keys} FROM {_seen(table)}
+        SELECT {table.select_keys()} FROM "{table.name}" WHERE deleted_on IS NULL AND ({within})
+        EXCEPT FROM {_seen(table)}
         """,
     )
 
 
 def unseen_keys(connection: duckdb.DuckDBPyConnection, table: Table) -> list[tuple[object, ...]]:
-    """The keys that `find_unseen` noted."""
-    return connection.execute(f"SELECT {table.keys} FROM {_unseen(table)} ORDER BY ALL").fetchall()
+    """The keys that `find_unseen` noted: the values of `Table.key_columns`."""
+    return connection.execute(f"FROM {_unseen(table)} ORDER BY ALL").fetchall()
 
 
 def live_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
@@ -61,7 +61,7 @@ def mark_unseen(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
     """Set deleted_on for the rows that `find_unseen` noted; return how many. Runs inside the caller's transaction."""
     gone = count(connection, _unseen(table))
     if gone:
-        marked = f'(FROM "{table.name}" SEMI JOIN {_unseen(table)} USING ({table.keys}))'
+        marked = f'(FROM "{table.name}" AS stored SEMI JOIN {_unseen(table)} AS incoming ON {table.same_key})'
         with safe_from_text(connection, marked, gone):
             connection.execute(
                 f"""

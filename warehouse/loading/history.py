@@ -36,7 +36,7 @@ def note_changes(connection: duckdb.DuckDBPyConnection, table: Table, sightings:
     changes = " UNION ALL ".join(_changes(table, table.history, column, seen or "NULL") for column in columns)
     connection.execute(
         f"""
-        INSERT INTO "{table.history.table}"
+        INSERT INTO "{table.history.table}" BY NAME
         WITH begun AS (SELECT started_on FROM _sync WHERE stream = {literal(table.name)})
         {changes}
         """
@@ -45,19 +45,19 @@ def note_changes(connection: duckdb.DuckDBPyConnection, table: Table, sightings:
 
 def _changes(table: Table, history: History, column: str, seen: str) -> str:
     """SQL of the changes of one column."""
-    (key,) = table.key
+    keys = ", ".join(f'incoming."{key}"' for key in table.key_columns)
     compared, written = "{}", "{}"
     if column in history.references:
         compared = "list_sort(list_transform(coalesce({}, []), lambda reference: reference.uuid))"
         written = "to_json(coalesce({}, []))::VARCHAR"
     before, after = f"stored.{column}", f"incoming.{column}"
     return f"""
-        SELECT incoming.{key}, '{column}', {written.format(before)}, {written.format(after)},
+        SELECT {keys}, '{column}' AS what, {written.format(before)} AS from_value, {written.format(after)} AS to_value,
             least(now(), CASE
                 WHEN stored.source = 'archive' THEN greatest(stored.archived_in + INTERVAL 1 DAY, {seen})
                 ELSE greatest(begun.started_on, {seen})
-            END),
-            now()
+            END) AS still_on,
+            now() AS changed_by
         FROM changed AS incoming
         JOIN known AS stored ON {table.same_key}
         ASOF LEFT JOIN begun ON stored.synced_on >= begun.started_on

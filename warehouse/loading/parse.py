@@ -66,9 +66,7 @@ def parse(
         except duckdb.Error:
             pass  # what is unusual in which line, the lenient way finds out
     keys = _keys(connection, table, lines)
-    key_missing = " OR ".join(
-        [f'row."{column}" IS NULL' for column in table.required] + [no_key(f'row."{key}"') for key in table.key]
-    )
+    key_missing = " OR ".join([table.lacks_required("row"), *(no_key(f'row."{key}"') for key in table.key)])
     with without_moved_casts(connection):
         connection.execute(
             f"""

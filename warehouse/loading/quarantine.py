@@ -19,6 +19,7 @@ from warehouse.lake.literal import literal
 from warehouse.lake.table import Table, columns_of, count, materialise
 from warehouse.loading.parse import statements
 from warehouse.loading.stage import Batch
+from warehouse.loading.stand_ins import take_stored_keys
 
 # Rows are tried again in groups of so many: their texts are in memory.
 RETRIED_AT_ONCE = 2_000
@@ -80,7 +81,9 @@ def release(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
 
     Those stay that the batch itself has in a form that cannot, read later.
     """
-    brought = f"""stream = {literal(table.name)} AND key IN (SELECT {key_text(table)} FROM batch)
+    # A row may wait under a key that servers name no longer.
+    keys = f"unnest([{table.key_text()}, {table.stand_in}::VARCHAR])" if table.stand_in else table.key_text()
+    brought = f"""stream = {literal(table.name)} AND key IN (SELECT {keys} FROM batch)
         AND digest NOT IN (SELECT digest FROM ({_unsettled(table)}))"""
     released = count(connection, f"_quarantine WHERE {brought}")
     if released:
@@ -94,7 +97,8 @@ def _unsettled(table: Table) -> str:
         SELECT md5(unreadable) AS digest, unreadable, reason, row_key
         FROM parsed_row
         LEFT JOIN (
-            SELECT {key_text(table)} AS row_key, max(line) AS read FROM parsed_row WHERE unreadable IS NULL GROUP BY ALL
+            SELECT {table.key_text()} AS row_key, max(line) AS read
+            FROM parsed_row WHERE unreadable IS NULL GROUP BY ALL
         ) AS readable USING (row_key)
         WHERE unreadable IS NOT NULL AND (read IS NULL OR read < line)
         """
@@ -142,6 +146,8 @@ def drop_outdated(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
 
     Inside the caller's transaction.
     """
+    if table.stand_in:
+        take_stored_keys(connection, table, "true")
     later = "stored.synced_on > tried.seen_on"
     if "modified_on" in columns_of(connection, "parsed"):
         later += " OR stored.modified_on > incoming.modified_on"
@@ -193,11 +199,6 @@ def leave_waiting(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
         WHERE stream = {literal(table.name)} AND digest IN (SELECT digest FROM tried)
         """
     )
-
-
-def key_text(table: Table, of: str = "") -> str:
-    """SQL of a row's key as text."""
-    return " || ' ' || ".join(f'{of}"{column}"::VARCHAR' for column in table.key)
 
 
 @cache

@@ -87,7 +87,7 @@ def _staged(
         f"""
         SELECT
             count(*), count(unreadable), count(extra),
-            count(DISTINCT {_key(table)}) FILTER (unreadable IS NULL)
+            count(DISTINCT {table.distinct}) FILTER (unreadable IS NULL)
         FROM parsed_row
         """
     ).fetchone()
@@ -101,17 +101,13 @@ def _staged(
     return Batch(table, rows, unreadable, reason, unknown, missing, source, archived_in, distinct)
 
 
-def _key(table: Table) -> str:
-    return table.keys if len(table.key) == 1 else f"({table.keys})"
-
-
 def _choose(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
     """Of several rows of one key the freshest wins: `winners` has its line. Returns the condition of having won."""
     freshness = f'("{table.never_older}", line)' if table.never_older else "line"
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE winners AS
-        SELECT max_by(line, {freshness}) AS line FROM parsed_row WHERE unreadable IS NULL GROUP BY {table.keys}
+        SELECT max_by(line, {freshness}) AS line FROM parsed_row WHERE unreadable IS NULL GROUP BY {table.distinct}
         """
     )
     return "unreadable IS NULL AND line IN (SELECT line FROM winners)"

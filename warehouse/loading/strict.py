@@ -35,7 +35,6 @@ def parse_strictly(
     record = connection.sql(f'SELECT NULL::"{table.name}_record"').types[0]
     keys = [name for name, _ in record.children]
     fields = ", ".join(f'"{key}" := "{key}"' for key in keys)
-    key_missing = " OR ".join(f'row."{column}" IS NULL' for column in table.required)
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as example:
         json.dump(_example(record), example)
         example.write("\n")
@@ -65,7 +64,7 @@ def parse_strictly(
                 unnest(row),
                 line,
                 extra,
-                CASE WHEN {key_missing} THEN error('key is missing') END::VARCHAR AS unreadable,
+                CASE WHEN {table.lacks_required("row")} THEN error('key is missing') END::VARCHAR AS unreadable,
                 NULL::VARCHAR AS reason,
                 NULL::VARCHAR AS row_key
             FROM selected

@@ -155,8 +155,8 @@ def _find_faults(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     faults = ", ".join(
         f"CASE WHEN has.\"{name}\" IS NULL THEN '{name} does not fit {kind}' END" for name, kind in columns.items()
     )
-    keys = " || ' ' || ".join(f'keys."{column}"::VARCHAR' for column in table.key)
-    missing = literal(f"{' or '.join(table.required)} is missing")
+    keys = table.key_text("keys")
+    missing = literal(f"{table.required} is missing")
     zero = f"contains({keys}, chr(0))"
     with without_moved_casts(connection):
         connection.execute(
@@ -208,7 +208,7 @@ def _column_by_column(connection: duckdb.DuckDBPyConnection, table: Table, selec
         "children": [
             wrapped | {"children": [one | {"alias": ""}], "alias": one["alias"]}
             for one in packed["children"]
-            if one["alias"] in table.key
+            if one["alias"] in table.key_columns
         ],
         "alias": "keys",
     }

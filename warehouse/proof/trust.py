@@ -14,7 +14,7 @@ from warehouse.proof.verification import KINDS, verify_archives
 
 def count_double_keys(lake: Lake, table: Table) -> int:
     """How many keys stand more than once in the table."""
-    return _number(lake, f'(SELECT 1 FROM "{table.name}" GROUP BY {table.keys} HAVING count(*) > 1)')
+    return _number(lake, f'(SELECT 1 FROM "{table.name}" GROUP BY {", ".join(table.identity())} HAVING count(*) > 1)')
 
 
 def count_orphans(lake: Lake, table: Table) -> int:

@@ -11,10 +11,11 @@ import duckdb
 
 from warehouse.lake.inlining import safe_from_text
 from warehouse.lake.literal import literal, text_list
-from warehouse.lake.table import Table, columns_of, count, materialise
-from warehouse.loading.merge import find_changed, find_known, partitions
-from warehouse.loading.quarantine import key_text
+from warehouse.lake.table import Table, columns_of, count, materialise, quoted
+from warehouse.loading.changes import find_changed, find_known
+from warehouse.loading.merge import partitions
 from warehouse.loading.stage import Batch
+from warehouse.loading.stand_ins import keys_as_stored
 
 # What can be wrong with a row; all but the last two are found by comparing rows.
 KINDS = ("missing", "stale", "double", "alive", "unarchived", "unreadable")
@@ -57,7 +58,7 @@ def begin_verification(connection: duckdb.DuckDBPyConnection, table: Table) -> N
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE {_verified(table)} AS
-        SELECT {table.keys}, NULL::DATE AS month, '' AS kind FROM "{table.name}" WHERE false
+        SELECT {table.select_keys()}, NULL::DATE AS month, '' AS kind FROM "{table.name}" WHERE false
         """
     )
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {_unread(table)} (digest VARCHAR, key VARCHAR)")
@@ -76,7 +77,10 @@ def verify_batch(
     `on` is the date of the stream; rows that changed after `read_up_to` are pending, not wrong.
     """
     table = batch.table
-    find_known(connection, table, f"{table.same_key} AND {partitions(connection, table)}")
+    within = partitions(connection, table)
+    if table.stand_in:
+        keys_as_stored(connection, table, within)
+    find_known(connection, table, f"{table.same_key} AND {within}")
     find_changed(connection, table, tombstones=tombstones, besides=table.counters, by_reference=True)
     columns = columns_of(connection, "batch")
     dates = [f'"{column}"' for column in ("modified_on", on) if column and column in columns]
@@ -84,7 +88,7 @@ def verify_batch(
     connection.execute(
         f"""
         INSERT INTO {_verified(table)}
-        SELECT {table.keys}, {_month(on)},
+        SELECT {table.select_keys()}, {_month(on)},
             CASE
                 WHEN {_among(table, "known")} AND NOT {_among(table, "changed")} THEN 'same'
                 WHEN coalesce({later}, false) THEN 'pending'
@@ -108,8 +112,8 @@ def find_unreadable(connection: duckdb.DuckDBPyConnection, table: Table) -> Find
         UNION
         SELECT digest, key FROM _quarantine
         WHERE stream = {literal(table.name)}
-            AND (key IS NULL OR key NOT IN (SELECT {key_text(table)} FROM "{table.name}"))
-            AND (key IS NULL OR key NOT IN (SELECT {key_text(table)} FROM {_verified(table)} WHERE kind <> 'unseen'))
+            AND (key IS NULL OR key NOT IN (SELECT {table.key_text()} FROM "{table.name}"))
+            AND (key IS NULL OR key NOT IN (SELECT {table.key_text()} FROM {_verified(table)} WHERE kind <> 'unseen'))
         ORDER BY ALL
         """
     ).fetchall()
@@ -124,7 +128,7 @@ def mark_pending(connection: duckdb.DuckDBPyConnection, table: Table, keys: Sequ
     connection.execute(
         f"""
         UPDATE {_verified(table)} SET kind = 'pending'
-        WHERE kind IN ('missing', 'stale') AND {key_text(table)} IN (SELECT unnest({text_list(keys)}))
+        WHERE kind IN ('missing', 'stale') AND {table.key_text()} IN (SELECT unnest({text_list(keys)}))
         """
     )
 
@@ -135,9 +139,9 @@ def find_alive(connection: duckdb.DuckDBPyConnection, table: Table, on: str | No
     connection.execute(
         f"""
         INSERT INTO {_verified(table)}
-        SELECT DISTINCT {table.keys}, {_month(on)}, 'unseen'
-        FROM (FROM "{table.name}" WHERE deleted_on IS NULL AND ({within})) ANTI JOIN {_verified(table)}
-        USING ({table.keys})
+        SELECT DISTINCT {table.select_keys("stored")}, {_month(on)}, 'unseen'
+        FROM (FROM "{table.name}" WHERE deleted_on IS NULL AND ({within})) AS stored
+        ANTI JOIN {_verified(table)} AS incoming ON {table.same_key}
         """
     )
     return count(connection, f"{_verified(table)} WHERE kind = 'unseen'")
@@ -145,7 +149,9 @@ def find_alive(connection: duckdb.DuckDBPyConnection, table: Table, on: str | No
 
 def unseen_of_verification(connection: duckdb.DuckDBPyConnection, table: Table) -> list[tuple[object, ...]]:
     """The keys that `find_alive` noted."""
-    return connection.execute(f"SELECT {table.keys} FROM {_verified(table)} WHERE kind = 'unseen'").fetchall()
+    return connection.execute(
+        f"SELECT {quoted(table.key_columns)} FROM {_verified(table)} WHERE kind = 'unseen'"
+    ).fetchall()
 
 
 def find_doubles(connection: duckdb.DuckDBPyConnection, table: Table, on: str | None) -> None:
@@ -153,8 +159,8 @@ def find_doubles(connection: duckdb.DuckDBPyConnection, table: Table, on: str | 
     connection.execute(
         f"""
         INSERT INTO {_verified(table)}
-        SELECT {table.keys}, {_month(f"any_value({on})" if on else None, quoted=False)}, 'double'
-        FROM "{table.name}" GROUP BY {table.keys} HAVING count(*) > 1
+        SELECT {table.select_keys()}, {_month(f"any_value({on})" if on else None, quoted=False)}, 'double'
+        FROM "{table.name}" GROUP BY {", ".join(table.identity())} HAVING count(*) > 1
         """
     )
 
@@ -166,10 +172,11 @@ def find_rows_of_deleted_contacts(connection: duckdb.DuckDBPyConnection, table: 
     connection.execute(
         f"""
         INSERT INTO {_verified(table)}
-        SELECT DISTINCT {table.keys}, {_month(on)}, 'alive' FROM "{table.name}"
+        SELECT DISTINCT {table.select_keys()}, {_month(on)}, 'alive' FROM "{table.name}"
         WHERE deleted_on IS NULL
           AND "{table.contact}" IN (SELECT uuid FROM contacts WHERE deleted_on IS NOT NULL)
-          AND ({table.keys}) NOT IN (SELECT ({table.keys}) FROM {_verified(table)} WHERE kind IN ('alive', 'unseen'))
+          AND {table.distinct} NOT IN
+              (SELECT {table.distinct} FROM {_verified(table)} WHERE kind IN ('alive', 'unseen'))
         """
     )
     return count(connection, f"{_verified(table)} WHERE kind = 'alive'")
@@ -180,7 +187,7 @@ def summarise(connection: duckdb.DuckDBPyConnection, table: Table) -> list[Findi
     rows = connection.execute(
         f"""
         WITH found AS (
-            SELECT DISTINCT {key_text(table)} AS key, month, CASE kind WHEN 'unseen' THEN 'alive' ELSE kind END AS kind
+            SELECT DISTINCT {table.key_text()} AS key, month, CASE kind WHEN 'unseen' THEN 'alive' ELSE kind END AS kind
             FROM {_verified(table)}
         )
         SELECT month, count(DISTINCT key) FILTER (kind NOT IN ('double', 'alive', 'pending')),
@@ -212,7 +219,7 @@ def verify_archives(
             WHERE archive_type = {kind} GROUP BY ALL
         ),
         stored AS (
-            SELECT date_trunc('month', archived_in)::DATE AS month, count(DISTINCT ({table.keys})) AS rows
+            SELECT date_trunc('month', archived_in)::DATE AS month, count(DISTINCT {table.distinct}) AS rows
             FROM "{table.name}" WHERE archived_in IS NOT NULL GROUP BY ALL
         ),
         unloaded AS (
@@ -271,30 +278,30 @@ def note_verification(connection: duckdb.DuckDBPyConnection, run: uuid.UUID, fin
 
 def mark_alive(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
     """Hand the rows that `find_alive` noted over to `mark_unseen`; return how many."""
-    select = f"SELECT {table.keys} FROM {_verified(table)} WHERE kind = 'unseen'"
+    select = f"SELECT {quoted(table.key_columns)} FROM {_verified(table)} WHERE kind = 'unseen'"
     return materialise(connection, f'"unseen {table.name}"', select)
 
 
 def remove_doubles(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
     """Leave one row, the one written last, of each key that stands more than once; return how many keys."""
-    doubles = f"(SELECT {table.keys} FROM {_verified(table)} WHERE kind = 'double')"
+    doubles = f"(SELECT {table.distinct} FROM {_verified(table)} WHERE kind = 'double')"
     kept = materialise(
         connection,
         "kept",
         f"""
-        SELECT DISTINCT ON ({table.keys}) * FROM "{table.name}" SEMI JOIN {doubles} USING ({table.keys})
+        SELECT DISTINCT ON ({", ".join(table.identity())}) * FROM "{table.name}" WHERE {table.distinct} IN {doubles}
         ORDER BY synced_on DESC
         """,
     )
     if kept:
-        connection.execute(f'DELETE FROM "{table.name}" WHERE ({table.keys}) IN (SELECT ({table.keys}) FROM kept)')
+        connection.execute(f'DELETE FROM "{table.name}" WHERE {table.distinct} IN (SELECT {table.distinct} FROM kept)')
         with safe_from_text(connection, "kept"):
             connection.execute(f'INSERT INTO "{table.name}" BY NAME SELECT * FROM kept')
     return kept
 
 
 def _among(table: Table, relation: str) -> str:
-    return f"({table.keys}) IN (SELECT ({table.keys}) FROM {relation})"
+    return f"{table.distinct} IN (SELECT {table.distinct} FROM {relation})"
 
 
 def _month(on: str | None, *, quoted: bool = True) -> str:

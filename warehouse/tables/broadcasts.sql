@@ -1,5 +1,5 @@
 CREATE TABLE broadcasts (
-    id BIGINT NOT NULL,
+    id BIGINT,
     uuid UUID,
     status VARCHAR,
     progress_total BIGINT,
@@ -18,7 +18,7 @@ CREATE TABLE broadcasts (
 COMMENT ON TABLE broadcasts IS
     'Messages sent to many contacts at once: one row per broadcast. A scheduled one appears each time it is sent.';
 COMMENT ON COLUMN broadcasts.id IS
-    'Number of the broadcast, unique in the workspace; the key, to which messages.broadcast points.';
+    'Number of the broadcast, unique in the workspace; the key, to which messages.broadcast points. Null where no server named one: uuid is the key then.';
 COMMENT ON COLUMN broadcasts.uuid IS 'UUID of the broadcast; only newer servers send it.';
 COMMENT ON COLUMN broadcasts.status IS
     'queued, sent, failed; newer servers: pending, queued, started, completed, failed, interrupted.';

@@ -1,5 +1,5 @@
 CREATE TABLE messages (
-    id BIGINT NOT NULL,
+    id BIGINT,
     uuid UUID,
     broadcast BIGINT,
     contact_uuid UUID,
@@ -32,9 +32,9 @@ CREATE TABLE messages (
 ALTER TABLE messages SET PARTITIONED BY (year(created_on), month(created_on));
 
 COMMENT ON TABLE messages IS 'Messages sent to and received from contacts: one row per message, in its latest state.';
-COMMENT ON COLUMN messages.id IS 'Number of the message, unique in the workspace; the key, shared by API and archives.';
-COMMENT ON COLUMN messages.uuid IS 'UUID of the message; only newer servers send it.';
-COMMENT ON COLUMN messages.broadcast IS 'broadcasts.id of the broadcast that sent it; null for all other messages.';
+COMMENT ON COLUMN messages.id IS 'Number of the message, unique in the workspace; the key, shared by API and archives. Null where no server and no archive named one: uuid is the key then.';
+COMMENT ON COLUMN messages.uuid IS 'UUID of the message; only newer servers send it. Archives that were filled in later have invented ones: the API''s stays.';
+COMMENT ON COLUMN messages.broadcast IS 'broadcasts.id of the broadcast that sent it; null for all other messages, and where the server sends no ids.';
 COMMENT ON COLUMN messages.contact_uuid IS 'contacts.uuid of the person written to, or writing.';
 COMMENT ON COLUMN messages.contact_name IS 'Name of that contact when the message was read; null if the contact has none.';
 COMMENT ON COLUMN messages.urn IS 'Address the message went to or came from, as the server writes it: scheme:path, with #display where one is known; null in anonymous workspaces.';

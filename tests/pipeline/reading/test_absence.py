@@ -132,15 +132,20 @@ def test_a_window_that_lost_all_its_rows_is_believed_only_when_that_is_accepted(
 
 
 @pytest.mark.parametrize("number", [20, 21])
-def test_up_to_twenty_rows_are_asked_for_one_by_one(scene: Scene, number: int) -> None:
+def test_up_to_twenty_rows_are_asked_for_one_by_one_by_their_time(scene: Scene, number: int) -> None:
     workspace = scene.workspace
     recent = workspace.add("messages", 40, at=now() - HOUR)
     scene.sync("messages")
-    workspace.delete("messages", recent[5 : 5 + number])
+    gone = recent[5 : 5 + number]
+    created = {
+        datetime.fromisoformat(row["created_on"]) for row in workspace.rows("messages") if str(row["id"]) in gone
+    }
+    workspace.delete("messages", gone)
     scene.sync("messages")
-    by_key = {seen.params["id"] for seen in scene.sandbox.requests if "id" in seen.params}
-    assert by_key == (set(recent[5:25]) if number == 20 else set())
-    assert marked(scene, "messages") == set(recent[5 : 5 + number])
+    params = [seen.params for seen in scene.sandbox.requests]
+    asked = {one["after"] for one in params if "after" in one and one["after"] == one["before"]}
+    assert {datetime.fromisoformat(at) for at in asked} == (created if number == 20 else set())
+    assert marked(scene, "messages") == set(gone)
 
 
 # -- where --

@@ -86,8 +86,10 @@ def test_messages_deleted_within_the_window_read_again_are_marked_by_one_sync(
     assert (result.outcome, result.tally.rows_deleted) == ("done", number)
     assert column(lake, "SELECT id::VARCHAR FROM messages WHERE deleted_on IS NOT NULL") == gone
     assert_true(sandbox.workspace, lake, "messages")
-    by_key = [seen.params["id"] for seen in sandbox.requests if "id" in seen.params]
-    assert by_key == (sorted(gone) if number == 1 else [])
+    params = [seen.params for seen in sandbox.requests]
+    by_time = {seen["after"] for seen in params if "after" in seen and seen["after"] == seen["before"]}
+    created = [datetime.fromisoformat(before[key]["created_on"]) for key in gone]
+    assert [datetime.fromisoformat(at) for at in by_time] == (created if number == 1 else [])
 
     sandbox.workspace.put("messages", {**before[added[5]], "text": "Undone"})
     run(sandbox, lake, "messages")

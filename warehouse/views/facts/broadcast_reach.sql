@@ -11,23 +11,26 @@ WITH reached AS (
 )
 
 SELECT
-    id AS broadcast_id, created_on, broadcasts.status, text_default AS text, progress_total AS meant_for,
+    id AS broadcast_id, uuid AS broadcast_uuid, created_on, broadcasts.status, text_default AS text,
+    progress_total AS meant_for,
     list_aggregate(list_transform(groups, lambda entry: entry.name), 'string_agg', ', ') AS group_names,
-    coalesce(messages, 0) AS messages, coalesce(reached.contacts, 0) AS reached, coalesce(delivered, 0) AS delivered,
-    coalesce(sent, 0) AS sent, coalesce(failed, 0) AS failed
-FROM broadcasts
+    coalesce(messages, zero) AS messages, coalesce(reached.contacts, zero) AS reached,
+    coalesce(delivered, zero) AS delivered, coalesce(sent, zero) AS sent, coalesce(failed, zero) AS failed
+-- Messages name a broadcast by its id only: of one without nothing is known.
+FROM (SELECT *, CASE WHEN id IS NOT NULL THEN 0 END AS zero FROM broadcasts) AS broadcasts
 LEFT JOIN reached USING (id)
 WHERE deleted_on IS NULL;
 
 COMMENT ON VIEW broadcast_reach IS
     'Broadcasts with their reach: one row per broadcast.';
-COMMENT ON COLUMN broadcast_reach.broadcast_id IS 'broadcasts.id of the broadcast.';
+COMMENT ON COLUMN broadcast_reach.broadcast_id IS 'broadcasts.id of the broadcast; null where it has none, and then no message points to it.';
+COMMENT ON COLUMN broadcast_reach.broadcast_uuid IS 'broadcasts.uuid of the broadcast; null where it has none.';
 COMMENT ON COLUMN broadcast_reach.created_on IS 'When it was created (UTC).';
 COMMENT ON COLUMN broadcast_reach.status IS 'State of the broadcast.';
 COMMENT ON COLUMN broadcast_reach."text" IS 'What was sent, in the default language.';
 COMMENT ON COLUMN broadcast_reach.meant_for IS 'Number of contacts it was for; null on older servers.';
 COMMENT ON COLUMN broadcast_reach.group_names IS 'Groups it was sent to.';
-COMMENT ON COLUMN broadcast_reach.messages IS 'Messages that it became.';
+COMMENT ON COLUMN broadcast_reach.messages IS 'Messages that it became; null, like all that follows, where the broadcast has no id.';
 COMMENT ON COLUMN broadcast_reach.reached IS 'Contacts who got one.';
 COMMENT ON COLUMN broadcast_reach.delivered IS 'Of the messages, delivered or read.';
 COMMENT ON COLUMN broadcast_reach.sent IS 'Of these, sent; nothing more is known.';
