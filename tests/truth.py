@@ -158,9 +158,9 @@ def _modern(stream: str, record: Row) -> Row:
 
 
 def _unite(stream: str, api: Row, archived: Row) -> Row:
-    """A row that API and archive have: the archive has its last state, unless the API's is of a later date."""
-    first, second = (api, archived) if _later(api, archived) else (archived, api)
-    united = {**second, **first, "modified_on": first.get("modified_on")}
+    """A row that API and archive have: the archive has its last state, unless it tells no date, or the API a later."""
+    first, second = (api, archived) if _later(api, archived) or not archived.get("modified_on") else (archived, api)
+    united = {**second, **first, "modified_on": first.get("modified_on") or second.get("modified_on")}
     if len(second.get("path") or []) > len(first.get("path") or []):
         united["path"] = second["path"]
     for name in _NEVER_LOST & united.keys():

@@ -2,7 +2,8 @@
 
 Where an API row and an archived one meet, each column has the value it would have had in the other order too:
 
-* the later `modified_on` wins; at the same one the archive, which has the final state (`_wins`),
+* the later `modified_on` wins; at the same one the archive, which has the final state; over an archive that tells none
+  the API, if it listed the row when the archive was written already (`_wins`),
 * a list that only grows keeps its longest state,
 * columns that archives lack keep what the API said, columns that the API lacks what the archive said (`_final`).
 """
@@ -105,10 +106,18 @@ def _wins(table: Table) -> str:
     if not table.archive_type:
         return later
     return f"""CASE
+        WHEN incoming.source = 'archive' AND incoming.modified_on IS NULL
+            THEN CASE stored.source WHEN 'api' THEN NOT {_read_late("stored")} ELSE stored.modified_on IS NULL END
         WHEN incoming.source = 'archive' THEN coalesce(stored.modified_on <= incoming.modified_on, true)
+        WHEN stored.source = 'archive' AND stored.modified_on IS NULL THEN {_read_late("incoming")}
         WHEN stored.source = 'archive' THEN coalesce(stored.modified_on < incoming.modified_on, false)
         ELSE {later}
     END"""
+
+
+def _read_late(row: str) -> str:
+    """SQL: the condition that the API still listed a row when archives, which are written after 90 days, had it."""
+    return f"({row}.synced_on > {row}.created_on + INTERVAL 89 DAY)"
 
 
 def _final(table: Table, column: str, *, tombstones: bool) -> str:

@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import permutations, product
 from pathlib import Path
 from typing import Any
@@ -181,6 +181,36 @@ def test_of_two_files_the_later_state_stays_in_either_order(loaded: Callable[...
         loaded("runs", row, day=days[row["exit_type"]])
         stored = loaded("runs", other, day=days[other["exit_type"]])[row["uuid"]]
         assert (stored["exit_type"], stored["archived_in"]) == ("late", date(2025, 3, 1))
+
+
+def test_an_archive_without_a_date_is_later_than_what_the_api_said_of_a_young_row_and_leaves_it_its_date(
+    loaded: Callable[..., dict[Any, Row]],
+) -> None:
+    now = datetime.now(UTC)
+
+    def row(number: int, which: str, age: timedelta, at: str | None) -> Row:
+        return {**_message(number, which, at), "created_on": (now - age).isoformat()}
+
+    young, old = timedelta(days=88), timedelta(days=90)
+    rows = {
+        (number, which): row(number, which, age, at)
+        for number, age in ((1, young), (2, old))
+        for which, at in ((NEW, SECOND), (ARCHIVE, None))
+    }
+
+    def told(stored: dict[Any, Row]) -> list[tuple[Any, ...]]:
+        return [(stored[key]["text"], stored[key]["modified_on"]) for key in ("1", "2")]
+
+    dated = datetime.fromisoformat(SECOND)
+    loaded("messages", rows[1, NEW], rows[2, NEW])
+    for _ in range(2):  # the file may be read again
+        stored = loaded("messages", rows[1, ARCHIVE], rows[2, ARCHIVE], day=DAY)
+        assert told(stored) == [(ARCHIVE, dated), (NEW, dated)]
+    stored = loaded("messages", rows[1, NEW], rows[2, NEW])
+    assert told(stored) == [(ARCHIVE, dated), (NEW, dated)]
+    later = {number: {**rows[number, NEW], "text": "later", "modified_on": "2025-03-02T00:00:00Z"} for number in (1, 2)}
+    stored = loaded("messages", *later.values())
+    assert told(stored) == [("later", datetime(2025, 3, 2, tzinfo=UTC))] * 2
 
 
 def test_the_name_of_a_deleted_thing_never_replaces_its_good_one(loaded: Callable[..., dict[Any, Row]]) -> None:
