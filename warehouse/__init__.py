@@ -33,6 +33,7 @@ from warehouse.loading.absence import (
     take_off_lists,
     unseen_keys,
 )
+from warehouse.loading.harvest import harvest
 from warehouse.loading.history import Sighting
 from warehouse.loading.loaded_archives import (
     ArchiveKey,
@@ -88,6 +89,7 @@ __all__ = [
     "find_unseen",
     "forget_batch",
     "forget_cursor",
+    "harvest",
     "keep_whole",
     "leave_waiting",
     "live_rows",

@@ -16,7 +16,8 @@ from pipeline.reading.progress import Progress, Quiet
 from pipeline.server.budget import Budget
 from pipeline.server.client import Client, Listener
 from pipeline.settings import MEGABYTE, Settings
-from warehouse import Lake
+from pipeline.streams import STREAMS
+from warehouse import Lake, harvest
 from warehouse.lake.literal import literal, text_list
 
 # A wrong address should be told in seconds, not after the whole patience.
@@ -62,6 +63,7 @@ def open_session(
         client.budget = Budget(f"{settings.url} {workspace.uuid}", _budget(settings))
         with Lake.create(settings.lake) as lake:
             _claim(lake, workspace, settings.url, another_workspace=another_workspace)
+            harvest(lake, [stream.table for stream in STREAMS.values()])
             yield Session(client, lake, workspace, body)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -108,6 +109,17 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
+@cache
+def fingerprint_of_reading() -> str:
+    """What tells the way in which this version makes columns of a row's JSON from another's: its macros and SELECTs."""
+    digest = hashlib.sha256(fingerprint().encode())
+    for folder in ("lake/macros", "loading/rows"):
+        files = (resources.files("warehouse") / folder).iterdir()
+        for file in sorted((file for file in files if file.name.endswith(".sql")), key=lambda file: file.name):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
 def _statements(file: Traversable) -> list[str]:
     return [statement.query.strip() for statement in duckdb.extract_statements(file.read_text(encoding="utf-8"))]
 
@@ -168,8 +180,8 @@ def _bring_up(lake: duckdb.DuckDBPyConnection, declared: duckdb.DuckDBPyConnecti
         lake.execute(f"UPDATE _lake SET format = {FORMAT}, schema_fingerprint = {literal(fingerprint())}")
     else:
         lake.execute(
-            "INSERT INTO _lake (format, schema_fingerprint, created_on) "
-            f"VALUES ({FORMAT}, {literal(fingerprint())}, now())"
+            "INSERT INTO _lake (format, schema_fingerprint, created_on, extra_read_with) "
+            f"VALUES ({FORMAT}, {literal(fingerprint())}, now(), {literal(fingerprint_of_reading())})"
         )
 
 

@@ -11,12 +11,12 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from warehouse.lake.literal import literal, text_list
 from warehouse.lake.table import Table
+from warehouse.loading.columns import SelectColumns
 from warehouse.loading.parse import statements, without_moved_casts
 
 # How bytes that are no text are written in a row's text; no JSON has this.
@@ -151,11 +151,14 @@ def _refuse_constant(name: str) -> None:
 def _find_faults(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     """Read each column of the unreadable rows by itself: those that fail are the reason."""
     _, select = statements(table.name)
-    columns, column_by_column = _column_by_column(connection, table, select)
+    select_columns = SelectColumns(connection, select)
+    described = connection.execute("DESCRIBE parsed").fetchall()
+    columns = {name: kind for name, kind, *_ in described if name in select_columns.names}
+    column_by_column = select_columns.each_guarded(tested=columns, read=table.key_columns)
     faults = ", ".join(
         f"CASE WHEN has.\"{name}\" IS NULL THEN '{name} does not fit {kind}' END" for name, kind in columns.items()
     )
-    keys = table.key_text("keys")
+    keys = table.key_text("row")
     missing = literal(f"{table.required} is missing")
     zero = f"contains({keys}, chr(0))"
     with without_moved_casts(connection):
@@ -186,40 +189,3 @@ def _find_faults(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
         FROM faults WHERE parsed.line = faults.line
         """
     )
-
-
-def _column_by_column(connection: duckdb.DuckDBPyConnection, table: Table, select: str) -> tuple[dict[str, str], str]:
-    """The columns of a stream's SELECT with their types, and the SELECT with a TRY around each instead of around all.
-
-    Its `has` says of each column whether it is null, and is null itself where the column fails; `keys` has the key.
-    """
-    tree: dict[str, Any] = json.loads(_one(connection, f"SELECT json_serialize_sql({literal(select)})"))
-    row, rest = tree["statements"][0]["node"]["select_list"]
-    packed = row["children"][0]
-    wrapper: dict[str, Any] = json.loads(_one(connection, "SELECT json_serialize_sql('SELECT TRY(0 IS NULL)')"))
-    wrapped: dict[str, Any] = wrapper["statements"][0]["node"]["select_list"][0]
-
-    def guarded(expression: dict[str, object]) -> dict[str, object]:
-        tested = wrapped["children"][0] | {"children": [expression | {"alias": ""}]}
-        return wrapped | {"children": [tested], "alias": expression["alias"]}
-
-    has = packed | {"children": [guarded(one) for one in packed["children"]], "alias": "has"}
-    keys = packed | {
-        "children": [
-            wrapped | {"children": [one | {"alias": ""}], "alias": one["alias"]}
-            for one in packed["children"]
-            if one["alias"] in table.key_columns
-        ],
-        "alias": "keys",
-    }
-    tree["statements"][0]["node"]["select_list"] = [has, keys, rest]
-    back = _one(connection, f"SELECT json_deserialize_sql({literal(json.dumps(tree))}::JSON)")
-    described = connection.execute("DESCRIBE parsed").fetchall()
-    names = [one["alias"] for one in packed["children"]]
-    return {name: kind for name, kind, *_ in described if name in names}, back
-
-
-def _one(connection: duckdb.DuckDBPyConnection, query: str) -> str:
-    found = connection.execute(query).fetchone()
-    assert found
-    return str(found[0])

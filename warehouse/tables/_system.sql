@@ -5,7 +5,8 @@ CREATE TABLE _lake (
     workspace_uuid UUID,
     workspace_name VARCHAR,
     url VARCHAR,
-    created_on TIMESTAMPTZ NOT NULL
+    created_on TIMESTAMPTZ NOT NULL,
+    extra_read_with VARCHAR
 );
 
 COMMENT ON TABLE _lake IS 'One row: what made this lake, and whose data is in it.';
@@ -15,6 +16,8 @@ COMMENT ON COLUMN _lake.workspace_uuid IS 'Workspace the rows come from; null be
 COMMENT ON COLUMN _lake.workspace_name IS 'Name of that workspace when it was last seen.';
 COMMENT ON COLUMN _lake.url IS 'Server the workspace is on.';
 COMMENT ON COLUMN _lake.created_on IS 'When the lake was made (UTC).';
+COMMENT ON COLUMN _lake.extra_read_with IS
+    'Digest of the version that last looked into extra for values of its columns: another one looks again.';
 
 CREATE TABLE _cursor (
     stream VARCHAR NOT NULL,
