@@ -79,7 +79,7 @@ def harvested(small_workspace: Workspace, tmp_path_factory: pytest.TempPathFacto
     rows = rows_of(small_workspace)
     message, run, broadcast = (key_of(stream, rows[stream][0]) for stream in ("messages", "runs", "broadcasts"))
     left: dict[tuple[str, str], Row] = {
-        ("messages", message): {"ticket_uuid": "none", "labels": "a", "cost": 12345678901234567890123},
+        ("messages", message): {"ticket_uuid": "none", "labels": "a", "cost": 12345678901234567890123, "text": "other"},
         ("runs", run): {"contact": {"color": None}},
         ("broadcasts", broadcast): {"text": [1, 2]},
     }
