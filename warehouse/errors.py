@@ -4,7 +4,8 @@ RapidlakeError
   LakeError
     LakeNotFound      there is no lake at the path
       LakeUnfinished  its first sync is still making it
-    LakeIsNewer       written by a later version of Rapidlake
+    LakeIsNewer       written by a later version of Rapidlake, or of DuckLake
+    LakeIsOther       has columns that cannot become those of this version
     LakeUnwritable    the disk is full, or the catalog cannot be written
       LakeIsFile      its path is a file
       FolderRefused   its folder cannot be made or written
@@ -43,6 +44,12 @@ class LakeUnfinished(LakeNotFound):
 
 class LakeIsNewer(LakeError):
     """The lake was written by a later version, whose tables this one does not know."""
+
+    exit_code = 2
+
+
+class LakeIsOther(LakeError):
+    """The lake has columns of other types, which cannot become those of this version."""
 
     exit_code = 2
 

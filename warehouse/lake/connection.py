@@ -66,6 +66,7 @@ class Lake(AbstractContextManager["Lake"]):
         Raises:
             LakeUnwritable: path is a file, or cannot be written.
             LakeIsNewer: a later version made it.
+            LakeIsOther: its columns cannot become those of this version.
         """
         _make_folders(path)
         lake = cls(path, _connect(path, read_only=False, memory=memory, threads=threads), read_only=False)
@@ -114,7 +115,7 @@ class Lake(AbstractContextManager["Lake"]):
             if found != schema.fingerprint():
                 if found:
                     self._forget_inlining_option()
-                self.commit(schema.bring_up)
+                self.commit(lambda connection: schema.bring_up(connection, self.path))
 
     def _forget_inlining_option(self) -> None:
         """Remove it, and attach the catalog anew, which alone makes DuckLake forget it too."""

@@ -18,9 +18,10 @@ import duckdb
 
 from warehouse.errors import LakeIsNewer
 from warehouse.lake.literal import literal
+from warehouse.lake.retype import retype
 
 # Grows when a lake of this version can no longer be read by the one before it.
-FORMAT = 1
+FORMAT = 2
 
 # What every stream's table has beside the columns of its own file.
 COMMON_COLUMNS = {
@@ -148,25 +149,32 @@ def _declared() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def bring_up(lake: duckdb.DuckDBPyConnection) -> None:
-    """Bring a lake's tables to this version: new tables, new columns, new comments; nothing is ever dropped.
+def bring_up(lake: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Bring the tables of the lake at `path` to this version: new tables, columns, types and comments.
 
-    Inside the caller's transaction.
+    Nothing is ever dropped but that a column must have a value. Inside the caller's transaction.
+
+    Raises:
+        LakeIsOther: a column has another type, which cannot become this version's.
     """
     with _declared() as declared:
-        _bring_up(lake, declared)
+        _bring_up(lake, declared, path)
 
 
-def _bring_up(lake: duckdb.DuckDBPyConnection, declared: duckdb.DuckDBPyConnection) -> None:
+def _bring_up(lake: duckdb.DuckDBPyConnection, declared: duckdb.DuckDBPyConnection, path: Path) -> None:
     have = _columns(lake, "lake")
     for table, columns in _columns(declared, "memory").items():
         if table not in have:
             definitions = ", ".join(f'"{name}" {kind}{null}' for name, (kind, null, _) in columns.items())
             lake.execute(f'CREATE TABLE "{table}" ({definitions})')
-        for name, (kind, _, comment) in columns.items():
+        for name, (kind, null, comment) in columns.items():
             known = have.get(table, {})
             if known and name not in known:
                 lake.execute(f'ALTER TABLE "{table}" ADD COLUMN "{name}" {kind}')
+            elif known and known[name][0] != kind:
+                retype(lake, table, name, known[name][0], kind, path)
+            if name in known and known[name][1] and not null:
+                lake.execute(f'ALTER TABLE "{table}" ALTER COLUMN "{name}" DROP NOT NULL')
             if comment and (name not in known or known[name][2] != comment):
                 lake.execute(f'COMMENT ON COLUMN "{table}"."{name}" IS {literal(comment)}')
     for table, comment in declared.execute("SELECT table_name, comment FROM duckdb_tables()").fetchall():

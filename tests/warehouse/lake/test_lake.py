@@ -169,7 +169,7 @@ def test_a_lake_of_a_later_version_is_refused(path: Path) -> None:
     with Lake.create(path) as lake:
         lake.commit(lambda connection: connection.execute("UPDATE _lake SET format = format + 1"))
     for opening in (Lake.create, Lake.open):
-        with pytest.raises(LakeIsNewer, match="has format 2, this version knows 1: upgrade rapidlake") as caught:
+        with pytest.raises(LakeIsNewer, match="has format 3, this version knows 2: upgrade rapidlake") as caught:
             opening(path)
     assert caught.value.exit_code == 2
 

@@ -1,0 +1,100 @@
+"""A lake whose tables, or whose DuckLake, are of another version: brought to this one, or refused and left alone."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.lakes import new_lake
+from warehouse import Lake, LakeIsOther
+
+LABEL = "{'uuid': '10000000-0000-4000-8000-000000000000', 'name': 'Urgent'}"
+UNSEEN = "UPDATE _lake SET schema_fingerprint = 'older'"
+
+
+@pytest.fixture(scope="module")
+def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with 150 messages, in a file, and two contacts, in the catalog; to be copied."""
+    path = new_lake(tmp_path_factory.mktemp("pattern") / "lake")
+    with Lake.create(path) as lake:
+        write(
+            lake,
+            f"INSERT INTO messages (id, broadcast, text, labels, created_on) "
+            f"SELECT n, n % 7, 'hello', [{LABEL}], '2026-03-01'::TIMESTAMPTZ FROM range(150) AS numbers (n)",
+            "INSERT INTO contacts (uuid, name) SELECT uuid(), 'Ann' FROM range(2)",
+        )
+    return path
+
+
+@pytest.fixture
+def path(pattern: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(pattern, tmp_path / "lake"))
+
+
+def write(lake: Lake, *statements: str) -> None:
+    """What no part of Rapidlake does: change the lake by hand; DuckDB falls over several such changes in one commit."""
+    for statement in statements:
+        lake.commit(lambda connection, statement=statement: connection.execute(statement) and None)
+
+
+def other_type(table: str, column: str, kind: str, value: str) -> list[str]:
+    """Statements that give a column another type, and all rows this value."""
+    return [
+        f"ALTER TABLE {table} DROP COLUMN {column}",
+        f"ALTER TABLE {table} ADD COLUMN {column} {kind}",
+        f"UPDATE {table} SET {column} = {value}",
+    ]
+
+
+def types(lake: Lake) -> dict[tuple[str, str], tuple[str, bool]]:
+    """Table and column → type, and whether it may be null."""
+    query = "SELECT table_name, column_name, data_type, is_nullable FROM duckdb_columns() WHERE database_name = 'lake'"
+    return {(table, column): (kind, null) for table, column, kind, null in lake.rows(query)}
+
+
+# -- columns whose type changed --
+
+
+def test_a_column_that_has_a_wider_type_now_is_widened_with_its_values(path: Path) -> None:
+    uuid = "{'uuid': '10000000-0000-4000-8000-000000000000'}"
+    with Lake.create(path) as lake:
+        now = types(lake)
+        write(
+            lake,
+            *other_type("messages", "broadcast", "SMALLINT", "id % 7"),
+            *other_type("messages", "labels", "STRUCT (uuid UUID)[]", f"[{uuid}]"),
+            *other_type("contacts", "groups", "STRUCT (uuid UUID)[]", f"[{uuid}]"),
+            *other_type("contacts", "fields", "MAP(VARCHAR, VARCHAR)", "MAP {'age': '7'}"),
+            "ALTER TABLE messages ALTER COLUMN text SET NOT NULL",
+            UNSEEN,
+        )
+    with Lake.create(path) as lake:
+        assert types(lake) == now
+        assert lake.rows(
+            "SELECT DISTINCT broadcast = id % 7, left(labels[1].uuid::VARCHAR, 1), labels[1].name FROM messages"
+        ) == [(True, "1", None)]
+        assert lake.rows("SELECT DISTINCT left(groups[1].uuid::VARCHAR, 1), groups[1].name, fields['age'] FROM contacts") == [
+            ("1", None, "7")
+        ]
+        write(lake, f"INSERT INTO messages (id, labels, created_on) VALUES (999, [{LABEL}], now())")
+        assert lake.rows("SELECT text, labels[1].name FROM messages WHERE id = 999") == [(None, "Urgent")]
+
+
+def test_a_column_whose_values_do_not_fit_its_type_now_is_refused_and_nothing_changes(path: Path) -> None:
+    with Lake.create(path) as writer:
+        write(writer, "ALTER TABLE broadcasts DROP COLUMN status", UNSEEN)  # which is mended first, and not kept
+        for column, kind, value, declared in (
+            ("last_seen_on", "VARCHAR", "'yesterday'", "TIMESTAMPTZ"),  # DuckLake refuses
+            ("blocked", "STRUCT (a INTEGER)", "{'a': 1}", "BOOLEAN"),  # DuckDB has no such cast
+            ("groups", "STRUCT (uuid UUID, color VARCHAR)[]", "[{'color': 'red'}]", "VARCHAR[]"),  # a part would go
+        ):
+            write(writer, *other_type("contacts", column, kind, value))
+            before = types(writer), writer.rows("FROM contacts ORDER BY uuid")
+            told = rf"has contacts\.{column} as {kind[:6]}.*: nothing was changed; go on"
+            with pytest.raises(LakeIsOther, match=told) as caught:
+                Lake.create(path)
+            assert caught.value.exit_code == 2
+            assert (types(writer), writer.rows("FROM contacts ORDER BY uuid")) == before
+            write(writer, *other_type("contacts", column, declared, "NULL"))
