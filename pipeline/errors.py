@@ -20,13 +20,22 @@ RapidlakeError              (from warehouse)
 
 from __future__ import annotations
 
-from warehouse.errors import FolderRefused, LakeIsFile, LakeMangled, LakeNotFound, PlaceRefused, RapidlakeError
+from warehouse.errors import (
+    FolderRefused,
+    LakeIsFile,
+    LakeIsOlder,
+    LakeMangled,
+    LakeNotFound,
+    PlaceRefused,
+    RapidlakeError,
+)
 
 # What to type about errors of the warehouse, which knows no commands.
 ADVICE: dict[type[RapidlakeError], str] = {
     LakeNotFound: "run `rapidlake sync` first, or name another with --lake",
     LakeIsFile: "name a folder with --lake or RAPIDLAKE_LAKE",
     FolderRefused: "choose another with --lake, or its permissions",
+    LakeIsOlder: "run `rapidlake sync`, which brings it up, and keeps a copy of its catalog",
     LakeMangled: "run `rapidlake verify --repair`, which drops them and reads them again",
     PlaceRefused: "name an empty or a new folder with --to",
 }

@@ -5,9 +5,11 @@ Knows nothing of HTTP or Dagster.
 
 from warehouse.asking.analysis import OpenLake, open_lake
 from warehouse.errors import (
+    EngineIsOther,
     LakeBusy,
     LakeError,
     LakeIsNewer,
+    LakeIsOlder,
     LakeIsOther,
     LakeNotFound,
     LakeRefused,
@@ -62,10 +64,12 @@ __all__ = [
     "Batch",
     "ColumnDescription",
     "Cursor",
+    "EngineIsOther",
     "Lake",
     "LakeBusy",
     "LakeError",
     "LakeIsNewer",
+    "LakeIsOlder",
     "LakeIsOther",
     "LakeNotFound",
     "LakeRefused",

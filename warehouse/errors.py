@@ -5,7 +5,9 @@ RapidlakeError
     LakeNotFound      there is no lake at the path
       LakeUnfinished  its first sync is still making it
     LakeIsNewer       written by a later version of Rapidlake, or of DuckLake
+    LakeIsOlder       written by an earlier DuckLake; who writes it brings it up, who reads it cannot
     LakeIsOther       has columns that cannot become those of this version
+    EngineIsOther     DuckDB is not of the version that its extensions are for
     LakeUnwritable    the disk is full, or the catalog cannot be written
       LakeIsFile      its path is a file
       FolderRefused   its folder cannot be made or written
@@ -44,6 +46,18 @@ class LakeUnfinished(LakeNotFound):
 
 class LakeIsNewer(LakeError):
     """The lake was written by a later version, whose tables this one does not know."""
+
+    exit_code = 2
+
+
+class LakeIsOlder(LakeError):
+    """The lake was written by an earlier DuckLake, and was not brought to this one yet."""
+
+    exit_code = 2
+
+
+class EngineIsOther(LakeError):
+    """DuckDB was installed in another version than the extensions that Rapidlake needs."""
 
     exit_code = 2
 

@@ -26,6 +26,7 @@ from warehouse.errors import (
     LakeBusy,
     LakeError,
     LakeIsFile,
+    LakeIsOlder,
     LakeMangled,
     LakeNotFound,
     LakeRefused,
@@ -33,6 +34,7 @@ from warehouse.errors import (
     LakeUnwritable,
 )
 from warehouse.lake import schema
+from warehouse.lake.engine import check_extension, explain_mismatch, keep_catalog
 from warehouse.lake.inlining import forget_inlining_option, inline_small_batches, without_inlining
 from warehouse.lake.literal import literal
 
@@ -89,6 +91,7 @@ class Lake(AbstractContextManager["Lake"]):
         Raises:
             LakeNotFound: there is none.
             LakeIsNewer: a later version made it.
+            LakeIsOlder: an earlier DuckLake made it, and nothing has written it since.
         """
         if not (path / "catalog.sqlite").is_file():
             raise LakeNotFound(f"There is no lake at {path}.")
@@ -222,6 +225,8 @@ class Lake(AbstractContextManager["Lake"]):
 def explain(error: duckdb.Error, path: Path) -> LakeError:
     """The error of ours that tells a user what this DuckDB error means for the lake at `path`."""
     said = _engine_words(error)
+    if mismatch := explain_mismatch(said, path):
+        return mismatch
     if re.search(r"No space left|disk is full", said, re.IGNORECASE):
         return LakeUnwritable(
             f"The disk with the lake {path} is full: nothing of this batch was written; make room and sync again."
@@ -306,17 +311,40 @@ def _connect(
         for extension in EXTENSIONS:
             load_extension(connection, extension)
         inline_small_batches(connection)
-        _attach(connection, path, read_only=read_only, as_of=as_of)
+        try:
+            _attach(connection, path, read_only=read_only, as_of=as_of)
+        except duckdb.InvalidInputException as error:
+            if read_only or not isinstance(explain(error, path), LakeIsOlder):
+                raise
+            _upgrade_ducklake(connection, path)
     except duckdb.Error as error:
         connection.close()
         raise explain(error, path) from error
+    except LakeError:
+        connection.close()
+        raise
     return connection
 
 
+def _upgrade_ducklake(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Attach a lake of an earlier DuckLake, which brings its catalog up; a copy of it stays."""
+    with FileLock(path / "locks" / "schema.lock"):
+        try:
+            _attach(connection, path, read_only=False)  # another process may have been first
+        except duckdb.InvalidInputException:
+            keep_catalog(path)
+            _attach(connection, path, read_only=False, migrate=True)
+
+
 def _attach(
-    connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool, as_of: datetime | None = None
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    *,
+    read_only: bool,
+    as_of: datetime | None = None,
+    migrate: bool = False,
 ) -> None:
-    """Attach the lake at `path`, and make it the default."""
+    """Attach the lake at `path`, and make it the default; `migrate` brings a catalog of an earlier DuckLake up."""
     options = [
         f"DATA_PATH {literal(str(path.resolve() / 'data'))}",
         "OVERRIDE_DATA_PATH true",
@@ -325,6 +353,8 @@ def _attach(
     ]
     if as_of:
         options.append(f"SNAPSHOT_TIME {literal(as_of)}")
+    if migrate:
+        options.append("AUTOMATIC_MIGRATION true")
     catalog = literal(f"ducklake:sqlite:{path.resolve() / 'catalog.sqlite'}")
     RACING.copy()(connection.execute, f"ATTACH {catalog} AS lake ({', '.join(options)})")
     connection.execute("USE lake")
@@ -352,7 +382,9 @@ def outside_the_lake(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """Load an extension of DuckDB's that came with Rapidlake."""
-    connection.execute(f"LOAD {literal(str(extension_file(name)))}")
+    file = extension_file(name)
+    check_extension(name, file)
+    connection.execute(f"LOAD {literal(str(file))}")
 
 
 def extension_file(name: str) -> Path:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import duckdb
 import pytest
 
+from pipeline.errors import told
+from tests import processes
 from tests.lakes import new_lake
-from warehouse import Lake, LakeIsOther
+from warehouse import EngineIsOther, Lake, LakeIsNewer, LakeIsOlder, LakeIsOther, LakeUnwritable
+from warehouse.lake.engine import check_extension
 
 LABEL = "{'uuid': '10000000-0000-4000-8000-000000000000', 'name': 'Urgent'}"
 UNSEEN = "UPDATE _lake SET schema_fingerprint = 'older'"
@@ -72,12 +78,10 @@ def test_a_column_that_has_a_wider_type_now_is_widened_with_its_values(path: Pat
         )
     with Lake.create(path) as lake:
         assert types(lake) == now
-        assert lake.rows(
-            "SELECT DISTINCT broadcast = id % 7, left(labels[1].uuid::VARCHAR, 1), labels[1].name FROM messages"
-        ) == [(True, "1", None)]
-        assert lake.rows("SELECT DISTINCT left(groups[1].uuid::VARCHAR, 1), groups[1].name, fields['age'] FROM contacts") == [
-            ("1", None, "7")
-        ]
+        first = "left(labels[1].uuid::VARCHAR, 1), labels[1].name"
+        assert lake.rows(f"SELECT DISTINCT broadcast = id % 7, {first} FROM messages") == [(True, "1", None)]
+        first = "left(groups[1].uuid::VARCHAR, 1), groups[1].name"
+        assert lake.rows(f"SELECT DISTINCT {first}, fields['age'] FROM contacts") == [("1", None, "7")]
         write(lake, f"INSERT INTO messages (id, labels, created_on) VALUES (999, [{LABEL}], now())")
         assert lake.rows("SELECT text, labels[1].name FROM messages WHERE id = 999") == [(None, "Urgent")]
 
@@ -98,3 +102,63 @@ def test_a_column_whose_values_do_not_fit_its_type_now_is_refused_and_nothing_ch
             assert caught.value.exit_code == 2
             assert (types(writer), writer.rows("FROM contacts ORDER BY uuid")) == before
             write(writer, *other_type("contacts", column, declared, "NULL"))
+
+
+# -- other versions of DuckLake and DuckDB --
+
+
+def ducklake(catalog: Path, version: str | None = None) -> str:
+    """The version of DuckLake that a catalog says it is of, after it was made to say another one.
+
+    In a process of its own: in one that has a lake attached, Python's SQLite would undo the locks of DuckDB's.
+    """
+    program = """
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as catalog:
+    if sys.argv[2:]:
+        catalog.execute("UPDATE ducklake_metadata SET value = ? WHERE key = 'version'", sys.argv[2:])
+    print(*catalog.execute("SELECT value FROM ducklake_metadata WHERE key = 'version'").fetchone())
+"""
+    done = processes.run([sys.executable, "-c", program, catalog, *([version] if version else [])])
+    return done.stdout.strip()
+
+
+def test_a_lake_of_a_later_ducklake_is_refused_and_left_alone(path: Path) -> None:
+    assert ducklake(path / "catalog.sqlite", "1.1") == "1.1"
+    for opening in (Lake.create, Lake.open):
+        with pytest.raises(LakeIsNewer, match=r"with DuckLake 1\.1, this version knows 1\.0: upgrade") as caught:
+            opening(path)
+        assert caught.value.exit_code == 2
+    assert ducklake(path / "catalog.sqlite") == "1.1"
+
+
+def test_a_lake_of_an_earlier_ducklake_is_brought_up_by_who_writes_it_and_its_catalog_is_kept(
+    path: Path,
+) -> None:
+    with Lake.open(path) as lake:
+        before = lake.rows("FROM messages ORDER BY id"), lake.rows("FROM contacts ORDER BY uuid")
+    assert ducklake(path / "catalog.sqlite", "0.4") == "0.4"
+    with pytest.raises(LakeIsOlder, match=r"written with DuckLake 0\.4, this version reads 1\.0") as caught:
+        Lake.open(path)
+    assert caught.value.exit_code == 2
+    assert told(caught.value).endswith(": run `rapidlake sync`, which brings it up, and keeps a copy of its catalog.")
+    with ThreadPoolExecutor(2) as pool:  # two syncs that begin at once
+        for lake in pool.map(Lake.create, [path, path]):
+            lake.close()
+    with Lake.open(path) as lake:
+        assert (lake.rows("FROM messages ORDER BY id"), lake.rows("FROM contacts ORDER BY uuid")) == before
+    assert ducklake(path / "catalog.sqlite") == "1.0"
+    assert ducklake(path / "catalog.before-upgrade.sqlite") == "0.4"
+
+
+def test_where_there_is_no_room_for_the_copy_a_lake_of_an_earlier_ducklake_is_left_alone(path: Path) -> None:
+    ducklake(path / "catalog.sqlite", "0.4")
+    (path / "catalog.before-upgrade.partial").mkdir()
+    with pytest.raises(LakeUnwritable, match=r"cannot be copied \(.*\).*: nothing was changed; make room"):
+        Lake.create(path)
+    assert ducklake(path / "catalog.sqlite") == "0.4"
+
+
+def test_duckdb_without_the_extensions_for_its_version_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(EngineIsOther, match=rf"^DuckDB {duckdb.__version__} is installed, .*: install rapidlake again"):
+        check_extension("ducklake", tmp_path / "ducklake.duckdb_extension")

@@ -1,0 +1,77 @@
+"""What happens where a lake is of another DuckLake than this one, or DuckDB is not the one that its extensions are for.
+
+DuckLake reads catalogs of its own version only. One of an earlier version can be brought up, and not back.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import duckdb
+
+from warehouse.errors import EngineIsOther, LakeError, LakeIsNewer, LakeIsOlder, LakeUnwritable
+
+MISMATCH = re.compile(
+    r"catalog version mismatch: catalog version is (\S+), but the extension requires version (\S+?)\. "
+)
+
+
+def explain_mismatch(said: str, path: Path) -> LakeError | None:
+    """The error of ours for what DuckLake says of the lake at `path`, if it speaks of versions."""
+    found = MISMATCH.search(said)
+    if not found:
+        return None
+    catalog, ours = found.groups()
+    if _release(catalog) > _release(ours):
+        return LakeIsNewer(
+            f"The lake {path} was written with DuckLake {catalog}, this version knows {ours}: "
+            "upgrade rapidlake (pip install -U rapidlake)."
+        )
+    return LakeIsOlder(f"The lake {path} was written with DuckLake {catalog}, this version reads {ours}.")
+
+
+def _release(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version.partition("-")[0])]
+
+
+def keep_catalog(path: Path) -> Path:
+    """Copy the catalog of the lake at `path`, whose version this DuckLake does not read, and return the copy's path.
+
+    For no lake that this process has attached: SQLite's locks would be gone.
+
+    Raises:
+        LakeUnwritable: there is no room for it.
+    """
+    import sqlite3  # which hardly any command needs
+
+    copy = path / "catalog.before-upgrade.sqlite"
+    partial = copy.with_suffix(".partial")
+    try:
+        partial.unlink(missing_ok=True)
+        source, target = sqlite3.connect(path / "catalog.sqlite"), sqlite3.connect(partial)
+        try:
+            source.backup(target)
+        finally:
+            target.close()
+            source.close()
+        partial.replace(copy)
+    except (OSError, sqlite3.Error) as error:
+        raise LakeUnwritable(
+            f"The catalog of the lake {path} cannot be copied ({error}), which it is before DuckLake upgrades it: "
+            "nothing was changed; make room, and sync again."
+        ) from error
+    return copy
+
+
+def check_extension(name: str, file: Path) -> None:
+    """See that an extension of DuckDB's is there for the DuckDB that runs.
+
+    Raises:
+        EngineIsOther: it is not.
+    """
+    if not file.is_file():
+        raise EngineIsOther(
+            f"DuckDB {duckdb.__version__} is installed, and its extension {name} for another version: "
+            "install rapidlake again, which brings those that fit (pip install --force-reinstall rapidlake)."
+        )
