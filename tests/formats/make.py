@@ -14,6 +14,7 @@ import sys
 import tarfile
 import tempfile
 import threading
+import uuid
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from sandbox.workspace.archive_files import file_name, find_file
 from sandbox.workspace.rows import TABLES
 from warehouse.lake.schema import FORMAT
 
-ARCHIVED_DAYS = 10
+ARCHIVED_DAYS = 9
 # A lake has these while it is used only.
 PASSING = ("spool", "locks")
 
@@ -54,11 +55,11 @@ def _workspace() -> Workspace:
     workspace = generate(messages=420, runs=300, contacts=40, seed=16, archives=False)
     workspace.offer("archives")
     for number, row in enumerate(workspace.rows("messages")):
-        if number % 3 == 0:
-            workspace.put("messages", {**row, "cost": number, "folder": {"name": "Inbox", "sizes": [1, 2]}})
+        unknown = {"cost": number, "folder": {"name": "Inbox", "sizes": [1, 2]}} if number % 3 == 0 else {}
+        workspace.put("messages", {**row, "uuid": _uuid(row), **unknown})
     for number, row in enumerate(workspace.rows("runs")):
         if number % 4 == 0:
-            workspace.put("runs", {**row, "priority": f"level {number}"})
+            workspace.put("runs", {**row, "weight": f"level {number}"})
     for number, row in enumerate(workspace.rows("contacts")):
         if number % 2 == 0:
             workspace.put("contacts", {**row, "score": number / 8})
@@ -69,7 +70,9 @@ def _workspace() -> Workspace:
         roll_up(workspace, kind, min(row["start_date"] for row in files)[:7])
     for file in workspace.rows("archives"):  # the archiver writes what the API of its time has
         records = [json.loads(line) for line in read_archive(workspace, file)]
-        lines = [json.dumps({**row, "cost": place, "priority": "old"}).encode() for place, row in enumerate(records)]
+        for place, row in enumerate(records):
+            row |= {"cost": place, "weight": "old"} | ({} if "path" in row else {"uuid": _uuid(row)})
+        lines = [json.dumps(row).encode() for row in records]
         if lines:
             put_archive(workspace, file["archive_type"], file["period"], file["start_date"], lines)
     return workspace
@@ -89,19 +92,29 @@ def _fill(sandbox: Sandbox, lake: Path) -> None:
     workspace.edit("messages", received[3:5], changes={"labels": [_reference(workspace.rows("labels")[0])]})
     workspace.edit("contacts", 5)
     workspace.edit("runs", 5)
-    workspace.delete("messages", [row["id"] for row in messages[40:43]])
+    workspace.delete("messages", [row["id"] for row in messages[12:15]])
     workspace.delete_contacts([row["uuid"] for row in workspace.rows("contacts")[:2]])
-    for row in workspace.rows("messages")[:2]:  # as later servers send them
+    recent = workspace.rows("messages")[:2]
+    for row in recent:  # as a later server sends them, for a while
         _put_raw(workspace, "messages", row, {key: value for key, value in row.items() if key != "id"})
     for key in workspace.edit("contacts", [workspace.rows("contacts")[9]["uuid"]]):
         contact = workspace.row("contacts", key) or {}
         _put_raw(workspace, "contacts", contact, {**contact, "groups": "all of them"})
     sync(settings, choose([]), Quiet(), options=Options(revisit_now=True))
+    for row in recent:
+        workspace.put("messages", row)
+    sync(settings, choose([]), Quiet(), options=Options(revisit_now=True))
     verify(settings, choose_verifiable([]), Quiet(), asked=Verification())
     stop = threading.Event()
     sandbox.after_page = lambda name: stop.set() if name == "runs" else None
-    sync(settings, [STREAMS["runs"]], Quiet(), options=Options(full=True), stop=stop)
+    stopped = sync(settings, [STREAMS["runs"]], Quiet(), options=Options(full=True), stop=stop)
+    assert [one.outcome for one in stopped.streams] == ["stopped"]
     sandbox.after_page = None
+
+
+def _uuid(row: dict[str, Any]) -> str:
+    """As later servers give one to each message."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, str(row["id"])))
 
 
 def _reference(row: dict[str, Any]) -> dict[str, Any]:
