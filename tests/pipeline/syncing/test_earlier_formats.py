@@ -71,7 +71,8 @@ def upgraded(folder: Path) -> Iterator[Upgraded]:
         [odd] = [row["uuid"] for row in workspace.rows("contacts") if not isinstance(row["groups"], list)]
         workspace.edit("contacts", [odd], changes={"groups": []})
         workspace.edit("messages", [message], changes={"status": "failed"})
-        yield Upgraded(lake, dump, workspace, [first, sync(settings, [])], verify(settings), history, message)
+        second = sync(settings, ["contacts", "messages"])
+        yield Upgraded(lake, dump, workspace, [first, second], verify(settings), history, message)
 
 
 def without_column(lake: Path, table: str, name: str) -> None:
