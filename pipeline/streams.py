@@ -100,13 +100,15 @@ class Daily:
 
 @dataclass(frozen=True)
 class Shape:
-    """The rows of the stream `by` decide what every row of this one holds, by these `columns`; the first is their key.
+    """What `by` is like decides what every row of a stream holds; `state` is SQL of that, one value.
 
-    No date of this stream says when they change: it is read whole then.
+    No date of the stream says when it changes: the stream is read whole then. The state that the stream was read in is
+    noted, unless it is the `usual` one.
     """
 
     by: str
-    columns: tuple[str, ...]
+    state: str
+    usual: str | None = None
 
 
 Strategy = Window | Newest | Snapshot | Archives | Single | PerFlow | Daily
@@ -122,7 +124,7 @@ class Stream:
         server purges old rows, moves them to other windows, or lists deleted ones.
     deleted_feed: query of the listing of deleted rows, where there is one.
     always_offered: False for endpoints that only some server versions have.
-    shape: what else decides the content of its rows, where something does.
+    shapes: what else decides the content of its rows, where something does.
     """
 
     table: Table
@@ -133,7 +135,7 @@ class Stream:
     shows_deletions: bool = True
     deleted_feed: dict[str, str] | None = None
     always_offered: bool = True
-    shape: Shape | None = None
+    shapes: tuple[Shape, ...] = ()
 
     @property
     def name(self) -> str:
@@ -148,6 +150,17 @@ class Stream:
 
 BY_UUID = ("uuid",)
 
+# Each contact's `fields` has a key for every field. The name tells most fields that took the key of a deleted one.
+FIELDS = Shape(
+    "fields",
+    """(
+        SELECT string_agg(written, ',' ORDER BY written)
+        FROM (SELECT row(key, type, name)::VARCHAR AS written FROM fields WHERE deleted_on IS NULL)
+    )""",
+)
+# An anonymous workspace shows no addresses of contacts; `anonymous` is what the server said when the session began.
+ANONYMITY = Shape("workspace", "getvariable('anonymous')::VARCHAR", usual="false")
+
 _ALL = (
     Stream(Table("workspace", BY_UUID), Single()),
     # Large streams.
@@ -157,8 +170,7 @@ _ALL = (
         scope="v2.contacts",
         shows_deletions=False,
         deleted_feed={"deleted": "true"},
-        # Each contact's `fields` has a key for every field.
-        shape=Shape("fields", ("key", "type")),
+        shapes=(FIELDS, ANONYMITY),
     ),
     Stream(
         Table(
@@ -180,6 +192,7 @@ _ALL = (
             adjustable=True,
         ),
         scope="v2.messages",
+        shapes=(ANONYMITY,),
     ),
     Stream(
         Table(
@@ -192,8 +205,8 @@ _ALL = (
             archive_type="run",
             growing=("path",),
             provisional=True,
-            api_first=(
-                "start_uuid",
+            api_first=("start_uuid",),
+            api_only=(
                 "contact_urn",
                 "contact_urn_scheme",
                 "contact_urn_path",
@@ -205,6 +218,7 @@ _ALL = (
         Window("modified_on", oldest_first=True),
         scope="v2.runs",
         shows_deletions=False,
+        shapes=(ANONYMITY,),
     ),
     Stream(
         # The server takes deleted contacts off a broadcast's list, however old it is: so does the lake.
@@ -221,6 +235,7 @@ _ALL = (
         scope="v2.broadcasts",
         retention=90 * DAY,
         shows_deletions=False,
+        shapes=(ANONYMITY,),
     ),
     Stream(
         Table("flow_starts", BY_UUID, never_older="modified_on", counters=("progress_total", "progress_started")),

@@ -17,9 +17,6 @@ def sync(
     accept_deletions: Annotated[
         bool, typer.Option("--accept-deletions", help="Mark rows that are gone from the server, however many.")
     ] = False,
-    another_workspace: Annotated[
-        bool, typer.Option("--another-workspace", help="Accept a token of another workspace than the lake's.")
-    ] = False,
     lake: LakeOption = None,
     url: UrlOption = None,
     json: JsonOption = False,
@@ -37,9 +34,7 @@ def sync(
     settings = load_settings(lake=lake, url=url, lag=lag)
     options = Options(earliest, full, accept_deletions=accept_deletions)
     with for_output(json=json) as progress:
-        result = run(
-            settings, chosen, progress, options=options, stop=stop_on_signal(), another_workspace=another_workspace
-        )
+        result = run(settings, chosen, progress, options=options, stop=stop_on_signal())
     print_sync(result, json=json)
     raise typer.Exit(1 if result.failed else 0)
 

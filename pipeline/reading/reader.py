@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -19,8 +19,7 @@ from pipeline.server.client import Client, Listener
 from pipeline.server.pages import Page
 from pipeline.settings import Settings
 from pipeline.streams import Archives, Stream
-from warehouse import ArchiveKey, Cursor, Lake, read_cursors, remember_deleted_contacts, save_cursor
-from warehouse.lake.literal import literal
+from warehouse import ArchiveKey, Cursor, Lake, forget_cursor, read_cursors, remember_deleted_contacts, save_cursor
 
 # Feeds of a stream: each has a cursor of its own.
 ROWS, DELETED, WHOLE, REVISIT, MONTH = "rows", "deleted", "whole", "revisit", "month"
@@ -145,17 +144,16 @@ class Reader(ABC):
         """Where a feed stands."""
         return self.cursors.get(feed, Cursor())
 
-    def saving(self, feeds: dict[str, Cursor]) -> Callable[[duckdb.DuckDBPyConnection], None]:
-        """What saves cursors inside a commit."""
+    def saving(self, feeds: Mapping[str, Cursor | None]) -> Callable[[duckdb.DuckDBPyConnection], None]:
+        """What saves cursors inside a commit; those that are None are forgotten."""
 
         def save(connection: duckdb.DuckDBPyConnection) -> None:
-            shape = self.stream.shape
-            if shape and any(feed.startswith(f"{shape.by} ") for feed in feeds):  # one shape is the last one read with
-                connection.execute(
-                    f"DELETE FROM _cursor WHERE stream = {literal(self.stream.name)} AND feed LIKE '{shape.by} %'"
-                )
             for feed, cursor in feeds.items():
-                save_cursor(connection, self.stream.name, feed, cursor)
-            self.cursors |= feeds
+                if cursor:
+                    save_cursor(connection, self.stream.name, feed, cursor)
+                    self.cursors[feed] = cursor
+                else:
+                    forget_cursor(connection, self.stream.name, feed)
+                    self.cursors.pop(feed, None)
 
         return save

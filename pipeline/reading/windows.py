@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -10,7 +11,7 @@ from pipeline.months import Month
 from pipeline.reading.reader import DELETED, MONTH, REVISIT, ROWS, Reader
 from pipeline.reading.vanished import oldest_shown, settle_vanished
 from pipeline.reading.walk import Fetch, seek
-from pipeline.streams import Shape, Window, parse_revisits
+from pipeline.streams import Window, parse_revisits
 from warehouse import Cursor, OpenWalk, Sighting, forget_cursor
 from warehouse.lake.cursor import time_at
 from warehouse.lake.literal import literal
@@ -44,9 +45,8 @@ class WindowReader(Reader):
         if cursor.walk and not self.options.full:
             cursor = self._walk(strategy, feed, params, cursor, cursor.walk)
         due = [] if feed == DELETED else self._due_revisits(strategy)
-        shape = self._shape_feed(self.stream.shape) if feed == ROWS and self.stream.shape else None
-        reshaped = shape is not None and cursor.watermark is not None and self.cursor(shape).watermark is None
-        after = self._start(cursor, due, reshaped=reshaped)
+        shapes = self._shape_feeds() if feed == ROWS else {}
+        after = self._start(cursor, due, reshaped=bool(shapes) and cursor.watermark is not None)
         if after is not None and after >= self.before:
             return
         whole = (
@@ -54,8 +54,7 @@ class WindowReader(Reader):
             or after is None
             or (cursor.complete_from is not None and after <= cursor.complete_from)
         )
-        beside = {shape: Cursor(self.before)} if shape and whole else {}
-        self._walk(strategy, feed, params, cursor, OpenWalk(after, self.before), beside)
+        self._walk(strategy, feed, params, cursor, OpenWalk(after, self.before), shapes if whole else {})
 
     def _start(self, cursor: Cursor, due: list[timedelta], *, reshaped: bool) -> datetime | None:
         """Where the next window begins; None for the beginning of time."""
@@ -63,7 +62,7 @@ class WindowReader(Reader):
         if self.options.full:
             return since
         if reshaped:
-            return cursor.complete_from
+            return min(since, cursor.complete_from) if since and cursor.complete_from else cursor.complete_from
         if cursor.watermark is None:
             return since
         starts = [cursor.watermark - self.overlap, *(self.before - window for window in due)]
@@ -112,7 +111,7 @@ class WindowReader(Reader):
         params: dict[str, str],
         cursor: Cursor,
         walk: OpenWalk,
-        beside: dict[str, Cursor] | None = None,
+        beside: Mapping[str, Cursor | None] | None = None,
     ) -> Cursor:
         """Read one window; every commit saves the walk's place and the cursors `beside` it."""
         tombstones = feed == DELETED
@@ -225,16 +224,15 @@ class WindowReader(Reader):
     def _revisit_anyway(self) -> bool:
         return self.options.revisit_now or self.options.accept_deletions
 
-    def _shape_feed(self, shape: Shape) -> str:
-        """The feed whose cursor says that this stream was read whole with the rows that shape it as they are now."""
-        described = " || ' ' || ".join(shape.columns)
-        digest = self.lake.rows(
-            f"""
-            SELECT md5(string_agg({described}, ',' ORDER BY {shape.columns[0]})) FROM "{shape.by}"
-            WHERE deleted_on IS NULL
-            """
-        )[0][0]
-        return f"{shape.by} {digest}"
+    def _shape_feeds(self) -> dict[str, Cursor | None]:
+        """What is to be noted once the stream is read whole in its present shape; nothing where it was."""
+        feeds: dict[str, Cursor | None] = {}
+        for shape in self.stream.shapes:
+            [(state, digest)] = self.lake.rows(f"SELECT state, md5(state) FROM (SELECT {shape.state} AS state)")
+            noted = {feed for feed in self.cursors if feed.startswith(f"{shape.by} ")}
+            present = set() if state == shape.usual else {f"{shape.by} {digest}"}
+            feeds |= dict.fromkeys(noted - present) | dict.fromkeys(present - noted, Cursor(self.before))
+        return feeds
 
 
 def _revisit_feed(window: timedelta) -> str:

@@ -53,7 +53,7 @@ class Run:
 
     def each(self, streams: Sequence[Stream]) -> list[StreamResult]:
         """Run each stream; first those that decide what the rows of others hold."""
-        shaping = {stream.shape.by for stream in STREAMS.values() if stream.shape}
+        shaping = {shape.by for stream in STREAMS.values() for shape in stream.shapes}
         first = [self.one(stream) for stream in streams if stream.name in shaping]
         lanes: dict[str, list[Stream]] = defaultdict(list)
         for stream in streams:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import duckdb
 import msgspec
 
 from pipeline.errors import NotOffered, SettingsError, WrongWorkspace
@@ -22,14 +23,16 @@ from warehouse.lake.literal import literal, text_list
 
 # A wrong address should be told in seconds, not after the whole patience.
 FIRST_ANSWER_SECONDS = 15.0
+OWNER = "SELECT workspace_uuid::VARCHAR, workspace_name FROM _lake"
 
 
 class Workspace(msgspec.Struct):
-    """Whose data a token gives."""
+    """Whose data a token gives; in an anonymous one the addresses of contacts are hidden."""
 
     uuid: str
     name: str = ""
     languages: list[str] = []
+    anon: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,7 @@ class Session:
 
 @contextmanager
 def open_session(
-    settings: Settings,
-    *,
-    progress: Progress | None = None,
-    stop: threading.Event | None = None,
-    another_workspace: bool = False,
+    settings: Settings, *, progress: Progress | None = None, stop: threading.Event | None = None
 ) -> Iterator[Session]:
     """Ask whose token it is, and open the lake for writing, once it is sure that the two belong together.
 
@@ -62,7 +61,7 @@ def open_session(
         client.patience = settings.patience
         client.budget = Budget(f"{settings.url} {workspace.uuid}", _budget(settings))
         with Lake.create(settings.lake) as lake:
-            _claim(lake, workspace, settings.url, another_workspace=another_workspace)
+            _claim(lake, workspace, settings.url)
             harvest(lake, [stream.table for stream in STREAMS.values()])
             yield Session(client, lake, workspace, body)
 
@@ -104,25 +103,40 @@ def identify(client: Client, progress: Progress | None = None) -> tuple[bytes, W
         ) from None
 
 
-def _claim(lake: Lake, workspace: Workspace, url: str, *, another_workspace: bool) -> None:
-    """Make sure that the lake is this workspace's, or nobody's yet.
+def _claim(lake: Lake, workspace: Workspace, url: str) -> None:
+    """Make sure that the lake is this workspace's, or nobody's yet; tell it what loading must know of the workspace.
 
     Raises:
         WrongWorkspace: it is another's.
     """
-    owner, name = lake.rows("SELECT workspace_uuid::VARCHAR, workspace_name FROM _lake")[0]
-    if owner and owner != workspace.uuid and not another_workspace:
-        raise WrongWorkspace(
-            f"The lake {lake.path} holds the workspace {name!r} ({owner}), the token is of {workspace.name!r} "
-            f"({workspace.uuid}): "
-            "use another --lake, or the other token; --another-workspace mixes them on purpose."
-        )
+    known = _owned(lake, workspace, lake.rows(OWNER))
     with lake.connection() as connection:
         connection.execute(f"SET VARIABLE languages = {text_list(workspace.languages)}")
-    if (owner, name) != (workspace.uuid, workspace.name):
-        lake.commit(
-            lambda connection: connection.execute(
-                f"UPDATE _lake SET workspace_uuid = {literal(workspace.uuid)}, "
-                f"workspace_name = {literal(workspace.name)}, url = {literal(url)}"
-            )
+        connection.execute(f"SET VARIABLE anonymous = {literal(bool(workspace.anon))}")
+    if not known:
+        with lake.writing("_lake"):  # the first syncs of two workspaces may both have found it nobody's
+            lake.commit(lambda connection: _own(connection, lake, workspace, url))
+
+
+def _owned(lake: Lake, workspace: Workspace, found: list[tuple[str | None, str | None]]) -> bool:
+    """Whether the lake knows that it is this workspace's, by this name; `found` is what `OWNER` brings.
+
+    Raises:
+        WrongWorkspace: it is another's.
+    """
+    [(owner, name)] = found
+    if owner and owner != workspace.uuid:
+        raise WrongWorkspace(
+            f"The lake {lake.path} holds the workspace {name!r} ({owner}), the token is of {workspace.name!r} "
+            f"({workspace.uuid}): use another --lake, or the other token."
         )
+    return (owner, name) == (workspace.uuid, workspace.name)
+
+
+def _own(connection: duckdb.DuckDBPyConnection, lake: Lake, workspace: Workspace, url: str) -> None:
+    """Write whose lake it is, inside the caller's transaction, unless another was faster."""
+    _owned(lake, workspace, connection.execute(OWNER).fetchall())
+    connection.execute(
+        f"UPDATE _lake SET workspace_uuid = {literal(workspace.uuid)}, "
+        f"workspace_name = {literal(workspace.name)}, url = {literal(url)}"
+    )

@@ -69,7 +69,6 @@ def sync(
     *,
     options: Options | None = None,
     stop: threading.Event | None = None,
-    another_workspace: bool = False,
 ) -> SyncResult:
     """Bring `streams` up to date, those of different throttle scopes side by side.
 
@@ -78,7 +77,7 @@ def sync(
     Raises:
         RapidlakeError: nothing could be begun: server, token, workspace or lake.
     """
-    with open_session(settings, progress=progress, stop=stop, another_workspace=another_workspace) as session:
+    with open_session(settings, progress=progress, stop=stop) as session:
         return sync_in(session, settings, streams, progress, options or Options())
 
 

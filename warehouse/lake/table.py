@@ -31,6 +31,7 @@ class Table:
     lists_contacts: the column with a list of contacts, of which those that are deleted go.
     archive_type: what archives call the stream, where they have it.
     api_first: columns that archives lack, or know less well: the API's value stays.
+    api_only: columns that archives lack, and whose last value counts also where it is none.
     provisional: rows may come without a uuid, and are known by their id until it is told.
     growing: lists that only ever grow, and that archives cut short.
     uniform: its SELECT uses every key and does without the text of the JSON, so that rows can be read the fast way.
@@ -49,6 +50,7 @@ class Table:
     lists_contacts: str | None = None
     archive_type: str | None = None
     api_first: tuple[str, ...] = ()
+    api_only: tuple[str, ...] = ()
     provisional: bool = False
     growing: tuple[str, ...] = ()
     uniform: bool = False

@@ -133,6 +133,12 @@ def _final(table: Table, column: str, *, tombstones: bool) -> str:
         return "CASE WHEN 'archive' IN (incoming.source, stored.source) THEN 'archive' ELSE 'api' END"
     if column == "archived_in":
         return _LATEST_FILE
+    if column in table.api_only:
+        return f"""CASE
+            WHEN incoming.source = 'archive' THEN {stored}
+            WHEN stored.source = 'archive' OR {_wins(table)} THEN {incoming}
+            ELSE {stored}
+        END"""
     if column in table.api_first:
         return f"""CASE
             WHEN incoming.source = 'archive' THEN coalesce({stored}, {incoming})

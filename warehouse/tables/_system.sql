@@ -32,7 +32,7 @@ CREATE TABLE _cursor (
 
 COMMENT ON TABLE _cursor IS 'How far each stream is read. Changes in the same transaction as the rows it speaks of.';
 COMMENT ON COLUMN _cursor.stream IS 'Stream, named after its table.';
-COMMENT ON COLUMN _cursor.feed IS 'rows: what the stream lists; deleted: its list of deleted rows; whole: last reading of everything; revisit ...: last reading of a recent window again; month ...: a month that is being read whole.';
+COMMENT ON COLUMN _cursor.feed IS 'rows: what the stream lists; deleted: its list of deleted rows; whole: last reading of everything; revisit ...: last reading of a recent window again; month ...: a month that is being read whole; fields ..., workspace ...: last reading of everything since fields, or the anonymity of the workspace, are as they are.';
 COMMENT ON COLUMN _cursor.watermark IS 'Everything up to this time has been read and committed (UTC).';
 COMMENT ON COLUMN _cursor.complete_from IS 'Everything from this time on has been read (UTC); null if from the beginning.';
 COMMENT ON COLUMN _cursor.walk_after IS 'Start of the window that is being read (UTC); null if from the beginning, or if no walk is open.';

@@ -147,6 +147,7 @@ def test_every_contact_is_read_again_once_after_the_workspaces_fields_have_chang
     for change in (
         lambda: workspace.put("fields", new),
         lambda: workspace.put("fields", {**new, "type": "number" if field["type"] != "number" else "text"}),
+        lambda: workspace.put("fields", {**new, "name": "Foot"}),
         lambda: workspace.delete("fields", [other["key"]]),
     ):
         [known], end = digests(), scene.read_up_to("contacts")

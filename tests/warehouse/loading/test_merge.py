@@ -108,6 +108,8 @@ def _run(number: int, which: str, modified: str | None) -> Row:
     if which == ARCHIVE:
         return {**row, "submitted_by": "ana@example.com"}
     contact = {**row["contact"], "urn": f"tel:+2507880000{len(which)}{which[0]}", "urn_display": which}
+    if which == NEW:  # the workspace has become anonymous
+        contact |= {"urn": "tel:********", "urn_display": None, "anon_display": which}
     return {**row, "contact": contact, "start": {"uuid": _uuid("start", which)}}
 
 
