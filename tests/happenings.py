@@ -23,8 +23,17 @@ TODAY = date(2026, 10, 14)
 TICK, HOUR = timedelta(microseconds=1), timedelta(hours=1)
 # What contacts have in fields of every type, right and wrong.
 VALUES: dict[str, list[str | None]] = {
-    "age": ["17", "1.50", "x", "", "-3", "123456.789", None],
-    "expected_delivery": ["2026-09-30T10:00:00Z", "2026-09-26T10:00:00", "2026-09-27 10:00:00+02:00", "soon", None],
+    "age": ["17", "1.50", "x", "", "-3", "123456.789", "NaN", "1E+400", None],
+    "expected_delivery": [
+        "2026-09-30T10:00:00Z",
+        "2026-09-26T10:00:00",
+        "2026-09-27 10:00:00+02:00",
+        "soon",
+        "infinity",
+        "1930-05-01T00:00:00+02:00:16",
+        "1905-01-01T00:00:00.123456-05:41:16",
+        None,
+    ],
     "province": ["Rwanda > Kigali City", "Rwanda", "Rwanda > Kigali City > Gasabo"],
     "district": ["Rwanda > Kigali City > Gasabo", "Gasabo", None],
     "ward": ["Rwanda > Kigali City > Gasabo > Remera", "Rwanda > Kigali City"],
@@ -81,7 +90,7 @@ class Author:
             texts = [{"eng": f"Hello {number}", "fra": f"Salut {number}"}, {"spa": f"Hola {number}"}, {"fra": None}]
             changes = {
                 "id": 100 + number,
-                "status": ("sent", "queued", "failed")[number % 3],
+                "status": ("sent", "queued", "failed", "completed", "started")[number % 5],
                 "progress": {"total": number - 1, "started": number},
                 "groups": groups[number : number + number % 3],
                 "text": texts[number % 3],

@@ -21,15 +21,15 @@ COMMENT ON COLUMN broadcasts.id IS
     'Number of the broadcast, unique in the workspace; the key, to which messages.broadcast points. Null where no server named one: uuid is the key then.';
 COMMENT ON COLUMN broadcasts.uuid IS 'UUID of the broadcast; only newer servers send it.';
 COMMENT ON COLUMN broadcasts.status IS
-    'queued, sent, failed; newer servers: pending, queued, started, completed, failed, interrupted.';
+    'As the server writes it: queued, sent, failed; newer ones: pending, queued, started, completed, failed, interrupted. current_status(status) has one word for sent and completed.';
 COMMENT ON COLUMN broadcasts.progress_total IS
     'Number of contacts it is for; null while the server does not know, if there are none, and on older servers.';
 COMMENT ON COLUMN broadcasts.progress_started IS 'Number of those contacts that it has reached so far; null on older servers.';
 COMMENT ON COLUMN broadcasts.urns IS
     'Addresses it was sent to directly: the URN as the server writes it and its parts; null in anonymous workspaces.';
 COMMENT ON COLUMN broadcasts.contacts IS
-    'Contacts it was sent to directly, each with contacts.uuid and its name (null if it has none); deleted ones drop out.';
-COMMENT ON COLUMN broadcasts.groups IS 'Groups it was sent to, each with groups.uuid and its name.';
+    'Contacts it was sent to directly, each with contacts.uuid and its name when the broadcast was read (null if it has none); deleted ones drop out. dim_contacts has the current name.';
+COMMENT ON COLUMN broadcasts.groups IS 'Groups it was sent to, each with groups.uuid and its name when the broadcast was read. dim_groups has the current one.';
 COMMENT ON COLUMN broadcasts.text IS
     'What was sent, by language (ISO 639-3, or und); a text is null if that language has attachments only.';
 COMMENT ON COLUMN broadcasts.text_default IS

@@ -30,12 +30,12 @@ COMMENT ON COLUMN contacts.status IS
 COMMENT ON COLUMN contacts.language IS 'Language of the contact (ISO 639-3); null if unknown.';
 COMMENT ON COLUMN contacts.urns IS
     'Addresses, the one to use first: the URN and its parts. In anonymous workspaces the path is ********.';
-COMMENT ON COLUMN contacts.groups IS 'Groups the contact is in, each with groups.uuid and its name.';
+COMMENT ON COLUMN contacts.groups IS 'Groups the contact is in, each with groups.uuid and its name when the contact was read. dim_groups has the current one.';
 COMMENT ON COLUMN contacts.notes IS
     'Last notes on the contact, at most five: text, when it was written (UTC) and by whom; null on older servers.';
 COMMENT ON COLUMN contacts.fields IS 'Values of the custom fields by fields.key, all as text; null where the contact has none.';
 COMMENT ON COLUMN contacts.flow_uuid IS 'flows.uuid of the flow the contact is in; null if in none.';
-COMMENT ON COLUMN contacts.flow_name IS 'Name of that flow when the contact was read.';
+COMMENT ON COLUMN contacts.flow_name IS 'Name of that flow when the contact was read. dim_flows has the current one.';
 COMMENT ON COLUMN contacts.created_on IS 'When the contact was created (UTC).';
 COMMENT ON COLUMN contacts.modified_on IS
     'When the server last changed the contact (UTC); of a deleted one, when it was deleted.';

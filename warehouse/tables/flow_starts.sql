@@ -20,15 +20,15 @@ COMMENT ON TABLE flow_starts IS
 COMMENT ON COLUMN flow_starts.uuid IS 'UUID of the start; the key, to which runs.start_uuid points.';
 COMMENT ON COLUMN flow_starts.id IS 'Number of the start, unique on the server.';
 COMMENT ON COLUMN flow_starts.flow_uuid IS 'flows.uuid of the flow that was started.';
-COMMENT ON COLUMN flow_starts.flow_name IS 'Name of that flow when the start was read.';
+COMMENT ON COLUMN flow_starts.flow_name IS 'Name of that flow when the start was read. dim_flows has the current one.';
 COMMENT ON COLUMN flow_starts.status IS
-    'pending, starting, complete, failed; newer servers: pending, queued, started, completed, failed, interrupted.';
+    'As the server writes it: pending, starting, complete, failed; newer ones: pending, queued, started, completed, failed, interrupted. current_status(status) has one word for complete and completed.';
 COMMENT ON COLUMN flow_starts.progress_total IS
     'Number of contacts it is for; null while the server does not know, if there are none, and on older servers.';
 COMMENT ON COLUMN flow_starts.progress_started IS 'Number of those contacts that it has reached so far; null on older servers.';
-COMMENT ON COLUMN flow_starts.groups IS 'Groups whose members were started, each with groups.uuid and its name.';
+COMMENT ON COLUMN flow_starts.groups IS 'Groups whose members were started, each with groups.uuid and its name when the start was read. dim_groups has the current one.';
 COMMENT ON COLUMN flow_starts.contacts IS
-    'Contacts that were started directly, each with contacts.uuid and its name (null if it has none).';
+    'Contacts that were started directly, each with contacts.uuid and its name when the start was read (null if it has none). dim_contacts has the current one.';
 COMMENT ON COLUMN flow_starts.params IS
     'Values handed to the flow, as JSON, which it reads as @trigger.params; null if there are none.';
 COMMENT ON COLUMN flow_starts.restart_participants IS 'True if contacts who have been in the flow before were started again.';

@@ -30,9 +30,9 @@ COMMENT ON TABLE runs IS 'Runs: one row per time that a contact went through a f
 COMMENT ON COLUMN runs.uuid IS 'UUID of the run; the key. Only known by the id, in hexadecimal after zeros, for runs that archives from before October 2018 alone have.';
 COMMENT ON COLUMN runs.id IS 'Number of the run, unique on the server.';
 COMMENT ON COLUMN runs.flow_uuid IS 'flows.uuid of the flow; may be one since deleted, which flows does not have.';
-COMMENT ON COLUMN runs.flow_name IS 'Name of that flow when the run was read, or archived.';
+COMMENT ON COLUMN runs.flow_name IS 'Name of that flow when the run was read, or archived. dim_flows has the current one.';
 COMMENT ON COLUMN runs.contact_uuid IS 'contacts.uuid of the person who went through the flow.';
-COMMENT ON COLUMN runs.contact_name IS 'Name of that contact when the run was read, or archived; null if the contact has none.';
+COMMENT ON COLUMN runs.contact_name IS 'Name of that contact when the run was read, or archived; null if the contact has none. dim_contacts has the current one.';
 COMMENT ON COLUMN runs.contact_urn IS
     'First address of the contact when the run was read, not the one used; null if there is none, and in archives.';
 COMMENT ON COLUMN runs.contact_urn_scheme IS 'Scheme of contact_urn: tel, whatsapp, telegram, facebook ...';

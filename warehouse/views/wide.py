@@ -118,7 +118,7 @@ def _columns_of_field(
 def _number(names: GivenNames, key: str, name: str, text: str, whole: int, decimals: int) -> Iterator[Column]:
     """A number as the narrowest DECIMAL that holds every value seen; as DOUBLE with its text beside, if none does."""
     if whole + decimals > LONG_DECIMAL:
-        yield Column(name, f"try_cast({text} AS DOUBLE)", (key, text))
+        yield Column(name, f"number_of({text})", (key, text))
         taken = (*CONTACT_COLUMNS, NOT_PARSED)
         yield Column(names.of("contacts_wide", f"{key}/text", f"{name}_text", kind="field", taken=taken), text)
         return

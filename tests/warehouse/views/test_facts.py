@@ -132,7 +132,7 @@ def test_reach_of_broadcasts(facts: Analysed) -> None:
         mine = [one for one in facts.now["messages"] if one["broadcast"] == row["id"]]
         kinds = Counter(ARRIVAL.get(one["status"]) for one in mine)
         expected[row["id"]] = (
-            moment(row["created_on"]), row["status"], text_of(row), meant_for(row),
+            moment(row["created_on"]), CURRENT_STATUS.get(row["status"], row["status"]), text_of(row), meant_for(row),
             [one["name"] for one in row["groups"]], len(mine), len({whose(one) for one in mine} - {None}),
             kinds["delivered"], kinds["sent"], kinds["failed"],
         )  # fmt: skip
@@ -141,6 +141,16 @@ def test_reach_of_broadcasts(facts: Analysed) -> None:
         "delivered, sent, failed FROM broadcast_reach"
     )
     assert {row[0]: (*row[1:5], row[5] or [], *row[6:]) for row in found} == expected
+
+
+def test_states_of_flow_starts_have_one_word_each_whatever_server_wrote_them(facts: Analysed) -> None:
+    written = Counter(row["status"] for row in facts.now["flow_starts"])
+    assert "complete" in written
+    expected: Counter[str] = Counter()
+    for status, number in written.items():
+        expected[CURRENT_STATUS.get(status, status)] += number
+    found = facts.lake.rows("SELECT current_status(status), count(*) FROM flow_starts GROUP BY ALL")
+    assert dict(found) == expected
 
 
 def test_opt_outs_are_those_who_are_stopped_and_those_whose_stop_was_noted(facts: Analysed) -> None:
@@ -233,6 +243,10 @@ def opted_out(facts: Analysed) -> list[tuple[str | None, date, bool, bool]]:
         for row in facts.now["contacts"]
         if row["status"] == "stopped" and row["uuid"] not in known
     ]
+
+
+# What newer servers call states of broadcasts and flow starts.
+CURRENT_STATUS = {"sent": "completed", "complete": "completed", "starting": "started"}
 
 
 def text_of(broadcast: Row) -> str | None:

@@ -11,8 +11,8 @@ WITH reached AS (
 )
 
 SELECT
-    id AS broadcast_id, uuid AS broadcast_uuid, created_on, broadcasts.status, text_default AS text,
-    progress_total AS meant_for,
+    id AS broadcast_id, uuid AS broadcast_uuid, created_on, current_status(broadcasts.status) AS status,
+    text_default AS text, progress_total AS meant_for,
     list_aggregate(list_transform(groups, lambda entry: entry.name), 'string_agg', ', ') AS group_names,
     coalesce(messages, zero) AS messages, coalesce(reached.contacts, zero) AS reached,
     coalesce(delivered, zero) AS delivered, coalesce(sent, zero) AS sent, coalesce(failed, zero) AS failed
@@ -26,7 +26,8 @@ COMMENT ON VIEW broadcast_reach IS
 COMMENT ON COLUMN broadcast_reach.broadcast_id IS 'broadcasts.id of the broadcast; null where it has none, and then no message points to it.';
 COMMENT ON COLUMN broadcast_reach.broadcast_uuid IS 'broadcasts.uuid of the broadcast; null where it has none.';
 COMMENT ON COLUMN broadcast_reach.created_on IS 'When it was created (UTC).';
-COMMENT ON COLUMN broadcast_reach.status IS 'State of the broadcast.';
+COMMENT ON COLUMN broadcast_reach.status IS
+    'State of the broadcast, in the words of newer servers: pending, queued, started, completed, failed or interrupted.';
 COMMENT ON COLUMN broadcast_reach."text" IS 'What was sent, in the default language.';
 COMMENT ON COLUMN broadcast_reach.meant_for IS 'Number of contacts it was for; null on older servers.';
 COMMENT ON COLUMN broadcast_reach.group_names IS 'Groups it was sent to.';
