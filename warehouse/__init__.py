@@ -7,6 +7,7 @@ from warehouse.asking.analysis import OpenLake, open_lake
 from warehouse.errors import (
     EngineIsOther,
     LakeBusy,
+    LakeDamaged,
     LakeError,
     LakeIsNewer,
     LakeIsOlder,
@@ -67,6 +68,7 @@ __all__ = [
     "EngineIsOther",
     "Lake",
     "LakeBusy",
+    "LakeDamaged",
     "LakeError",
     "LakeIsNewer",
     "LakeIsOlder",

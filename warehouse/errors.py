@@ -12,6 +12,7 @@ RapidlakeError
       LakeIsFile      its path is a file
       FolderRefused   its folder cannot be made or written
     LakeBusy          another process kept the catalog locked for too long
+    LakeDamaged       its catalog is lost, or not whole
     LakeMangled       rows in the catalog cannot be read back, as earlier versions wrote them
     LakeRefused       DuckDB or DuckLake will not do it, for what the rows hold or for a fault of their own
     RowsUnaccounted   rows were read that are neither stored nor put aside
@@ -82,6 +83,10 @@ class FolderRefused(LakeUnwritable):
 
 class LakeBusy(LakeError):
     """Other writers held the catalog for longer than all retries."""
+
+
+class LakeDamaged(LakeError):
+    """The lake's catalog is lost, or not whole, or a file of rows is lost."""
 
 
 class LakeMangled(LakeError):

@@ -16,6 +16,7 @@ from pipeline.settings import Settings
 from pipeline.streams import STREAMS, Daily, PerFlow, Single, Stream, Window
 from pipeline.syncing.session import Workspace, identify, open_client
 from warehouse import Lake, RapidlakeError
+from warehouse.lake.catalog import has_catalog
 from warehouse.proof.mangled import count_mangled
 
 LARGEST_SKEW_SECONDS = 30.0
@@ -111,8 +112,12 @@ def _probe(client: Client, stream: Stream, listener: Listener) -> None:
 
 def _lake(settings: Settings, workspace: Workspace | None) -> Iterator[Finding]:
     path = settings.lake
-    existed = (path / "catalog.sqlite").exists()
-    if not existed:
+    try:
+        there = has_catalog(path)
+    except RapidlakeError as error:
+        yield Finding("lake", False, told(error))
+        return
+    if not there:
         parent = next(folder for folder in (path.resolve(), *path.resolve().parents) if folder.exists())
         if not parent.is_dir():
             yield Finding("lake", False, f"{parent} is a file", "name a folder with --lake or RAPIDLAKE_LAKE")

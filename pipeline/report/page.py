@@ -19,7 +19,8 @@ from pipeline.report import charts, findings
 from pipeline.report.charts import Image, Row, Spec
 from pipeline.report.drawing import draw
 from pipeline.streams import STREAMS
-from warehouse import Lake
+from warehouse import Lake, LakeDamaged
+from warehouse.lake.connection import explain
 
 DIRECTIONS = ("received", "sent")
 RUN_STATES = ("started", "responded", "completed")
@@ -69,10 +70,12 @@ def render(lake: Lake, draw: Draw) -> str:
     Raises:
         ReportError: the lake has no views yet.
     """
-    with lake.raw_connection() as connection:
+    with lake.connection() as connection:
         try:
             state = _rows(connection, "state")[0]
-        except duckdb.CatalogException:
+        except duckdb.CatalogException as error:
+            if isinstance(explain(error, lake.path), LakeDamaged):
+                raise
             raise ReportError(f"The lake {lake.path} has no views yet: run `rapidlake sync` once.") from None
         if not state["synced_on"]:
             raise ReportError(f"The lake {lake.path} is empty: run `rapidlake sync` first.")

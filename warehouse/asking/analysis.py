@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from warehouse.errors import LakeError, QueryError
-from warehouse.lake.connection import Lake
+from warehouse.lake.connection import Lake, explain_query
 
 if TYPE_CHECKING:
     import pandas
@@ -94,7 +94,7 @@ class OpenLake(AbstractContextManager["OpenLake"]):
                     raise QueryError("That is no query: the lake is open for reading only; try SELECT ...")
                 return take(relation)
             except duckdb.Error as error:
-                raise QueryError(str(error).strip()) from None
+                raise explain_query(error, self._lake.path) from None
 
 
 def _moment(moment: Moment) -> datetime:

@@ -10,8 +10,8 @@ from pathlib import Path
 import duckdb
 
 from warehouse.asking.excel import write_excel
-from warehouse.errors import LakeError, LakeMangled, QueryError
-from warehouse.lake.connection import Lake, explain
+from warehouse.errors import QueryError
+from warehouse.lake.connection import Lake, explain_query
 
 NO_QUERY = "That is no query: the lake is open for reading only; try SELECT ..."
 COPY_OPTIONS = {
@@ -37,7 +37,7 @@ def ask(lake: Lake, query: str) -> Iterator[duckdb.DuckDBPyRelation]:
                 raise QueryError(NO_QUERY)
             yield relation
         except duckdb.Error as error:
-            raise _refusal(error, lake) from None
+            raise explain_query(error, lake.path) from None
 
 
 def write_rows(lake: Lake, query: str, kind: str, file: Path) -> int:
@@ -58,7 +58,7 @@ def write_rows(lake: Lake, query: str, kind: str, file: Path) -> int:
                 return write_excel(connection, statement, file)
             connection.execute(f"COPY (FROM (\n{statement}\n)) TO '{target}' ({COPY_OPTIONS[kind]})")
         except duckdb.Error as error:
-            raise _refusal(error, lake) from None
+            raise explain_query(error, lake.path) from None
     return 0
 
 
@@ -66,20 +66,9 @@ def _one_query(query: str) -> str:
     try:
         statements = duckdb.extract_statements(query)
     except duckdb.Error as error:
-        raise QueryError(_sentence(error)) from None
+        raise QueryError(str(error).strip()) from None
     if len(statements) != 1:
         raise QueryError(
             "Give one SQL query: there is " + ("none." if not statements else f"more than one ({len(statements)}).")
         )
     return re.sub(r";\s*(--[^\n]*\s*)*$", "", statements[0].query.strip())
-
-
-def _refusal(error: duckdb.Error, lake: Lake) -> LakeError:
-    """What a query's failure means: that the query is wrong, unless the lake is."""
-    known = explain(error, lake.path)
-    return known if isinstance(known, LakeMangled) else QueryError(_sentence(error))
-
-
-def _sentence(error: duckdb.Error) -> str:
-    """DuckDB's message without what only a programmer wants; it points at the place in the query."""
-    return str(error).strip()

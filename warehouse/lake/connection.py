@@ -24,6 +24,7 @@ from filelock import FileLock
 from warehouse.errors import (
     FolderRefused,
     LakeBusy,
+    LakeDamaged,
     LakeError,
     LakeIsFile,
     LakeIsOlder,
@@ -32,8 +33,10 @@ from warehouse.errors import (
     LakeRefused,
     LakeUnfinished,
     LakeUnwritable,
+    QueryError,
 )
 from warehouse.lake import schema
+from warehouse.lake.catalog import catalog_of, damaged, explain_damage, has_catalog, holds_rows, unfinished
 from warehouse.lake.engine import check_extension, explain_mismatch, keep_catalog
 from warehouse.lake.inlining import forget_inlining_option, inline_small_batches, without_inlining
 from warehouse.lake.literal import literal
@@ -67,6 +70,7 @@ class Lake(AbstractContextManager["Lake"]):
 
         Raises:
             LakeUnwritable: path is a file, or cannot be written.
+            LakeDamaged: its catalog is lost, or not whole; nothing is made in its place.
             LakeIsNewer: a later version made it.
             LakeIsOther: its columns cannot become those of this version.
         """
@@ -90,18 +94,17 @@ class Lake(AbstractContextManager["Lake"]):
 
         Raises:
             LakeNotFound: there is none.
+            LakeDamaged: its catalog is lost, or not whole.
             LakeIsNewer: a later version made it.
             LakeIsOlder: an earlier DuckLake made it, and nothing has written it since.
         """
-        if not (path / "catalog.sqlite").is_file():
-            raise LakeNotFound(f"There is no lake at {path}.")
+        if not has_catalog(path):
+            raise unfinished(path) if catalog_of(path).is_file() else LakeNotFound(f"There is no lake at {path}.")
         connection = _connect(path, read_only=True, memory=None, threads=threads, as_of=as_of)
         lake = cls(path, connection, read_only=True)
         try:
             if not lake._format():
-                raise LakeUnfinished(
-                    f"The lake at {path} is still being made by its first sync: try again in a moment."
-                )
+                raise unfinished(path)
         except BaseException:
             lake.close()
             raise
@@ -225,6 +228,8 @@ class Lake(AbstractContextManager["Lake"]):
 def explain(error: duckdb.Error, path: Path) -> LakeError:
     """The error of ours that tells a user what this DuckDB error means for the lake at `path`."""
     said = _engine_words(error)
+    if damage := explain_damage(said, path):
+        return damage
     if mismatch := explain_mismatch(said, path):
         return mismatch
     if re.search(r"No space left|disk is full", said, re.IGNORECASE):
@@ -233,7 +238,7 @@ def explain(error: duckdb.Error, path: Path) -> LakeError:
         )
     if re.search(r'Cannot open file "…": No such file', said):
         lost = re.search(r'Cannot open file "([^"]*)"', str(error))
-        return LakeError(
+        return LakeDamaged(
             f"The lake {path} is damaged, its file {lost[1] if lost else ''} is missing: "
             "restore it from a backup, or sync into a new lake."
         )
@@ -247,6 +252,12 @@ def explain(error: duckdb.Error, path: Path) -> LakeError:
     if _lost_a_race(error):
         return LakeBusy(f"The lake {path} is busy with other writers: nothing was lost; run the same command again.")
     return LakeRefused(f"The lake {path} refused: {said.rstrip(' .:')}.")
+
+
+def explain_query(error: duckdb.Error, path: Path) -> LakeError:
+    """What it means that a user's query failed: that the query is wrong, unless the lake at `path` is."""
+    known = explain(error, path)
+    return known if isinstance(known, LakeDamaged | LakeMangled) else QueryError(str(error).strip())
 
 
 def _engine_words(error: BaseException) -> str:
@@ -311,14 +322,14 @@ def _connect(
         for extension in EXTENSIONS:
             load_extension(connection, extension)
         inline_small_batches(connection)
-        try:
-            _attach(connection, path, read_only=read_only, as_of=as_of)
-        except duckdb.InvalidInputException as error:
-            if read_only or not isinstance(explain(error, path), LakeIsOlder):
-                raise
-            _upgrade_ducklake(connection, path)
-    except duckdb.Error as error:
+        if read_only:
+            _attach(connection, path, read_only=True, as_of=as_of)
+        else:
+            _attach_for_writing(connection, path)
+    except (duckdb.Error, UnicodeDecodeError) as error:
         connection.close()
+        if isinstance(error, UnicodeDecodeError) or "Invalid unicode" in str(error):  # only the catalog was read so far
+            raise damaged(path) from error
         raise explain(error, path) from error
     except LakeError:
         connection.close()
@@ -326,12 +337,21 @@ def _connect(
     return connection
 
 
-def _upgrade_ducklake(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Attach a lake of an earlier DuckLake, which brings its catalog up; a copy of it stays."""
-    with FileLock(path / "locks" / "schema.lock"):
+def _attach_for_writing(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Attach the lake at `path`; make its catalog where there is none yet, or bring an earlier DuckLake's up."""
+    if has_catalog(path):
         try:
-            _attach(connection, path, read_only=False)  # another process may have been first
-        except duckdb.InvalidInputException:
+            return _attach(connection, path, read_only=False)
+        except duckdb.Error as error:
+            if not isinstance(explain(error, path), LakeUnfinished | LakeIsOlder):
+                raise
+    with FileLock(path / "locks" / "schema.lock"):  # another process may be making it, and write rows at once
+        has_catalog(path)
+        try:
+            _attach(connection, path, read_only=False, make=not holds_rows(path))
+        except duckdb.Error as error:
+            if not isinstance(explain(error, path), LakeIsOlder):
+                raise
             keep_catalog(path)
             _attach(connection, path, read_only=False, migrate=True)
 
@@ -342,12 +362,17 @@ def _attach(
     *,
     read_only: bool,
     as_of: datetime | None = None,
+    make: bool = False,
     migrate: bool = False,
 ) -> None:
-    """Attach the lake at `path`, and make it the default; `migrate` brings a catalog of an earlier DuckLake up."""
+    """Attach the lake at `path`, and make it the default.
+
+    `make` makes the catalog's tables where it has none, `migrate` brings those of an earlier DuckLake up.
+    """
     options = [
         f"DATA_PATH {literal(str(path.resolve() / 'data'))}",
         "OVERRIDE_DATA_PATH true",
+        f"CREATE_IF_NOT_EXISTS {make}",
         f"META_BUSY_TIMEOUT {CATALOG_BUSY_MILLISECONDS}",
         "READ_ONLY" if read_only else "META_JOURNAL_MODE 'WAL'",
     ]
@@ -355,7 +380,7 @@ def _attach(
         options.append(f"SNAPSHOT_TIME {literal(as_of)}")
     if migrate:
         options.append("AUTOMATIC_MIGRATION true")
-    catalog = literal(f"ducklake:sqlite:{path.resolve() / 'catalog.sqlite'}")
+    catalog = literal(f"ducklake:sqlite:{catalog_of(path.resolve())}")
     RACING.copy()(connection.execute, f"ATTACH {catalog} AS lake ({', '.join(options)})")
     connection.execute("USE lake")
 

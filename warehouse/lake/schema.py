@@ -92,7 +92,9 @@ def check_format(connection: duckdb.DuckDBPyConnection, path: Path) -> str | Non
     """
     try:  # to ask for a list of tables first costs twice as much, at every opening
         found, known = connection.execute("SELECT format, schema_fingerprint FROM _lake").fetchall()[0]
-    except duckdb.CatalogException:
+    except duckdb.CatalogException as error:
+        if "Table with name _lake does not exist" not in str(error):
+            raise
         return None
     if found > FORMAT:
         raise LakeIsNewer(

@@ -237,11 +237,34 @@ def test_a_lake_of_a_newer_version_is_left_alone(sandbox: Sandbox, lake: Path) -
         assert_told(one, 2, f"{lake} has format 99", "upgrade rapidlake (pip install -U rapidlake)")
 
 
-def test_a_catalog_that_is_none_is_told_and_kept(sandbox: Sandbox, lake: Path) -> None:
-    (lake / "catalog.sqlite").write_bytes(b"not a database " * 500)
-    for one in (run("sync", "labels", "--lake", lake, **access(sandbox)), run("status", "--lake", lake)):
-        assert_told(one, 1, str(lake), "file is not a database")
-    assert (lake / "catalog.sqlite").read_bytes().startswith(b"not a database")
+COMMANDS_WITH_A_LAKE = (
+    ["sync", "labels"], ["status"], ["archives"], ["backfill", "2026-01"], ["verify"], ["maintain"],
+    ["sql", "FROM labels"], ["shell"], ["export", "labels", "--to", "out"], ["report"], ["dictionary"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("catalog", "words"),
+    [
+        (None, "has files of rows and no catalog.sqlite that says what they are: restore that from a backup"),
+        (b"not a database " * 500, "catalog.sqlite, is damaged: restore the whole folder from a backup"),
+    ],
+    ids=["lost", "garbled"],
+)
+def test_a_catalog_that_is_lost_or_garbled_is_told_by_every_command_and_not_replaced(
+    sandbox: Sandbox, lake: Path, catalog: bytes | None, words: str
+) -> None:
+    (lake / "data" / "main").mkdir(exist_ok=True)
+    (lake / "data" / "main" / "rows.parquet").write_bytes(b"rows")
+    file = lake / "catalog.sqlite"
+    file.write_bytes(catalog) if catalog else file.unlink()
+    for command in COMMANDS_WITH_A_LAKE:
+        ended = run(*command, "--lake", lake, **access(sandbox))
+        assert_told(ended, 1, str(lake), words, "or sync into a new lake")
+    doctor = run("doctor", "--lake", lake, **access(sandbox))
+    assert doctor.code == 1
+    assert words in doctor.said
+    assert (file.read_bytes() if file.exists() else None) == catalog
 
 
 @contextmanager

@@ -1,0 +1,82 @@
+"""Looks at the file of a lake's catalog before anything attaches it, which would make a new one in silence."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from warehouse.errors import LakeDamaged, LakeError, LakeUnfinished
+
+# How SQLite and DuckLake tell that a catalog is none, or not whole.
+DAMAGES = re.compile(
+    r"file is not a database|database disk image is malformed|malformed database schema|unsupported file format"
+    r"|no such (table|column): (\w+\.)?ducklake_"
+    r"|DuckLake: .*\bTable with name ducklake_\w+ does not exist"
+    r"|No snapshot found in DuckLake"
+    r"|\bInvalid type in column .* was declared as "
+)
+SQLITE_HEADER_BYTES = 100
+NO_TABLES = "creating a new DuckLake is explicitly disabled"
+
+
+def catalog_of(path: Path) -> Path:
+    """The catalog's file of the lake at `path`."""
+    return path / "catalog.sqlite"
+
+
+def has_catalog(path: Path) -> bool:
+    """Whether the lake at `path` has a catalog with anything in it.
+
+    Raises:
+        LakeDamaged: it has none, and there are rows that it would be of.
+    """
+    # Another process may make the catalog, and write rows, between the two looks at it.
+    if _is_bare(path) and holds_rows(path) and _is_bare(path):
+        raise LakeDamaged(
+            f"The lake {path} has files of rows and no catalog.sqlite that says what they are: restore that from a "
+            "backup, or sync into a new lake; nothing was made or changed."
+        )
+    return not _is_bare(path)
+
+
+def holds_rows(path: Path) -> bool:
+    """Whether there is something that only a catalog of the lake at `path` can have known."""
+    return any((path / "data").rglob("*.parquet"))
+
+
+def _is_bare(path: Path) -> bool:
+    """Whether the catalog is missing, or without any table; one with a log beside it may have some in there."""
+    catalog, log = catalog_of(path), path / "catalog.sqlite-wal"
+    return not catalog.is_file() or (_has_no_page(catalog) and not (log.exists() and log.stat().st_size))
+
+
+def _has_no_page(catalog: Path) -> bool:
+    """Whether the file has no room for a table yet, as for a moment in a first sync, or for ever if that is killed."""
+    try:
+        with catalog.open("rb") as file:
+            header = file.read(SQLITE_HEADER_BYTES)
+    except OSError:  # whoever attaches it is told what is wrong with it
+        return False
+    return not header or (len(header) == SQLITE_HEADER_BYTES and int.from_bytes(header[28:32], "big") == 1)
+
+
+def unfinished(path: Path) -> LakeUnfinished:
+    """What is said of the lake at `path` while its tables are not there yet."""
+    return LakeUnfinished(f"The lake at {path} is still being made by its first sync: try again in a moment.")
+
+
+def explain_damage(said: str, path: Path) -> LakeError | None:
+    """The error of ours for what DuckDB `said` of the catalog of the lake at `path`; None if it is not about that."""
+    if NO_TABLES in said and _has_no_page(catalog_of(path)) and not holds_rows(path):
+        return unfinished(path)
+    if NO_TABLES in said or DAMAGES.search(said):
+        return damaged(path)
+    return None
+
+
+def damaged(path: Path) -> LakeDamaged:
+    """What is said of the lake at `path` where its catalog is there and cannot be read."""
+    return LakeDamaged(
+        f"The catalog of the lake {path}, catalog.sqlite, is damaged: restore the whole folder from a backup, "
+        "or sync into a new lake."
+    )
