@@ -236,10 +236,10 @@ def explain(error: duckdb.Error, path: Path) -> LakeError:
         return LakeUnwritable(
             f"The disk with the lake {path} is full: nothing of this batch was written; make room and sync again."
         )
-    if re.search(r'Cannot open file "…": No such file', said):
-        lost = re.search(r'Cannot open file "([^"]*)"', str(error))
+    lost = re.search(r'Cannot open file "([^"]*)": No such file', str(error))
+    if lost and Path(lost[1]).is_relative_to(path.resolve() / "data"):  # a user's query may name a file too
         return LakeDamaged(
-            f"The lake {path} is damaged, its file {lost[1] if lost else ''} is missing: "
+            f"The lake {path} is damaged, its file {lost[1]} is missing: "
             "restore it from a backup, or sync into a new lake."
         )
     if re.search(r"readonly database|Permission denied|unable to open database", said):
