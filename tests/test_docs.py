@@ -311,3 +311,10 @@ def test_the_drawing_has_every_room() -> None:
     folders = {name.split("/")[0] for name in drawn if "/" in name}
     assert folders == houses | rooms("pipeline") | rooms("warehouse")
     assert set(", ".join(name for name in drawn if "/" not in name).split(", ")) == nouns
+
+
+def test_every_test_that_shows_a_promise_is_there() -> None:
+    page = (DOCS / "promises.md").read_text(encoding="utf-8")
+    named = [text.split("::") for text in code(page) if "::" in text]
+    assert named
+    assert [test for file, test in named if f"def {test}(" not in (ROOT / file).read_text(encoding="utf-8")] == []
