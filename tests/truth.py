@@ -26,7 +26,7 @@ OWN_COLUMNS = {"deleted_on", "source", "synced_on", "extra"}
 def expected_rows(stream: str, rows: Iterable[Row], languages: list[str]) -> dict[Any, Row]:
     """Key → the row as the lake should hold it."""
     flattened = [_flatten(stream, row, languages) for row in rows]
-    return {_key(stream, row): row for row in flattened}
+    return {key_of(stream, row): row for row in flattened}
 
 
 def expected_union(stream: str, rows: Iterable[Row], records: Iterable[Row], languages: list[str]) -> dict[Any, Row]:
@@ -35,9 +35,9 @@ def expected_union(stream: str, rows: Iterable[Row], records: Iterable[Row], lan
     archived: dict[Any, Row] = {}
     for record in records:
         flat = _flatten(stream, _modern(stream, record), languages)
-        known = archived.setdefault(_key(stream, record), flat)
+        known = archived.setdefault(key_of(stream, record), flat)
         if _later(flat, known):
-            archived[_key(stream, record)] = flat
+            archived[key_of(stream, record)] = flat
     for key, flat in archived.items():
         united[key] = _unite(stream, united[key], flat) if key in united else flat
     return united
@@ -57,20 +57,24 @@ def archived_records(dump: Path, archive_type: str) -> list[Row]:
 
 def stored_rows(connection: duckdb.DuckDBPyConnection, stream: str, *, live: bool = True) -> dict[Any, Row]:
     """Key → the row that the lake holds; every key must stand once."""
-    where = "WHERE deleted_on IS NULL" if live else ""
-    answer = connection.execute(f'SELECT * FROM "{stream}" {where}')
-    columns = [(column[0], str(column[1]) == "JSON") for column in answer.description or []]
     rows = [
-        {
-            name: _json(value) if is_json else value
-            for (name, is_json), value in zip(columns, row, strict=True)
-            if name not in OWN_COLUMNS
-        }
-        for row in answer.fetchall()
+        {name: value for name, value in row.items() if name not in OWN_COLUMNS}
+        for row in every_row(connection, stream)
+        if not live or row["deleted_on"] is None
     ]
-    found = {_key(stream, row): row for row in rows}
+    found = {key_of(stream, row): row for row in rows}
     assert len(found) == len(rows), f"{stream} has keys that stand more than once"
     return found
+
+
+def every_row(connection: duckdb.DuckDBPyConnection, stream: str) -> list[Row]:
+    """All that stands in a table, deleted rows and Rapidlake's own columns too."""
+    answer = connection.execute(f'SELECT * FROM "{stream}"')
+    columns = [(column[0], str(column[1]) == "JSON") for column in answer.description or []]
+    return [
+        {name: _json(value) if is_json else value for (name, is_json), value in zip(columns, row, strict=True)}
+        for row in answer.fetchall()
+    ]
 
 
 def assert_same(stream: str, stored: dict[Any, Row], expected: dict[Any, Row]) -> None:
@@ -79,12 +83,21 @@ def assert_same(stream: str, stored: dict[Any, Row], expected: dict[Any, Row]) -
     assert not missing, f"{stream}: {len(missing)} rows are missing, such as {sorted(map(str, missing))[:3]}"
     assert not surplus, f"{stream}: {len(surplus)} rows should not be there, such as {sorted(map(str, surplus))[:3]}"
     for key, row in expected.items():
-        differing = {name: (stored[key].get(name, "no such column"), value) for name, value in row.items()
-                     if name not in stored[key] or _plain(stored[key][name]) != _plain(value)}  # fmt: skip
+        differing = differences(stored[key], row)
         assert not differing, f"{stream} {key}: (stored, expected) {differing}"
 
 
-def _key(stream: str, row: Row) -> Any:
+def differences(stored: Row, expected: Row) -> dict[str, tuple[Any, Any]]:
+    """Column → (stored, expected) of all expected values that a stored row has not."""
+    return {
+        name: (stored.get(name, "no such column"), value)
+        for name, value in expected.items()
+        if name not in stored or _plain(stored[name]) != _plain(value)
+    }
+
+
+def key_of(stream: str, row: Row) -> Any:
+    """What tells a row from all others of its stream, of a row as the lake holds it."""
     keys = {
         "messages": "id", "broadcasts": "id", "channel_events": "id", "resthook_subscribers": "id", "fields": "key",
         "globals": "key", "resthooks": "resthook", "users": "email", "statistics": "date", "resthook_events": "data",
