@@ -179,7 +179,11 @@ _ALL = (
             stand_in="uuid",
             content=("created_on", "contact_uuid", "direction", "text"),
             partitioned_by="created_on",
-            kept=("uuid", "broadcast", "flow_uuid", "flow_name", "ticket_uuid", "quick_replies", "modified_on"),
+            kept=(
+                *("uuid", "broadcast", "flow_uuid", "flow_name", "ticket_uuid", "quick_replies", "modified_on"),
+                # Servers always send these, but the oldest, which have no such keys.
+                *("visibility", "attachments"),
+            ),
             contact="contact_uuid",
             archive_type="message",
             api_first=("uuid", "urn", "urn_scheme", "urn_path", "urn_display", "quick_replies", "archived", "media"),
@@ -200,7 +204,7 @@ _ALL = (
             BY_UUID,
             never_older="modified_on",
             partitioned_by="created_on",
-            kept=("submitted_by", "events", "modified_on"),
+            kept=("submitted_by", "events", "modified_on", "contact_ref"),
             contact="contact_uuid",
             archive_type="run",
             growing=("path",),
