@@ -15,7 +15,11 @@ PORT ?= 3000
 # Dagster names another command, which does not read workspace.yaml.
 ui ui-demo: export PYTHONWARNINGS := ignore:Function `dev_command`
 
-.PHONY: demo ui ui-demo test check bench clean
+# `make storm`: the first seed, and for how long.
+SEED ?= 1
+MINUTES ?= 5
+
+.PHONY: demo ui ui-demo test check storm bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/rapidlake demo
@@ -39,6 +43,9 @@ check: $(VENV)/.installed-dev $(HOME_OF_CHECKS)/dagster.yaml
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/dagster definitions validate -w workspace.yaml
 	$(BIN)/dg check defs
+
+storm: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.storm $(SEED) $(MINUTES)
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/api_to_lake.py
