@@ -43,7 +43,7 @@ from warehouse.lake.literal import literal
 
 EXTENSIONS = ("ducklake", "sqlite_scanner")
 # The files of macros, each after those whose macros it uses.
-MACROS = ("shapes", "references", "translations", "urns")
+MACROS = ("shapes", "unknown", "references", "translations", "urns")
 CATALOG_BUSY_MILLISECONDS = 60_000
 CONFLICT_ATTEMPTS = 20
 

@@ -31,7 +31,10 @@ COMMON_COLUMNS = {
     ),
     "source": ("VARCHAR", "archive if an archive file has the row, else api."),
     "synced_on": ("TIMESTAMPTZ", "When Rapidlake last wrote this row (UTC); unchanged rows are not written again."),
-    "extra": ("JSON", "Keys the server sent that this version of Rapidlake has no column for; null if none."),
+    "extra": (
+        "JSON",
+        "Keys the server sent that this version of Rapidlake has no column for, each where it stood; null if none.",
+    ),
 }
 
 

@@ -17,13 +17,14 @@ from warehouse.lake.literal import literal
 from warehouse.lake.table import Table, columns_of, count, quoted
 from warehouse.loading.parse import MARKS, Keys, parse
 from warehouse.loading.unreadable import explain_unreadable
+from warehouse.loading.unusual import unknown_places
 
 
 @dataclass(frozen=True)
 class Batch:
     """A staged batch: rows as read, and those that could not be read with what is wrong with the first.
 
-    unknown_keys: keys that some row has and the table has no column for.
+    unknown_keys: keys, at any depth, that some row has and the table has no column for, as `contact.ref`.
     missing_keys: keys that the record type has and the first row does not.
     source: api or archive; archived_in: first day of the archive file.
     distinct: rows that could be read, those of one key counted once.
@@ -95,7 +96,7 @@ def _staged(
     won = _choose(connection, table) if distinct < rows - unreadable else "unreadable IS NULL"
     _present(connection, table, won, tombstones=tombstones, archived_in=archived_in)
     reason = explain_unreadable(connection, table, files) if unreadable else None
-    unknown = _extra_keys(connection) if extras else []
+    unknown = unknown_places(connection, table) if extras else []
     missing = [key for key in keys.known if key not in keys.first] if keys.first else []
     source = "archive" if archived_in else "api"
     return Batch(table, rows, unreadable, reason, unknown, missing, source, archived_in, distinct)
@@ -134,10 +135,3 @@ def _present(
         WHERE {won}
         """
     )
-
-
-def _extra_keys(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    found = connection.execute(
-        "SELECT DISTINCT unnest(json_keys(extra)) AS key FROM parsed_row WHERE extra IS NOT NULL ORDER BY key"
-    ).fetchall()
-    return [key for (key,) in found]

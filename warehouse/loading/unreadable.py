@@ -18,6 +18,7 @@ from warehouse.lake.literal import literal, text_list
 from warehouse.lake.table import Table
 from warehouse.loading.columns import SelectColumns
 from warehouse.loading.parse import statements, without_moved_casts
+from warehouse.loading.unusual import KEY_TWICE
 
 # How bytes that are no text are written in a row's text; no JSON has this.
 ESCAPED_BYTE = re.compile(r"\\x[0-9a-f]{2}")
@@ -121,7 +122,7 @@ def _fault(raw: bytes) -> str:
     except RecursionError:
         return "not JSON: nested too deeply"
     except _Doubled:
-        return "a key stands twice in one object"
+        return KEY_TWICE
     except _Constant as error:
         return f"not JSON: {error} is no number"
     except ValueError:

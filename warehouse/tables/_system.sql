@@ -119,7 +119,8 @@ CREATE TABLE _drift (
 
 COMMENT ON TABLE _drift IS 'Where the server and this version of Rapidlake differ in the keys of a row.';
 COMMENT ON COLUMN _drift.stream IS 'Stream the key belongs to.';
-COMMENT ON COLUMN _drift.key IS 'The key in the JSON of a row.';
+COMMENT ON COLUMN _drift.key IS
+    'The key in the JSON of a row, with its place, as contact.ref: [] is each element of a list, * each key of a dictionary.';
 COMMENT ON COLUMN _drift.kind IS 'unknown: sent, has no column, is kept in extra. missing: has a column, was not sent by this server.';
 COMMENT ON COLUMN _drift.first_seen_on IS 'When this was first noticed (UTC).';
 

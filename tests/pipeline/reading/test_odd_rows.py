@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -46,7 +47,15 @@ def synced(serve: Serve, sandbox: Sandbox, lake: Path, *streams: str, odd: bytes
 
 
 @pytest.mark.parametrize(
-    ("odd", "place"), [(HALF_A_PAIR, 0), (b'"\xff"', 20), (b'"\n"', -1), (b"[" * 3000 + b"]" * 3000, 20)]
+    ("odd", "place"),
+    [
+        (HALF_A_PAIR, 0),
+        (b'"\xff"', 20),
+        (b'"\n"', -1),
+        (b"[" * 3000 + b"]" * 3000, 20),
+        (b'"a","text":"b"', 0),
+        (b'{"a":1}', -1),
+    ],
 )
 def test_a_message_that_no_reader_takes_is_put_aside_and_all_others_are_read(
     odd: bytes, place: int, sandbox: Sandbox, lake: Path, serve: Serve
@@ -103,6 +112,38 @@ def test_dates_before_all_that_python_knows_stop_nothing(sandbox: Sandbox, lake:
     verified = verify(settings, [stream], repair=True)
     assert {one.outcome for one in verified.results} == {"done"}
     assert {type(one.month) for one in verified.findings} == {date}
+
+
+def test_keys_that_a_newer_server_sends_in_objects_are_kept_at_their_place_and_told(
+    sandbox: Sandbox, lake: Path
+) -> None:
+    workspace = sandbox.workspace
+    message, run, contact = (workspace.rows(stream)[0] for stream in ("messages", "runs", "contacts"))
+    uuid, at = message["contact"]["uuid"], message["created_on"]
+    result = {"value": "v", "category": "C", "name": "Q", "input": "v", "node": uuid, "time": at}
+    labels = [{"uuid": uuid, "name": "A"}, {"uuid": uuid, "name": "B", "color": "red"}]
+    workspace.put("messages", message | {"labels": labels, "contact": message["contact"] | {"ref": "A1"}, "new": 1.5})
+    workspace.put("runs", run | {"values": {"q": result | {"extra": {"code": 7}}, "r": result}})
+    workspace.put("contacts", contact | {"notes": [{"text": "n", "created_on": at, "created_by": {"id": None}}]})
+    extra = {
+        "messages": {"new": 1.5, "contact": {"ref": "A1"}, "labels": [None, {"color": "red"}]},
+        "runs": {"values": {"q": {"extra": {"code": 7}}}},
+        "contacts": {"notes": [{"created_by": {"id": None}}]},
+    }
+    settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0)
+    notes = {one.stream: one.tally.notes for one in sync(settings, [*extra]).streams}
+    assert notes["messages"][0].endswith("kept in `extra`: contact.ref, labels[].color, new")
+    for stream, kept in extra.items():
+        found = rows(lake, f"SELECT extra::VARCHAR FROM {stream} WHERE extra IS NOT NULL")
+        assert [json.loads(str(text)) for (text,) in found] == [kept]
+    assert rows(lake, "SELECT stream, key FROM _drift WHERE kind = 'unknown' ORDER BY ALL") == [
+        ("contacts", "notes[].created_by.id"),
+        ("messages", "contact.ref"),
+        ("messages", "labels[].color"),
+        ("messages", "new"),
+        ("runs", "values.*.extra"),
+    ]
+    assert not verify(settings, [*extra]).failed
 
 
 def test_a_zero_byte_in_a_key_or_a_name_stops_nothing(sandbox: Sandbox, lake: Path) -> None:

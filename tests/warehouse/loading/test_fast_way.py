@@ -13,17 +13,21 @@ import pytest
 from pipeline.streams import STREAMS
 from sandbox import Workspace
 from tests.lakes import new_lake
-from tests.warehouse.loading.loader import message
+from tests.warehouse.loading.loader import ONE, TWO, message
 from tests.warehouse.loading.test_unreadable_rows import UNREADABLE
 from warehouse import Batch, Lake, forget_batch, stage
 from warehouse.loading.parse import statements
 from warehouse.loading.strict import parse_strictly
 
 TABLE = STREAMS["messages"].table
-TWICE = '{"id":5,"id":6,"created_on":"2026-03-01T00:00:00Z","text":"a key twice"}'
 READABLE = {
     "an unknown key": [json.dumps(message(5, brand_new={"b": [1.5, None]}))],
-    "a key twice": [TWICE],
+    "an unknown key in an object": [json.dumps(message(5, contact={"uuid": ONE, "ref": "R"}))],
+    "an unknown key in a list": [json.dumps(message(5, labels=[{"uuid": ONE}, {"uuid": TWO, "color": {"r": 2.5}}]))],
+    "a text like an object": [json.dumps(message(5, text='{"a":1}'))],
+    "a text like a list": [json.dumps(message(5, text="[1]", attachments=[{"url": "[]"}]))],
+    "a text that only begins like one": [json.dumps(message(5, text="[Reminder] {")), json.dumps(message(6))],
+    "a text about no number": [json.dumps(message(5, text='"NaN" is not, "a": Infinity'))],
     "a number as text": ['{"id":"5","created_on":"2026-03-01T00:00:00Z","text":7,"broadcast":"8"}'],
     "a text as flag": [json.dumps(message(5, archived="true"))],
     "few keys": ['{"id":5,"created_on":"2026-03-01T00:00:00Z"}'],
@@ -35,7 +39,20 @@ READABLE = {
     "other letters": [json.dumps(message(5, text="é \u0000 😀 \u2028"))],
     "a date of another zone": [json.dumps(message(5, created_on="2026-03-01T02:00:00.000001+02:00"))],
 }
-UNUSUAL = {**READABLE, "no JSON": ["<html>"], "cut short": ['{"id":5,"te']}
+UNUSUAL = {
+    **READABLE,
+    "no JSON": ["<html>"],
+    "cut short": ['{"id":5,"te'],
+    "a key twice": ['{"id":5,"created_on":"2026-03-01T00:00:00Z","text":"a","text":"a"}'],
+    "a key twice in an object": ['{"id":5,"created_on":"2026-03-01T00:00:00Z","contact":{"uuid":null,"uuid":null}}'],
+    "an object for a text": [json.dumps(message(5, urn={"scheme": "tel", "path": "1"}))],
+    "a list for a text": [json.dumps(message(5, labels=[{"uuid": ONE, "name": []}]))],
+    "no number for a text": ['{"id":5,"created_on":"2026-03-01T00:00:00Z","text":NaN}'],
+    "no number among JSON": ['{"id":5,"created_on":"2026-03-01T00:00:00Z","quick_replies":[-Infinity]}'],
+    "no number for a number": ['{"id":5,"created_on":"2026-03-01T00:00:00Z","broadcast":NaN}'],
+    "no number in an unknown key": ['{"id":5,"created_on":"2026-03-01T00:00:00Z","new":[NaN]}'],
+    "a number that does not fit": ['{"id":5,"created_on":"2026-03-01T00:00:00Z","broadcast":1E+400}'],
+}
 UNUSUAL |= {str(row): [row if isinstance(row, str) else json.dumps(row)] for row in UNREADABLE["messages"]}
 
 

@@ -144,27 +144,29 @@ def test_a_long_broken_line_is_kept_whole(stager: Stager) -> None:
 # -- odd JSON --
 
 
-def test_deep_nesting_is_read(stager: Stager) -> None:
+def test_deep_nesting_is_read_where_anything_may_stand(stager: Stager) -> None:
     deep = b"[" * 20_000 + b"]" * 20_000
     lines = [b'{"id":%d,"created_on":"2026-03-01T00:00:00Z","%s":%s}\n' % (n, key, deep)
              for n, key in enumerate((b"text", b"quick_replies", b"unknown"))]  # fmt: skip
     batch = stager("messages", line(7) + b"".join(lines))
-    assert (batch.unreadable, batch.unknown_keys) == (0, ["unknown"])
+    assert (batch.unreadable, batch.unknown_keys) == (1, ["unknown"])
+    assert batch.reason == "text is an object or a list where a single value belongs"
     assert stager.rows("SELECT len(text), len(quick_replies), len(extra) FROM batch ORDER BY id") == [
-        (40_000, None, None),
         (None, 40_000, None),
         (None, None, 40_012),
         (5, None, None),
     ]
 
 
-def test_of_a_key_that_stands_twice_the_first_counts(stager: Stager) -> None:
-    good = b'{"id":1,"id":2,"created_on":"2026-03-01T00:00:00Z","new":1,"new":2,"a\\u0000b":3}\n'
-    batch = stager("messages", line(7) + good)
-    assert (batch.unreadable, batch.unknown_keys) == (0, ["a\x00b", "new"])
-    assert [
-        (number, json.loads(extra)) for number, extra in stager.rows("SELECT id, extra FROM batch WHERE id = 1")
-    ] == [(1, {"new": 1, "a\x00b": 3})]
+@pytest.mark.parametrize(
+    "twice", [b'"id":1,"id":2', b'"id":1,"new":1,"new":2', b'"id":1,"contact":{"uuid":1,"uuid":1}']
+)
+def test_a_key_that_stands_twice_puts_its_row_alone_aside(twice: bytes, stager: Stager) -> None:
+    odd = b'{%s,"created_on":"2026-03-01T00:00:00Z"}' % twice
+    batch = stager("messages", line(7) + odd + b"\n" + line(8))
+    assert (batch.unreadable, batch.unknown_keys) == (1, [])
+    assert stager.refused() == [(odd.decode(), "a key stands twice in one object")]
+    assert stager.rows("SELECT id FROM batch ORDER BY id") == [(7,), (8,)]
 
 
 @pytest.mark.parametrize("place", [0, 1, 2, 150])

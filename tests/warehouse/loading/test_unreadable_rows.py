@@ -44,6 +44,11 @@ UNREADABLE: dict[str, list[Row | str]] = {
         message(attachments={"a": 1}),
         message(archived="maybe"),
         message(broadcast="all"),
+        message(urn={"scheme": "tel", "path": "1"}),
+        message(text=["a"]),
+        message(labels=[{"uuid": ONE, "name": {}}]),
+        '{"id":4,"id":4,"created_on":"2026-03-01T00:00:00Z"}',
+        '{"id":5,"created_on":"2026-03-01T00:00:00Z","new":{"a":1},"new":2}',
     ],
     "contacts": [
         *NO_OBJECTS,
@@ -62,6 +67,8 @@ UNREADABLE: dict[str, list[Row | str]] = {
         contact(notes="a note"),
         contact(flow=ONE),
         contact(blocked="perhaps"),
+        contact(name={"first": "Ann"}),
+        contact(fields={"age": ["5"]}),
     ],
     "runs": [
         *NO_OBJECTS,
@@ -156,6 +163,13 @@ def test_the_same_text_in_two_streams_is_put_aside_for_each(loader: Loader) -> N
 def test_a_row_that_is_mended_on_the_server_loads(loader: Loader) -> None:
     loader.load("messages", message(1, labels="Spam"))
     assert loader.load("messages", message(1, labels=[]))[1] == Loaded(new=1)
+
+
+def test_a_row_with_a_key_twice_leaves_once_it_comes_without(loader: Loader) -> None:
+    loader.load("messages", '{"id":1,"created_on":"2026-03-01T00:00:00Z","contact":{"uuid":null,"uuid":null}}')
+    assert loader.lake.rows("SELECT key, reason FROM _quarantine") == [("1", "a key stands twice in one object")]
+    assert loader.load("messages", message(1))[1] == Loaded(new=1)
+    assert loader.lake.rows("FROM _quarantine") == []
 
 
 def test_values_of_another_type_that_can_be_read_are(loader: Loader) -> None:

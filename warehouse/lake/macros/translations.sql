@@ -4,7 +4,7 @@
 CREATE OR REPLACE TEMP MACRO translations(value, base) AS
     CASE
         WHEN json_type(value) = 'VARCHAR' THEN MAP {coalesce(base, 'und'): value ->> '$'}
-        ELSE value::MAP(VARCHAR, VARCHAR)
+        ELSE plain_at(value, '$.*')::MAP(VARCHAR, VARCHAR)
     END;
 
 -- One text out of a translatable value: base language, then the workspace's languages in order, then any.

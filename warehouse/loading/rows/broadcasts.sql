@@ -31,8 +31,8 @@ SELECT
         text := translations(record.text, record.base_language),
         text_default := default_text(record.text, record.base_language),
         attachments := CASE json_type(record.attachments)
-            WHEN 'ARRAY' THEN MAP {coalesce(record.base_language, 'und'): record.attachments::VARCHAR[]}
-            ELSE record.attachments::MAP(VARCHAR, VARCHAR[])
+            WHEN 'ARRAY' THEN MAP {coalesce(record.base_language, 'und'): plain_at(record.attachments, '$[*]')::VARCHAR[]}
+            ELSE plain_at(record.attachments, '$.*[*]')::MAP(VARCHAR, VARCHAR[])
         END,
         quick_replies := record.quick_replies,
         base_language := record.base_language,

@@ -11,7 +11,7 @@ CREATE OR REPLACE TEMP TYPE flow_starts_record AS STRUCT (
     params JSON,
     extra JSON,
     restart_participants VARCHAR,
-    exclude_active VARCHAR,
+    exclude_active JSON,
     created_on VARCHAR,
     modified_on VARCHAR
 );
@@ -34,7 +34,7 @@ SELECT
         restart_participants := record.restart_participants::BOOLEAN,
         exclude_active := CASE
             WHEN json_type(json, '/exclude_active') = 'NULL' OR record.exclude_active = '{}' THEN false
-            ELSE record.exclude_active::BOOLEAN
+            ELSE (record.exclude_active ->> '$')::BOOLEAN
         END,
         created_on := record.created_on::TIMESTAMPTZ,
         modified_on := record.modified_on::TIMESTAMPTZ

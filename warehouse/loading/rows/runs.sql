@@ -52,12 +52,12 @@ SELECT
                         key := result.key,
                         value := struct_pack(
                             value := CASE
-                                WHEN json_type(result.value) = 'OBJECT' THEN result.value ->> 'value'
+                                WHEN json_type(result.value) = 'OBJECT' THEN plain_text(result.value, 'value')
                                 ELSE ('not a result: ' || left(result.value::VARCHAR, 100))::BOOLEAN::VARCHAR
                             END,
-                            category := result.value ->> 'category',
-                            name := result.value ->> 'name',
-                            input := result.value ->> 'input',
+                            category := plain_text(result.value, 'category'),
+                            name := plain_text(result.value, 'name'),
+                            input := plain_text(result.value, 'input'),
                             node := (result.value ->> 'node')::UUID,
                             "time" := (result.value ->> 'time')::TIMESTAMPTZ
                         )
