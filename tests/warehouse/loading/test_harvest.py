@@ -55,6 +55,7 @@ def rows(small_workspace: Workspace) -> dict[str, list[Row]]:
     return made
 
 
+KEYS = {"messages": "id", "contacts": "uuid", "runs": "uuid", "broadcasts": "id"}
 # What has no value in a row with a value that does not fit.
 UNFIT = {"messages": ("ticket_uuid", "labels"), "runs": (), "broadcasts": ("text", "text_default")}
 
@@ -152,7 +153,7 @@ def make_older(loader: Loader, rows: dict[str, list[Row]], odd: dict[tuple[str, 
             "".join(f"{json.dumps({'key': key, 'extra': extra})}\n" for key, extra in extras.items() if extra)
         )
         older = f"read_json('{file}', columns = {{key: 'VARCHAR', extra: 'JSON'}}) AS older"
-        key = STREAMS[stream].table.key[0]
+        key = KEYS[stream]
         write(
             loader.lake,
             f"UPDATE {stream} SET extra = older.extra FROM {older} WHERE {stream}.{key}::VARCHAR = older.key",
@@ -184,7 +185,7 @@ def merged(one: Row, other: Row) -> Row:
 
 
 def key_of(stream: str, row: Row) -> str:
-    return str(row[STREAMS[stream].table.key[0]])
+    return str(row[KEYS[stream]])
 
 
 def stored(lake: Lake, stream: str) -> dict[str, Row]:
