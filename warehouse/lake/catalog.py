@@ -15,7 +15,7 @@ DAMAGES = re.compile(
     r"|No snapshot found in DuckLake"
     r"|\bInvalid type in column .* was declared as "
 )
-SQLITE_HEADER_BYTES = 100
+SQLITE_PAGE_BYTES = 4096
 NO_TABLES = "creating a new DuckLake is explicitly disabled"
 
 
@@ -47,17 +47,22 @@ def holds_rows(path: Path) -> bool:
 def _is_bare(path: Path) -> bool:
     """Whether the catalog is missing, or without any table; one with a log beside it may have some in there."""
     catalog, log = catalog_of(path), path / "catalog.sqlite-wal"
-    return not catalog.is_file() or (_has_no_page(catalog) and not (log.exists() and log.stat().st_size))
+    return not catalog.is_file() or (_has_no_room(catalog) and not _size(log))
 
 
-def _has_no_page(catalog: Path) -> bool:
-    """Whether the file has no room for a table yet, as for a moment in a first sync, or for ever if that is killed."""
+def _has_no_room(catalog: Path) -> bool:
+    """Whether the file has no room for a table yet, as for a moment in a first sync, or for ever if that is killed.
+
+    Told by its size: to open and close it would take away SQLite's locks, if this process has it attached.
+    """
+    return _size(catalog) in (0, SQLITE_PAGE_BYTES)
+
+
+def _size(file: Path) -> int:
     try:
-        with catalog.open("rb") as file:
-            header = file.read(SQLITE_HEADER_BYTES)
-    except OSError:  # whoever attaches it is told what is wrong with it
-        return False
-    return not header or (len(header) == SQLITE_HEADER_BYTES and int.from_bytes(header[28:32], "big") == 1)
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def unfinished(path: Path) -> LakeUnfinished:
@@ -67,7 +72,7 @@ def unfinished(path: Path) -> LakeUnfinished:
 
 def explain_damage(said: str, path: Path) -> LakeError | None:
     """The error of ours for what DuckDB `said` of the catalog of the lake at `path`; None if it is not about that."""
-    if NO_TABLES in said and _has_no_page(catalog_of(path)) and not holds_rows(path):
+    if NO_TABLES in said and _has_no_room(catalog_of(path)) and not holds_rows(path):
         return unfinished(path)
     if NO_TABLES in said or DAMAGES.search(said):
         return damaged(path)

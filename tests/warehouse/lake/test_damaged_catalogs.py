@@ -66,10 +66,10 @@ LOST: dict[str, Damage] = {
     "deleted": Path.unlink,
     "empty": lambda catalog: catalog.write_bytes(b""),
     "begun anew": lambda catalog: (catalog.unlink(), sql("PRAGMA journal_mode = WAL")(catalog)),
+    "cut after its first page": lambda catalog: catalog.write_bytes(catalog.read_bytes()[:PAGE]),
 }
 DAMAGED: dict[str, Damage] = {
     "cut within its header": cut(0.0001),
-    "cut after its first page": lambda catalog: catalog.write_bytes(catalog.read_bytes()[:PAGE]),
     "cut in its middle": cut(0.5),
     "without its last page": lambda catalog: catalog.write_bytes(catalog.read_bytes()[:-PAGE]),
     "with another header": garble(0, 100),
