@@ -204,7 +204,9 @@ _ALL = (
             BY_UUID,
             never_older="modified_on",
             partitioned_by="created_on",
-            kept=("submitted_by", "events", "modified_on", "contact_ref"),
+            kept=("submitted_by", "events", "modified_on"),
+            # What newer servers no longer tell.
+            kept_in=(("results", "input"),),
             contact="contact_uuid",
             archive_type="run",
             growing=("path",),

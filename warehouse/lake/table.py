@@ -27,6 +27,7 @@ class Table:
     never_older: a column that never goes back; a row older by it than the one in the lake is not taken.
     partitioned_by: the partition column, which never changes for a key.
     kept: columns whose value stays when a later row has none.
+    kept_in: (column, part): a map of values with a time; the part of one stays when a later state of it has none.
     contact: the column that names the row's contact, where the row is deleted with it.
     lists_contacts: the column with a list of contacts, of which those that are deleted go.
     archive_type: what archives call the stream, where they have it.
@@ -46,6 +47,7 @@ class Table:
     never_older: str | None = None
     partitioned_by: str | None = None
     kept: tuple[str, ...] = ()
+    kept_in: tuple[tuple[str, str], ...] = ()
     contact: str | None = None
     lists_contacts: str | None = None
     archive_type: str | None = None

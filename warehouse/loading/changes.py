@@ -151,7 +151,26 @@ def _final(table: Table, column: str, *, tombstones: bool) -> str:
         return f"CASE WHEN {longer} > 0 OR ({longer} = 0 AND {_wins(table)}) THEN {incoming} ELSE {stored} END"
     if column in table.kept:
         return f"CASE WHEN {_wins(table)} THEN coalesce({incoming}, {stored}) ELSE coalesce({stored}, {incoming}) END"
+    for map_column, part in table.kept_in:
+        if column == map_column:
+            return f"""CASE
+                WHEN {_wins(table)} THEN {_with_part(incoming, stored, part)}
+                ELSE {_with_part(stored, incoming, part)}
+            END"""
     return f"CASE WHEN {_wins(table)} THEN {incoming} ELSE {stored} END"
+
+
+def _with_part(values: str, others: str, part: str) -> str:
+    """SQL of a map, with a part that its values lack as the same values, of the same time, have it in another map."""
+    other = f"{others}[entry.key]"
+    known = f'CASE WHEN {other}."time" = entry.value."time" THEN {other}.{part} END'
+    return f"""CASE
+        WHEN {values} IS NOT DISTINCT FROM {others} OR {others} IS NULL THEN {values}
+        ELSE map_from_entries(list_transform(map_entries({values}), lambda entry: struct_pack(
+            key := entry.key,
+            value := struct_update(entry.value, {part} := coalesce(entry.value.{part}, {known}))
+        )))
+    END"""
 
 
 # Of two files that have a row the later one; within a month the one just read, for a monthly file replaces daily ones.
