@@ -292,7 +292,22 @@ def small_workspace(messages: int, seed: int) -> Workspace:
         rows = [row for row in workspace.rows("archives") if row["period"] == period]
         for row in rows[2 * kept :]:
             remove_archive(workspace, row)
+    _tell_apart(workspace)
     return workspace
+
+
+def _tell_apart(workspace: Workspace) -> None:
+    """Give each message that a broadcast sent twice to one contact a text of its own.
+
+    Where one server tells their ids only and the next their uuids only, nobody can say which is which.
+    """
+    seen = set()
+    for row in workspace.rows("messages"):
+        alike = row["created_on"], row["contact"]["uuid"], row["direction"], row["text"]
+        if alike in seen:
+            changes = {"text": f"{row['text']} (No. {row['id']})", "modified_on": row["modified_on"]}
+            workspace.edit("messages", [row["id"]], changes=changes)
+        seen.add(alike)
 
 
 def _months_shown() -> list[Month]:
