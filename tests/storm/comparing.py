@@ -133,7 +133,7 @@ class _Truth:
         return {
             next(iter(expected_rows(self.stream, [_with_columns(row)], LANGUAGES))): added
             for row in rows
-            if (added := {name: value for name, value in row.items() if name.startswith(NEW)})
+            if (added := _added(row))
         }
 
     def _records(self) -> list[Row]:
@@ -196,6 +196,17 @@ def _of_generations(name: str, stored: object, expected: object) -> bool:
 def _with_columns(row: Row) -> Row:
     """A row without the keys that are made up."""
     return {name: value for name, value in row.items() if not name.startswith(NEW)}
+
+
+def _added(row: Row) -> Row:
+    """What is made up in a row, in its objects and in their lists, each where it stands."""
+    added: Row = {name: value for name, value in row.items() if name.startswith(NEW)}
+    for name, value in row.items():
+        if isinstance(value, dict) and NEW in value:
+            added[name] = {NEW: value[NEW]}
+        elif isinstance(value, list) and any(isinstance(part, dict) and NEW in part for part in value):
+            added[name] = [{NEW: part[NEW]} if NEW in part else None for part in value]
+    return added
 
 
 def _known(value: Any) -> Any:

@@ -5,7 +5,7 @@ Left out, as no sync sees it, or none yet:
 * a message that changes, vanishes or appears when it is older than the revisits, a broadcast older than two hours,
 * a message in the archive file of another month, or in a daily file listed beside its monthly one,
 * archive files that load beside a walk over messages in one process (they are loaded by a command of their own),
-* two messages of one contact that are alike to the microsecond, told by id only, then by uuid only,
+* two messages of one contact, or two broadcasts, that are alike to the microsecond, told by id only, then by uuid only,
 * deleted topics, which 9.0 lists for ever; many rows of a short list deleted at once, about which somebody is asked,
 * flows whose change is committed late, and clocks that are wrong.
 """
@@ -37,7 +37,7 @@ ODD = (
 )  # fmt: skip
 # Which values of rows are numbers, and texts.
 NUMBERS = {"messages": "broadcast", "groups": "count", "labels": "count", "campaign_events": "offset"}
-TEXTS = ("urn", "name", "status", "type", "exit_type", "base_language", "unit")
+TEXTS = ("urn", "name", "type", "exit_type", "base_language", "unit", "body")
 MISPLACED = {"wrong": "place"}  # where a text belongs
 TWICE = '"new twice":1,"new twice":2'
 FIRST_ODD = 10_000_000  # the next ones have lower ids: what the workspace adds has higher ones than any row
@@ -94,8 +94,9 @@ class Happenings:
         number = self.some(2 if stream in LISTS else 12)
         if stream == "messages":
             self._new_messages(number, at or datetime.now(UTC), same_timestamp=self.dice.random() < 0.5)
-        else:
-            self.workspace.add(stream, number, at=at, same_timestamp=self.dice.random() < 0.5)
+        else:  # no two broadcasts are of one microsecond
+            tie = stream != "broadcasts" and self.dice.random() < 0.5
+            self.workspace.add(stream, number, at=at, same_timestamp=tie)
         return f"{number} new {stream}{f' of {at:%m-%d %H:%M}' if at else ''}"
 
     def _new_messages(self, number: int, at: datetime, *, same_timestamp: bool) -> None:
@@ -145,7 +146,7 @@ class Happenings:
                 continue
             parts: Row = {"contact": row["contact"] | {"new": "C7"}}
             for name in ("labels", "attachments"):
-                parts[name] = [part | {"new": self.dice.choice(("#fff", 7, None))} for part in row[name] or []]
+                parts[name] = [part | {"new": self.dice.choice(("#fff", 7, {"deep": [1]}))} for part in row[name] or []]
             self.workspace.edit("messages", [key], changes=parts)
         return "messages with new keys inside"
 
@@ -221,8 +222,8 @@ class Happenings:
             self.workspace.put(stream, self.chance.misfit(stream, row))
         elif kind == "key twice":
             self.twice.append((stream, self.workspace.put(stream, row, raw=f"{encode(row)[:-1]},{TWICE}}}")))
-        elif kind == "misplaced":
-            self.workspace.put(stream, row | {next(name for name in TEXTS if name in row): MISPLACED})
+        elif kind == "misplaced" and (names := [name for name in TEXTS if name in row]):
+            self.workspace.put(stream, row | {names[0]: MISPLACED})
         elif (name := NUMBERS.get(stream, "")) and kind == "too large":
             self.workspace.put(stream, row, raw=encode(row | {name: 424242}).replace("424242", "1E+400"))
         elif name:
@@ -340,7 +341,7 @@ ALL: list[tuple[float, Callable[[Happenings], str]]] = [
     (6, Happenings.changes),
     (0.5, Happenings.long_tie),
     (4, Happenings.recent_changes),
-    (1, Happenings.new_parts),
+    (1.5, Happenings.new_parts),
     (2, Happenings.deleted_messages),
     (1, Happenings.deleted_contacts),
     (1, Happenings.deleted_from_list),
