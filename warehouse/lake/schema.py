@@ -119,7 +119,7 @@ def fingerprint() -> str:
 def fingerprint_of_reading() -> str:
     """What tells the way in which this version makes columns of a row's JSON from another's: its macros and SELECTs."""
     digest = hashlib.sha256(fingerprint().encode())
-    for folder in ("lake/macros", "loading/rows"):
+    for folder in ("lake/macros", "parsing/rows"):
         files = (resources.files("warehouse") / folder).iterdir()
         for file in sorted((file for file in files if file.name.endswith(".sql")), key=lambda file: file.name):
             digest.update(file.read_bytes())
@@ -147,7 +147,7 @@ def _declared() -> duckdb.DuckDBPyConnection:
             if not _is_partitioning(statement):  # plain DuckDB does not know it
                 connection.execute(statement)
     for (table,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
-        if (resources.files("warehouse") / "loading" / "rows" / f"{table}.sql").is_file():
+        if (resources.files("warehouse") / "parsing" / "rows" / f"{table}.sql").is_file():
             for column, (kind, comment) in COMMON_COLUMNS.items():
                 connection.execute(f'ALTER TABLE "{table}" ADD COLUMN "{column}" {kind}')
                 connection.execute(f'COMMENT ON COLUMN "{table}"."{column}" IS {literal(comment)}')

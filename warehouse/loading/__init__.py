@@ -1,1 +1,1 @@
-"""From JSON lines to rows: parsed, staged, merged, and marked deleted where they are gone."""
+"""From parsed lines to rows: staged, merged, and marked deleted where they are gone."""

@@ -20,8 +20,8 @@ from warehouse.lake.connection import Lake, outside_the_lake
 from warehouse.lake.inlining import write_apart
 from warehouse.lake.literal import literal, text_list
 from warehouse.lake.table import Table, materialise, quoted
-from warehouse.loading.columns import Path, SelectColumns
-from warehouse.loading.parse import statements, without_moved_casts
+from warehouse.parsing.columns import Path, SelectColumns
+from warehouse.parsing.parse import statements, without_moved_casts
 
 # Rows of one commit: they are in memory, and each commit writes a file for each month that it is of.
 ROWS_AT_ONCE = 50_000

@@ -10,7 +10,7 @@ import duckdb
 
 from warehouse.lake.table import count, materialise
 from warehouse.loading.stage import Batch
-from warehouse.loading.unreadable import explain_unreadable
+from warehouse.parsing.unreadable import explain_unreadable
 
 REFUSED = "the lake cannot store it"
 

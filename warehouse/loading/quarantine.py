@@ -17,9 +17,9 @@ import duckdb
 from warehouse.lake.connection import MACROS
 from warehouse.lake.literal import literal
 from warehouse.lake.table import Table, columns_of, count, materialise
-from warehouse.loading.parse import statements
 from warehouse.loading.stage import Batch
 from warehouse.loading.stand_ins import take_stored_keys
+from warehouse.parsing.parse import statements
 
 # Rows are tried again in groups of so many: their texts are in memory.
 RETRIED_AT_ONCE = 2_000

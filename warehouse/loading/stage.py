@@ -15,9 +15,9 @@ from warehouse.errors import LakeError
 from warehouse.lake.connection import outside_the_lake
 from warehouse.lake.literal import literal
 from warehouse.lake.table import Table, columns_of, count, quoted
-from warehouse.loading.parse import MARKS, Keys, parse
-from warehouse.loading.unreadable import explain_unreadable
-from warehouse.loading.unusual import unknown_places
+from warehouse.parsing.parse import MARKS, Keys, parse
+from warehouse.parsing.unreadable import explain_unreadable
+from warehouse.parsing.unusual import unknown_places
 
 
 @dataclass(frozen=True)

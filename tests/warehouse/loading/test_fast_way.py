@@ -16,8 +16,8 @@ from tests.lakes import new_lake
 from tests.warehouse.loading.loader import ONE, TWO, message
 from tests.warehouse.loading.test_unreadable_rows import UNREADABLE
 from warehouse import Batch, Lake, forget_batch, stage
-from warehouse.loading.parse import statements
-from warehouse.loading.strict import parse_strictly
+from warehouse.parsing.parse import statements
+from warehouse.parsing.strict import parse_strictly
 
 TABLE = STREAMS["messages"].table
 READABLE = {

@@ -77,7 +77,7 @@ def load(load_all: LoadingAll) -> Loading:
 
 def test_there_is_one_table_file_and_one_rows_file_for_each_stream() -> None:
     assert {file.name for file in (FOLDER / "tables").glob("*.sql")} - SYSTEM == {f"{name}.sql" for name in STREAMS}
-    assert {file.name for file in (FOLDER / "loading" / "rows").glob("*.sql")} == {f"{name}.sql" for name in STREAMS}
+    assert {file.name for file in (FOLDER / "parsing" / "rows").glob("*.sql")} == {f"{name}.sql" for name in STREAMS}
 
 
 @pytest.mark.parametrize("table", [stream.table for stream in STREAMS.values()], ids=STREAMS)

@@ -18,8 +18,8 @@ from pipeline.streams import STREAMS
 from tests.lakes import new_lake
 from tests.warehouse.loading.odd import pattern_of
 from warehouse import Batch, Lake, forget_batch, stage
-from warehouse.loading.parse import statements
-from warehouse.loading.strict import strict_records
+from warehouse.parsing.parse import statements
+from warehouse.parsing.strict import strict_records
 
 Row = dict[str, Any]
 Put = Callable[[Any], None]

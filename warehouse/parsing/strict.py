@@ -17,7 +17,7 @@ from duckdb.sqltypes import DuckDBPyType
 
 from warehouse.lake.literal import text_list
 from warehouse.lake.table import Table
-from warehouse.loading.shapes import (
+from warehouse.parsing.shapes import (
     NESTED,
     NO_NUMBERS,
     UsualKeys,
@@ -29,7 +29,7 @@ from warehouse.loading.shapes import (
     usual_type,
     usual_unknown,
 )
-from warehouse.loading.unusual import has_no_numbers
+from warehouse.parsing.unusual import has_no_numbers
 
 # Records are checked against this one, which is the first line.
 EXAMPLE_LINE = 1
@@ -38,7 +38,7 @@ EXAMPLE_LINE = 1
 def parse_strictly(
     connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[Path], select: str, *, maximum_size: int
 ) -> list[str]:
-    """JSON lines → `parsed`, as `warehouse.loading.parse` makes it, with nothing unreadable; return the record's keys.
+    """JSON lines → `parsed`, as `warehouse.parsing.parse` makes it, with nothing unreadable; return the record's keys.
 
     `select` is the stream's SELECT without TRY; it must use every key, or DuckDB does not look for unknown ones, and
     must not need the text of the JSON. Not for use inside a transaction: a failure would abort it.

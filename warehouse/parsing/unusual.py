@@ -13,7 +13,7 @@ from duckdb.sqltypes import DuckDBPyType
 
 from warehouse.lake.literal import literal, text_list
 from warehouse.lake.table import Table
-from warehouse.loading.shapes import (
+from warehouse.parsing.shapes import (
     UsualKeys,
     element,
     element_name,

@@ -18,7 +18,7 @@ from duckdb.sqltypes import DuckDBPyType
 
 from warehouse.lake.literal import literal, text_list
 from warehouse.lake.table import Table, count
-from warehouse.loading.shapes import (
+from warehouse.parsing.shapes import (
     NESTED,
     Objects,
     begins_like,
@@ -26,8 +26,8 @@ from warehouse.loading.shapes import (
     objects_of,
     record_of,
 )
-from warehouse.loading.strict import parse_strictly, strict_records
-from warehouse.loading.unusual import has_no_numbers, look_closer
+from warehouse.parsing.strict import parse_strictly, strict_records
+from warehouse.parsing.unusual import has_no_numbers, look_closer
 
 # DuckDB's reader takes twice this much memory, in bytes, for its buffer; a longer row needs a larger one.
 ROW_BUFFER = 2 * 1024 * 1024
@@ -247,5 +247,5 @@ def _keys(connection: duckdb.DuckDBPyConnection, kind: DuckDBPyType, lines: str)
 
 def statements(stream: str) -> list[str]:
     """The two statements of a stream's file: its record type, and its SELECT."""
-    sql = (resources.files("warehouse.loading") / "rows" / f"{stream}.sql").read_text(encoding="utf-8")
+    sql = (resources.files("warehouse.parsing") / "rows" / f"{stream}.sql").read_text(encoding="utf-8")
     return [statement.query.strip().rstrip(";") for statement in duckdb.extract_statements(sql)]

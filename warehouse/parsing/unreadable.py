@@ -16,9 +16,9 @@ import duckdb
 
 from warehouse.lake.literal import literal, text_list
 from warehouse.lake.table import Table
-from warehouse.loading.columns import SelectColumns
-from warehouse.loading.parse import statements, without_moved_casts
-from warehouse.loading.unusual import KEY_TWICE
+from warehouse.parsing.columns import SelectColumns
+from warehouse.parsing.parse import statements, without_moved_casts
+from warehouse.parsing.unusual import KEY_TWICE
 
 # How bytes that are no text are written in a row's text; no JSON has this.
 ESCAPED_BYTE = re.compile(r"\\x[0-9a-f]{2}")
