@@ -35,7 +35,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds the installed wheel."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    _pip("install", "--quiet", "--no-deps", "--target", folder / "installed", wheel)
+    _pip("install", "--quiet", "--no-compile", "--no-deps", "--target", folder / "installed", wheel)
     return folder
 
 

@@ -15,6 +15,7 @@ from pipeline.cli.answers.sql_answers import answer
 from tests.lakes import new_lake
 from warehouse import Lake
 from warehouse.errors import QueryError
+from warehouse.lake.schema import FORMAT
 
 ROWS = """
     SELECT * FROM (VALUES (1, 'plain', NULL), (2, 'with "quotes", commas', TIMESTAMPTZ '2026-03-01 00:00:00Z'),
@@ -171,7 +172,7 @@ def test_queries_that_would_write_are_refused(kind: str | None, lake: Lake) -> N
             answer(lake, query, kind=kind)
     with Lake.open(lake.path) as anew:
         assert anew.rows("SELECT max(snapshot_id) FROM lake.snapshots()") == before
-        assert anew.rows("SELECT format FROM _lake") == [(1,)]
+        assert anew.rows("SELECT format FROM _lake") == [(FORMAT,)]
 
 
 def test_parquet_is_not_for_the_terminal(lake: Lake, out: Any) -> None:

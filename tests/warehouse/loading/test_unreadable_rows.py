@@ -120,7 +120,7 @@ def test_rows_that_cannot_be_read_are_put_aside_once_and_those_around_them_load(
         (message(labels="Spam"), "labels does not fit STRUCT"),
         (message(attachments=["x"]), "attachments does not fit STRUCT"),
         (message(contact={}), "contact_uuid does not fit UUID"),
-        ({"created_on": "2026-03-01T00:00:00Z"}, "id or created_on is missing"),
+        ({"created_on": "2026-03-01T00:00:00Z"}, "id and uuid, or created_on is missing"),
         (message(contact={}, labels="Spam"), "contact_uuid does not fit UUID; labels does not fit STRUCT"),
     ],
 )
