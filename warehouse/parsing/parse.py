@@ -19,10 +19,9 @@ from duckdb.sqltypes import DuckDBPyType
 from warehouse.lake.literal import literal, text_list
 from warehouse.lake.table import Table, count
 from warehouse.parsing.shapes import (
-    NESTED,
     Objects,
-    begins_like,
     keys_of,
+    may_be_no_text,
     objects_of,
     record_of,
 )
@@ -160,7 +159,7 @@ def _lenient_records(table: Table, kind: DuckDBPyType, keys: Keys, lines: str) -
             FROM {lines}
         )
         SELECT line, json, record, NULL::JSON AS extra, CASE
-            WHEN {has_no_numbers("json::VARCHAR")} OR {begins_like(kind, "record", NESTED)}
+            WHEN {has_no_numbers("json::VARCHAR")} OR {may_be_no_text(kind, "record")}
                 OR NOT ({" AND ".join(usual)}) THEN json
         END AS unusual
         FROM lines

@@ -156,23 +156,26 @@ def usual_unknown(kind: DuckDBPyType, usual: UsualKeys, value: str, place: str =
     return None
 
 
-def begins_like(kind: DuckDBPyType, value: str, marks: Sequence[str], place: str = "") -> str:
-    """SQL of whether a text in a `value` of the type begins with one of the marks.
+def may_be_no_text(kind: DuckDBPyType, value: str, *, numbers: bool = False, place: str = "") -> str:
+    """SQL of whether a text in a `value` of the type may stand for something else: an object, a list, or no number.
 
     Values that have a type of their own are left out: what does not fit it makes the row unreadable anyway.
     """
     if kind.id == "struct":
         conditions = [
-            begins_like(part, f'{value}."{name}"', marks, under(place, name))
+            may_be_no_text(part, f'{value}."{name}"', numbers=numbers, place=under(place, name))
             for name, part in parts_of(kind)
             if not TYPED.fullmatch(name)
         ]
         return " OR ".join(one for one in conditions if one) or "false"
     if kind.id in ("list", "map"):
         each = element_name(place)
-        condition = begins_like(element(kind), each, marks, f"{place}[]")
+        condition = may_be_no_text(element(kind), each, numbers=numbers, place=f"{place}[]")
         return f"list_bool_or(list_transform({_elements(kind, value)}, lambda {each}: {condition}))"
-    return "" if str(kind) == "JSON" else " OR ".join(f"prefix({value}, {literal(mark)})" for mark in marks)
+    if str(kind) == "JSON":
+        return ""
+    marks = [f"prefix({value}, {literal(mark)})" for mark in NESTED]
+    return " OR ".join([*marks, *([f"{value} IN {NO_NUMBERS}"] if numbers else [])])
 
 
 def texts_of(kind: DuckDBPyType, value: str, place: str = "") -> str:

@@ -18,11 +18,9 @@ from duckdb.sqltypes import DuckDBPyType
 from warehouse.lake.literal import text_list
 from warehouse.lake.table import Table
 from warehouse.parsing.shapes import (
-    NESTED,
-    NO_NUMBERS,
     UsualKeys,
-    begins_like,
     keys_of,
+    may_be_no_text,
     parts_of,
     record_of,
     texts_of,
@@ -49,7 +47,7 @@ def parse_strictly(
     record = record_of(connection, table)
     keys = keys_of(record)
     fields = ", ".join(f'"{key}" := "{key}"' for key in keys)
-    begins = begins_like(record, "record", (*NESTED, *NO_NUMBERS))
+    doubtful = may_be_no_text(record, "record", numbers=True)
     json_parts = [f'record."{name}"' for name, part in parts_of(record) if str(part) == "JSON"]
     in_json = " OR ".join(has_no_numbers(part) for part in json_parts) or "false"
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as example:
@@ -77,7 +75,8 @@ def parse_strictly(
                 WHERE line > {EXAMPLE_LINE}
             ),
             looked_at AS (
-                SELECT *, CASE WHEN {begins} THEN one_is_json({texts_of(record, "record")}) END OR {in_json} AS surprise
+                SELECT *,
+                    CASE WHEN {doubtful} THEN one_is_json({texts_of(record, "record")}) END OR {in_json} AS surprise
                 FROM records
             ),
             selected AS ({select.replace("FROM records", "FROM looked_at AS records")})
@@ -113,7 +112,7 @@ def strict_records(table: Table, kind: DuckDBPyType, usual: UsualKeys, lines: st
             FROM lines
         )
         SELECT *, CASE
-            WHEN {has_no_numbers("json::VARCHAR")} OR {begins_like(kind, "record", NESTED)} THEN json
+            WHEN {has_no_numbers("json::VARCHAR")} OR {may_be_no_text(kind, "record")} THEN json
         END AS unusual
         FROM records
         """
