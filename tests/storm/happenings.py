@@ -5,6 +5,7 @@ Left out, as no sync sees it, or none yet:
 * a message that changes, vanishes or appears when it is older than the revisits, a broadcast older than two hours,
 * a message in the archive file of another month, or in a daily file listed beside its monthly one,
 * archive files that load beside a walk over messages in one process (they are loaded by a command of their own),
+* a message or broadcast that waits in quarantine under its id, and is mended when the server sends ids no longer,
 * two messages of one contact, or two broadcasts, that are alike to the microsecond, told by id only, then by uuid only,
 * deleted topics, which 9.0 lists for ever; many rows of a short list deleted at once, about which somebody is asked,
 * flows whose change is committed late, and clocks that are wrong.
@@ -21,6 +22,7 @@ from typing import Any
 
 from sandbox import Generation, Sandbox, archive_old_rows, fill_in_uuids, roll_up
 from sandbox.workspace import dates
+from sandbox.workspace.generations import IDENTIFIED
 from sandbox.workspace.rows import encode, key_of
 from tests.storm.damages import KINDS, Damages
 from tests.truth import Row
@@ -215,7 +217,9 @@ class Happenings:
 
     def unreadable_rows(self) -> str:
         """Rows that no reader takes, before they are mended."""
-        stream = self.dice.choice([stream for stream in ODD if stream != "resthook_events"])  # which has no key
+        # Rows without a key stay in quarantine, and so do those that are mended when they have another.
+        nameless = ("resthook_events", *(IDENTIFIED if self.generations else ()))
+        stream = self.dice.choice([stream for stream in ODD if stream not in nameless])
         kind = self.dice.choice(("misfit", "key twice", "no number", "too large", "misplaced"))
         row = self._odd_row(stream)
         if kind == "misfit" and typed_of(stream):

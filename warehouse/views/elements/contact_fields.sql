@@ -11,7 +11,8 @@ SELECT
     CASE WHEN fields.type IN ('state', 'district', 'ward') THEN string_split(entry.value, ' > ') END AS place
 FROM (SELECT uuid AS contact_uuid, name AS contact_name, unnest(map_entries(fields)) AS entry FROM contacts
 WHERE deleted_on IS NULL)
-LEFT JOIN fields ON fields.key = entry.key AND fields.deleted_on IS NULL
+-- No key with a zero byte can be looked up in a catalog; no field has one.
+LEFT JOIN fields ON fields.key = replace(entry.key, chr(0), ' ') AND fields.deleted_on IS NULL
 WHERE entry.value IS NOT NULL;
 
 COMMENT ON VIEW contact_fields IS

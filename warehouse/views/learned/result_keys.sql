@@ -17,7 +17,8 @@ WITH seen AS (
 best AS (
     SELECT DISTINCT ON (flow_uuid, key) flow_uuid, key, name, rank
     FROM seen
-    WHERE flow_uuid IS NOT NULL AND key IS NOT NULL
+    -- No key with a zero byte can be looked up in a catalog.
+    WHERE flow_uuid IS NOT NULL AND NOT contains(key, chr(0))
     ORDER BY flow_uuid, key, rank, name
 )
 
