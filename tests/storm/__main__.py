@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 import time
@@ -52,4 +53,8 @@ def _explain(ended: Ended, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(1 if main(int(sys.argv[1]), float(sys.argv[2])) else 0)
+    asked = argparse.ArgumentParser(prog="python -m tests.storm", description="Storms, one after another.")
+    asked.add_argument("seed", type=int, help="of the first storm")
+    asked.add_argument("minutes", type=float, help="no storm begins after these")
+    given = asked.parse_args()
+    sys.exit(1 if main(given.seed, given.minutes) else 0)
