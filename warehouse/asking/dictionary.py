@@ -232,12 +232,10 @@ def _flows(connection: duckdb.DuckDBPyConnection) -> Iterator[Flow]:
     results: dict[str, list[Result]] = {}
     for flow, key, name, stem, categories, share in connection.execute(
         """
-        WITH set AS (
-            SELECT flow_uuid, key, count(*) AS runs FROM run_results WHERE NOT contains(key, chr(0)) GROUP BY ALL
-        ),
+        WITH set AS (SELECT flow_uuid, key, count(*) AS runs FROM run_results GROUP BY ALL),
         categories AS (
             SELECT flow_uuid, key, string_agg(category, ', ' ORDER BY number) AS categories
-            FROM flow_categories WHERE NOT contains(key, chr(0)) GROUP BY ALL
+            FROM flow_categories GROUP BY ALL
         )
         SELECT known.flow_uuid::VARCHAR, known.key, coalesce(result_name, known.key), results_columns,
             coalesce(categories, ''), round(100.0 * coalesce(set.runs, 0) / started, 1)
@@ -261,8 +259,7 @@ def _fields(connection: duckdb.DuckDBPyConnection) -> Iterator[Field]:
     for key, name, kind, column, share, flows, groups, events in connection.execute(
         """
         WITH filled AS (
-            SELECT field_key AS key, count(*) AS contacts FROM contact_fields
-            WHERE value <> '' AND NOT contains(field_key, chr(0)) GROUP BY ALL
+            SELECT field_key AS key, count(*) AS contacts FROM contact_fields WHERE value <> '' GROUP BY ALL
         ),
         everybody AS (SELECT count(*) AS contacts FROM contacts WHERE deleted_on IS NULL)
         SELECT key, fields.name, type, given.name,

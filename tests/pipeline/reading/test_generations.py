@@ -42,6 +42,8 @@ def test_no_message_or_broadcast_is_lost_double_or_another_when_the_server_chang
         assert_same_rows(scene, dead)
     scene.sync("messages", "broadcasts", options=FULL)  # which brings older rows what this generation adds
     assert differences(scene.verify("messages", "broadcasts")) == {}
+    workspace.generation = WITHOUT_IDS  # it tells uuids that older rows lack, but no row is missing, or alive
+    assert {kind for _, kind in differences(scene.verify("messages", "broadcasts"))} <= {"stale"}
     history = scene.rows("SELECT id, uuid::VARCHAR, to_value FROM message_history WHERE what = 'status'")
     noted = [(number_of(number, uuid), value) for number, uuid, value in history]
     assert len(set(noted)) == len(noted) > 0
@@ -78,6 +80,8 @@ def test_messages_without_ids_that_vanish_are_marked_few_or_many(scene_of: Calla
         workspace.delete("messages", more)
         assert scene.sync("messages")["messages"].tally.rows_deleted == number
         assert_same_rows(scene, gone)
+    workspace.generation = TWENTY_SIX
+    assert {kind for _, kind in differences(scene.verify("messages"))} <= {"stale"}
 
 
 @pytest.mark.parametrize("later", [NINE, WITHOUT_IDS], ids=["back to 9.0", "to the next"])

@@ -113,6 +113,7 @@ def test_broadcasts_are_one_row_each_whichever_generation_lists_them(loader: Loa
     orders = dict(enumerate(permutations(API)))
     for place in range(len(API)):
         loader.load("broadcasts", *[broadcast(number, order[place]) for number, order in orders.items()])
+        assert loader.lake.rows("SELECT count(*) FROM broadcasts") == [(len(orders),)]
     assert loader.lake.rows("SELECT id, uuid::VARCHAR, status FROM broadcasts ORDER BY id") == [
         (number, uuid_of(number, "true"), order[-1]) for number, order in orders.items()
     ]
@@ -182,6 +183,18 @@ def test_two_rows_that_turn_out_to_be_one_message_become_one_with_the_later_stat
     assert loader.lake.rows(history) == [
         (1, "wired", "sent"), (1, "wired", "delivered"), (1, "delivered", "read"),
     ]  # fmt: skip
+
+
+def test_rows_with_odd_texts_take_their_ids_and_are_read_back_by_others(loader: Loader) -> None:
+    labels = [{"uuid": uuid_of(0, "label"), "name": "it's } \"{ odd"}]
+    loader.load("messages", message(None, "A", labels=labels))
+    loader.load("messages", message(1, "A", labels=labels))
+    loader.load("messages", message(None, "B", labels=labels, text="other"), message(2, None, labels=labels, text="2"))
+    loader.load("messages", message(2, "B", labels=labels, text="2"))
+    with Lake.open(loader.lake.path) as anew:
+        assert anew.rows("SELECT id, labels[1].name FROM messages ORDER BY id") == [
+            (1, labels[0]["name"]), (2, labels[0]["name"]),
+        ]  # fmt: skip
 
 
 def test_views_show_messages_and_broadcasts_without_ids_by_their_uuids(loader: Loader) -> None:

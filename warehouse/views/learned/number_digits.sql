@@ -7,7 +7,7 @@ WITH written AS (
         FROM contacts
         WHERE synced_on >= getvariable('since') OR getvariable('new_number_field')
     )
-    WHERE entry.value IS NOT NULL AND NOT contains(entry.key, chr(0))
+    WHERE entry.value IS NOT NULL
 ),
 
 needed AS (
