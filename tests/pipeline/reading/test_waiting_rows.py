@@ -16,7 +16,7 @@ from pipeline.reading.reader import Options
 from pipeline.reading.spool import Spool
 from pipeline.results import StreamResult, Tally
 from pipeline.streams import STREAMS
-from sandbox import Faults, Workspace, generate, put_archive
+from sandbox import Faults, Generation, Workspace, generate, put_archive
 from tests.pipeline.scene import Scene, now
 from warehouse import waiting_streams
 
@@ -108,7 +108,7 @@ def put_aside(scene: Scene, stream: str, row: Row, **more: str) -> str:
     record = json.dumps(row)
     values = {
         "stream": f"'{stream}'", "digest": f"'{hashlib.md5(record.encode()).hexdigest()}'", "reason": "'odd'",
-        "source": "'api'", "seen_on": "now()", "key": f"'{row[KEYS[stream]]}'", "tried_with": "'old'",
+        "source": "'api'", "seen_on": "now()", "key": f"'{row.get(KEYS[stream])}'", "tried_with": "'old'",
         "record": f"""'{record.replace("'", "''")}'""",
     } | more  # fmt: skip
     scene.used.add(stream)
@@ -145,6 +145,15 @@ def test_a_row_that_waited_never_replaces_a_newer_one(scene: Scene, stream: str,
     assert scene.sync(stream)[stream].tally.rows_changed == 0
     assert waiting(scene) == []
     scene.assert_true(stream)
+
+
+def test_a_message_that_waited_without_its_id_never_replaces_the_newer_one_that_has_it(scene: Scene) -> None:
+    scene.workspace.generation = Generation.TWENTY_SIX
+    scene.sync("messages")
+    older = {name: value for name, value in scene.workspace.listed("messages")[0].items() if name != "id"}
+    put_aside(scene, "messages", older | {"text": "As it was"}, seen_on="now() - INTERVAL 1 DAY")
+    assert scene.sync("messages")["messages"].tally.rows_changed == 0
+    assert waiting(scene) == []
 
 
 def test_those_that_stay_unreadable_wait_on_and_are_tried_once_by_each_version(scene: Scene) -> None:
