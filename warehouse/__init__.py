@@ -26,17 +26,13 @@ from warehouse.lake.schema import ColumnDescription, TableDescription, describe_
 from warehouse.lake.table import Table
 from warehouse.lake.upkeep import Size, Upkeep, maintain
 from warehouse.loading.absence import (
-    begin_reading,
-    find_unseen,
+    Reading,
     live_rows,
     mark_rows_of_deleted_contacts,
-    mark_unseen,
-    oldest_seen,
     remember_deleted_contacts,
-    remember_keys,
     take_off_lists,
-    unseen_keys,
 )
+from warehouse.loading.archived import Archived, ListedArchive, archives_listed, archives_wanted_from
 from warehouse.loading.harvest import harvest
 from warehouse.loading.history import Sighting
 from warehouse.loading.loaded_archives import (
@@ -46,6 +42,9 @@ from warehouse.loading.loaded_archives import (
     loaded_months,
     note_archive,
     note_moved_rows,
+    release_rows,
+    settle_files,
+    unsettled_files,
 )
 from warehouse.loading.merge import Loaded, forget_batch, merge, note_drift
 from warehouse.loading.parts import keep_whole, take_part, take_refused
@@ -62,6 +61,7 @@ from warehouse.views.refresh import refresh_views
 
 __all__ = [
     "ArchiveKey",
+    "Archived",
     "Batch",
     "ColumnDescription",
     "Cursor",
@@ -76,11 +76,13 @@ __all__ = [
     "LakeNotFound",
     "LakeRefused",
     "LakeUnwritable",
+    "ListedArchive",
     "Loaded",
     "OpenLake",
     "OpenWalk",
     "QueryError",
     "RapidlakeError",
+    "Reading",
     "RowsLost",
     "RowsUnaccounted",
     "Sighting",
@@ -90,11 +92,11 @@ __all__ = [
     "Upkeep",
     "Waiting",
     "adopt_monthly_files",
+    "archives_listed",
     "archives_to_load",
-    "begin_reading",
+    "archives_wanted_from",
     "describe_tables",
     "drop_outdated",
-    "find_unseen",
     "forget_batch",
     "forget_cursor",
     "harvest",
@@ -104,24 +106,23 @@ __all__ = [
     "loaded_months",
     "maintain",
     "mark_rows_of_deleted_contacts",
-    "mark_unseen",
     "merge",
     "next_waiting",
     "note_archive",
     "note_drift",
     "note_moved_rows",
-    "oldest_seen",
     "open_lake",
     "read_cursors",
     "refresh_views",
+    "release_rows",
     "remember_deleted_contacts",
-    "remember_keys",
     "save_cursor",
+    "settle_files",
     "settle_retried",
     "stage",
     "take_off_lists",
     "take_part",
     "take_refused",
-    "unseen_keys",
+    "unsettled_files",
     "waiting_streams",
 ]

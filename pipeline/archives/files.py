@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -15,7 +17,7 @@ from pipeline.archives.listed import ArchiveList, ListedFile, without_address
 from pipeline.archives.proving import prove
 from pipeline.archives.unpack import Bounds, Unpacked, unpack
 from pipeline.errors import AddressExpired, ArchivesFailed, ServerError, ServerUnavailable, Stopped, Unproven
-from pipeline.reading.batches import Batches, Source
+from pipeline.reading.batches import Batches
 from pipeline.reading.listings import ListReader
 from pipeline.reading.reader import ROWS
 from pipeline.reading.spool import Spool
@@ -25,16 +27,18 @@ from pipeline.results import Counters, Tally
 from pipeline.server.downloads import Downloads
 from pipeline.server.pages import Page
 from pipeline.settings import GIGABYTE, MEGABYTE
-from pipeline.streams import ARCHIVED, Stream, Window
+from pipeline.streams import ARCHIVED, Stream
 from warehouse import (
     ArchiveKey,
     Cursor,
     RowsLost,
     adopt_monthly_files,
+    archives_listed,
     archives_to_load,
-    find_unseen,
     loaded_months,
     note_archive,
+    settle_files,
+    unsettled_files,
 )
 from warehouse.lake.table import count
 
@@ -58,32 +62,22 @@ class Download:
 
 
 class Account:
-    """The entry of a file that is being loaded; written with its last rows, unless something must be asked first."""
+    """The entry of a file that is being loaded, written with its last rows; `known` if its month has files already."""
 
-    def __init__(self, stream: Stream, listed: ListedFile, tally: Tally, *, known: bool) -> None:
-        on = stream.strategy.on if isinstance(stream.strategy, Window) else ""
-        self.within = f"{on} >= DATE '{listed.key.start_date}' AND {on} < DATE '{listed.key.end_date}'"
-        self.remembered: Sequence[Source] = ("api", "archive") if known else ("api",)
-        if not known:  # the rows that name this file are those that it has just brought
-            self.within += f" AND (archived_in IS NULL OR archived_in <> DATE '{listed.key.start_date}')"
-        self.closed = False
-        self.unreadable = 0
-        self._known = known
+    def __init__(self, stream: Stream, listed: ListedFile, tally: Tally, batches: Batches, *, known: bool) -> None:
+        self.written = False
         self._stream = stream
         self._listed = listed
         self._tally = tally
-
-    def close(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Write it if the lake has no row of the file's time that the file lacks. Inside the caller's transaction."""
-        table = self._stream.table
-        self.closed = not (self._stream.shows_deletions and find_unseen(connection, table, self.within))
-        if self.closed:
-            last = count(connection, "parsed_row WHERE unreadable IS NOT NULL")
-            self.unreadable = self._tally.rows_unreadable + last
-            self.write(connection)
+        self._batches = batches
+        self._known = known
 
     def write(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Write it, inside the caller's transaction."""
+        last = count(connection, "parsed_row WHERE unreadable IS NOT NULL")
+        unreadable = self._tally.rows_unreadable + last
+        if self._known and not unreadable:
+            self._batches.release_rows(connection, self._listed.key)
         note_archive(
             connection,
             self._stream.table,
@@ -91,9 +85,11 @@ class Account:
             digest=self._listed.digest,
             size=self._listed.size or 0,
             record_count=self._listed.record_count,
-            unreadable=self.unreadable,
+            unreadable=unreadable,
+            settled=not self._stream.shows_deletions,
             first=not self._known,
         )
+        self.written = True
 
 
 class ArchivesReader(ListReader):
@@ -108,17 +104,55 @@ class ArchivesReader(ListReader):
         super().read_stream()
         self.lake.commit(adopt_monthly_files)
         cursor = self._chosen_start()
-        with self.lake.connection() as connection:
-            keys = archives_to_load(connection, again=self.options.archives.again)
-            self._months = loaded_months(connection)
-        wanted = [key for key in keys if key.archive_type in ARCHIVED and self.options.archives.has(key)]
-        if cursor.complete_from and not self.options.archives.months:
-            wanted = [key for key in wanted if key.end_date > cursor.complete_from.date()]
-        self._remove_leftovers(wanted)
-        if wanted:
-            self._load_all(wanted)
+        tried: set[ArchiveKey] = set()
+        while wanted := [key for key in self._wanted(cursor) if key not in tried]:
+            if not tried:
+                self._remove_leftovers(wanted)
+            tried.update(wanted)
+            self._load_all(wanted)  # which may find that others are to be read again
+        if not tried:
+            self._remove_leftovers([])
+        if self.options.archives.load:
+            for stream in ARCHIVED.values():
+                self._settle(stream, cursor)
         if not self.tally.suspicious:
             self.lake.commit(self.saving({ROWS: cursor}))
+
+    def _wanted(self, cursor: Cursor) -> list[ArchiveKey]:
+        """The files to load, newest first."""
+        chosen = self.options.archives
+        with self.lake.connection() as connection:
+            keys = archives_to_load(connection, again=chosen.again)
+            self._months = loaded_months(connection)
+        wanted = [key for key in keys if key.archive_type in ARCHIVED and chosen.has(key)]
+        if cursor.complete_from and not chosen.months:
+            wanted = [key for key in wanted if key.end_date > cursor.complete_from.date()]
+        return wanted
+
+    def _settle(self, stream: Stream, cursor: Cursor) -> None:
+        """Ask for rows that none of the files has which were loaded, and are of their time."""
+        wanted_from = cursor.complete_from.date() if cursor.complete_from else None
+        with self.lake.connection() as connection:
+            files = unsettled_files(connection, stream.table)
+            if not files:
+                return
+            archived = replace(archives_listed(connection, stream.table), wanted_from=wanted_from)
+            since = archived.unread_until(connection, stream.table)
+        tally = Tally(counters=self.tally.counters)
+        spool = Spool(self.lake.spool, f"archives-{stream.name}")
+        batches = self._batches(stream, spool, tally)
+        batches.believe(archived)
+        batches.begin_whole_reading()
+        try:
+            ask = partial(self.archives_now, stream, wanted_from)
+            within = _created_in(files, stream.table.partitioned_by)
+            settle_vanished(batches, self.lake, stream, self._fetching_rows(stream), ask, within, listed=False)
+            if not tally.suspicious:  # else they are asked for again until somebody has looked
+                self.lake.commit(lambda connection: settle_files(connection, stream.table, since))
+        finally:
+            batches.end_whole_reading()
+            spool.clear()
+            self.tally.add(tally)
 
     def take(self, page: Page) -> None:
         """Note the addresses, and add the rows without them."""
@@ -235,18 +269,11 @@ class ArchivesReader(ListReader):
         """Load the lines part by part, look for what the file no longer has, and note that it is in the lake."""
         stream, tally = ARCHIVED[listed.key.archive_type], Tally(counters=self.tally.counters)
         spool = Spool(self.lake.spool, f"archives-{stream.name}")
-        batches = Batches(
-            self.lake,
-            stream.table,
-            spool,
-            tally,
-            accept_deletions=self.options.accept_deletions,
-            accept_command="rapidlake sync archives --accept-deletions",
-            waiting=self.options.waiting,
-        )
-        account = Account(stream, listed, tally, known=listed.key.month in self._months)
-        if stream.shows_deletions:
-            batches.begin_whole_reading(account.remembered)
+        batches = self._batches(stream, spool, tally)
+        known = listed.key.month in self._months
+        account = Account(stream, listed, tally, batches, known=known)
+        if known:
+            batches.begin_whole_reading()
         groups = list(_batches_of(unpacked.parts))
         try:
             for number, parts in enumerate(groups):
@@ -255,27 +282,34 @@ class ArchivesReader(ListReader):
                 last = number == len(groups) - 1
                 batches.load(
                     parts,
-                    account.close if last else None,
+                    account.write if last else None,
                     rows=unpacked.lines - tally.rows_accounted if last else None,
                     longest=unpacked.longest,
                     archived_in=listed.key.start_date,
                 )
                 self.progress.page(self.stream.name, self.tally)
-            if not account.closed:
-                account.unreadable = tally.rows_unreadable
-                settle_vanished(batches, self.lake, stream, self._fetching_rows(stream), account.within)
-                if not tally.suspicious:  # else the file is read again until somebody has looked
-                    self.lake.commit(account.write)
-                    account.closed = True
         except RowsLost:
             raise Unproven("not each of its lines is a record") from None
         finally:
+            batches.end_whole_reading()
             spool.clear()
-            if account.closed:
+            if account.written:
                 self._months.add(listed.key.month)
             tally.rows_read += unpacked.lines
             tally.files = 1
             self.tally.add(tally)
+
+    def _batches(self, stream: Stream, spool: Spool, tally: Tally) -> Batches:
+        """What carries rows of an archived stream into the lake."""
+        return Batches(
+            self.lake,
+            stream.table,
+            spool,
+            tally,
+            accept_deletions=self.options.accept_deletions,
+            accept_command="rapidlake sync archives --accept-deletions",
+            waiting=self.options.waiting,
+        )
 
     def _fetching_rows(self, stream: Stream) -> Fetch:
         """A function that asks for a page of the stream whose archive this is."""
@@ -307,6 +341,17 @@ def _ahead(
         if not begun:
             return
         yield begun.popleft()
+
+
+def _created_in(files: Sequence[ArchiveKey], on: str | None) -> str:
+    """SQL: the condition that a row was created in the time of one of these files, which are in order."""
+    spans: list[tuple[date, date]] = []
+    for file in files:
+        if spans and file.start_date <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], file.end_date))
+        else:
+            spans.append((file.start_date, file.end_date))
+    return " OR ".join(f"({on} >= DATE '{start}' AND {on} < DATE '{end}')" for start, end in spans)
 
 
 def _batches_of(parts: list[Path]) -> Iterator[list[Path]]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import duckdb
+
 from pipeline.reading.batches import Batches
 from pipeline.reading.refused import Save
 from pipeline.reading.spool import Spool
@@ -25,20 +27,7 @@ from warehouse import (
     remember_deleted_contacts,
 )
 from warehouse.lake.table import count
-from warehouse.proof.verification import (
-    Finding,
-    begin_verification,
-    find_alive,
-    find_doubles,
-    find_rows_of_deleted_contacts,
-    find_unreadable,
-    mark_alive,
-    mark_pending,
-    remove_doubles,
-    summarise,
-    unseen_of_verification,
-    verify_batch,
-)
+from warehouse.proof.verification import Finding, HeldRows
 
 DAY = timedelta(days=1)
 
@@ -70,12 +59,20 @@ class Comparison(Batches):
         self.stream = stream
         self._on = stream.strategy.on if isinstance(stream.strategy, Window | Newest | Daily) else None
         self._read_up_to: datetime | None = None
+        self._held: HeldRows | None = None
+
+    @property
+    def _rows(self) -> HeldRows:
+        assert self._held, "no comparison was begun"
+        return self._held
 
     def begin(self, read_up_to: datetime | None) -> None:
         """Begin to compare; rows that changed after `read_up_to` cannot be in the lake yet."""
         self._read_up_to = read_up_to
         with self._lake.connection() as connection:
-            begin_verification(connection, self._table)
+            if self._held:
+                self._held.forget(connection)
+            self._held = HeldRows(connection, self._table)
 
     def load(
         self,
@@ -95,7 +92,7 @@ class Comparison(Batches):
             batch = self._stage(connection, files, longest=longest, tombstones=tombstones, archived_in=archived_in)
             self._look_at(batch, rows)
             with self._lake.snapshot():
-                verify_batch(connection, batch, self._on, self._read_up_to, tombstones=tombstones)
+                self._rows.compare_batch(connection, batch, self._on, self._read_up_to, tombstones=tombstones)
             loaded = Loaded(equal=batch.distinct)
             if self.asked.repair:
                 with self._lake.writing(self._table.name):
@@ -108,22 +105,28 @@ class Comparison(Batches):
 
     def alive(self, within: str) -> int:
         """How many live rows `within` a condition (SQL) the server did not bring; 0 where that tells nothing."""
+        self._within = within
         with self._lake.snapshot() as connection:
-            return find_alive(connection, self._table, self._on, within if self.shows_absence else "false")
+            return self._rows.find_alive(connection, self._on, self._where_absence_counts(connection))
+
+    def still_alive(self) -> int:
+        """How many of the rows that the last `alive` found are alive still, after what was read since."""
+        with self._lake.snapshot() as connection:
+            return self._rows.still_alive(connection, self._where_absence_counts(connection))
 
     def alive_keys(self) -> list[tuple[object, ...]]:
         """Their keys."""
         with self._lake.connection() as connection:
-            return unseen_of_verification(connection, self._table)
+            return self._rows.alive_keys(connection)
 
     def end(self) -> None:
         """Find the doubles, sum up, and repair what is left to repair."""
         with self._lake.snapshot() as connection:
-            find_doubles(connection, self._table, self._on)
-            orphans = find_rows_of_deleted_contacts(connection, self._table, self._on)
-            self.findings = summarise(connection, self._table)
-            gone = mark_alive(connection, self._table)
-            unreadable = find_unreadable(connection, self._table)
+            self._rows.find_doubles(connection, self._on)
+            self._rows.find_rows_of_deleted_contacts(connection, self._on)
+            self.findings = self._rows.summarise(connection)
+            gone = len(self._rows.alive_keys(connection))
+            unreadable = self._rows.find_unreadable(connection)
         if unreadable:
             self.findings.append(unreadable)
         elif self._tally.rows_read and not any(one.compared for one in self.findings):
@@ -132,14 +135,26 @@ class Comparison(Batches):
                 "changed after the last sync: sync, then verify again"
             )
         if self.asked.repair:
-            if gone:
-                self.mark_gone(gone)
-            if orphans:
+            if self._table.contact:  # such rows were deleted when their contact was, and not only now
                 deleted = "(SELECT uuid, deleted_on FROM contacts WHERE deleted_on IS NOT NULL)"
                 self._tally.rows_deleted += self._lake.commit(
                     lambda connection: mark_rows_of_deleted_contacts(connection, [self._table], deleted)
                 )
-            self._lake.commit(lambda connection: remove_doubles(connection, self._table))
+            if gone:
+                self.mark_gone(gone)
+            self._lake.commit(self._rows.remove_doubles)
+
+    def end_whole_reading(self) -> None:
+        """Give back the memory of what was found of each row."""
+        super().end_whole_reading()
+        if self._held:
+            with self._lake.connection() as connection:
+                self._held.forget(connection)
+            self._held = None
+
+    def _mark_unseen(self, connection: duckdb.DuckDBPyConnection) -> int:
+        self._rows.still_alive(connection, self._where_absence_counts(connection))
+        return self._rows.mark_alive(connection)
 
     def expect_some(self, within: str) -> None:
         """Doubt a server that lists nothing where the lake has live rows `within` a condition (SQL)."""
@@ -153,7 +168,7 @@ class Comparison(Batches):
     def pending(self, keys: Sequence[str]) -> None:
         """Count these keys as changed after the last sync where they differ."""
         with self._lake.connection() as connection:
-            mark_pending(connection, self._table, keys)
+            self._rows.mark_pending(connection, keys)
 
     def _doubt(self, note: str) -> None:
         self._tally.suspicious = True

@@ -12,7 +12,7 @@ from pipeline.proof.comparing import Comparison
 from pipeline.reading.documents import DailyReader, PerFlowReader
 from pipeline.reading.listings import ListReader
 from pipeline.reading.reader import ROWS, Reader
-from pipeline.reading.vanished import oldest_shown, second_look
+from pipeline.reading.vanished import second_look
 from pipeline.reading.walk import date_of, follow, keys_of, seek
 from pipeline.server.client import Listener
 from pipeline.streams import ARCHIVE_LIST, STREAMS, Daily, Newest, PerFlow, Single, Snapshot, Stream, Window
@@ -41,7 +41,7 @@ class WindowVerifier(Reader):
         if self.stream.deleted_feed:
             self._compare(strategy, self.stream.deleted_feed, windows[0][0] if windows else None, now, tombstones=True)
         if self.stream.retention is None:
-            self._look_for_alive(strategy, batches, windows, now)
+            self._look_for_alive(strategy, batches, windows)
         elif windows and strategy.on:
             batches.expect_some(_still_kept(self.stream, strategy.on, now, windows[0][0]))
         batches.end()
@@ -60,12 +60,7 @@ class WindowVerifier(Reader):
             yield after, now
             return
         oldest = self.lake.rows(f'SELECT epoch_us(min("{strategy.on}")) FROM "{self.stream.name}"')[0][0]
-        bounds = (
-            after,
-            time_at(oldest) if oldest else now,
-            oldest_shown(self.lake, self.stream, now),
-        )
-        first = max(bound for bound in bounds if bound).date()
+        first = max(bound for bound in (after, time_at(oldest) if oldest else now) if bound).date()
         days = [first + number * DAY for number in range((now.date() - first).days + 1)]
         for day in sorted(random.sample(days, max(1, round(len(days) * sample / 100)))):
             start = datetime.combine(day, time(), UTC)
@@ -101,12 +96,10 @@ class WindowVerifier(Reader):
         strategy: Window,
         batches: Comparison,
         windows: list[tuple[datetime | None, datetime]],
-        now: datetime,
     ) -> None:
         """Find rows that the server did not bring, and ask for them once more: they may have moved meanwhile."""
-        oldest = oldest_shown(self.lake, self.stream, now) or EPOCH
         read = " OR ".join(
-            f"{strategy.on} BETWEEN {literal(max(after or oldest, oldest))} AND {literal(before)}"
+            f"({f'{strategy.on} >= {literal(after)} AND ' if after else ''}{strategy.on} <= {literal(before)})"
             for after, before in windows
         )
         if not batches.alive(read or "false"):
@@ -115,7 +108,9 @@ class WindowVerifier(Reader):
         for piece in second_look(batches.alive_keys(), self.lake, self.stream, self.fetching({}), until=until):
             batches.take(piece)
         batches.commit()
-        batches.alive(read)
+        if batches.still_alive() and self.stream.table.archive_type:
+            batches.believe(self.archives_now(self.stream))
+            batches.still_alive()
 
 
 class ListVerifier(ListReader):
@@ -130,7 +125,7 @@ class ListVerifier(ListReader):
         self.list_whole()
         if self.stream.shows_deletions and batches.alive("true"):
             self.list_whole()
-            batches.alive("true")
+            batches.still_alive()
         if isinstance(self.stream.strategy, Newest):
             batches.expect_some(_still_kept(self.stream, self.stream.strategy.on, self.client.now(), None))
         batches.end()

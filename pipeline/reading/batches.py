@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import duckdb
 import msgspec
@@ -18,35 +17,33 @@ from pipeline.reading.walk import Piece
 from pipeline.results import Tally
 from pipeline.streams import DIES_WITH_CONTACT, LISTS_CONTACTS
 from warehouse import (
+    Archived,
+    ArchiveKey,
     Batch,
     Lake,
     LakeRefused,
     Loaded,
+    Reading,
     RowsLost,
     Sighting,
     Table,
     Waiting,
-    begin_reading,
+    archives_listed,
     drop_outdated,
-    find_unseen,
     forget_batch,
     leave_waiting,
     live_rows,
     mark_rows_of_deleted_contacts,
-    mark_unseen,
     merge,
     next_waiting,
     note_moved_rows,
-    oldest_seen,
+    release_rows,
     remember_deleted_contacts,
-    remember_keys,
     settle_retried,
     stage,
     take_off_lists,
-    unseen_keys,
 )
 
-Source = Literal["api", "archive"]
 # More of a table than this is not marked deleted unasked: the fault may lie with the token, or the server.
 MOST_DELETIONS = 0.2
 # Where more of a batch than this cannot be read, no row is odd, but the server's version or ours is another.
@@ -81,9 +78,10 @@ class Batches:
         self._accept_deletions = accept_deletions
         self._accept_command = accept_command
         self._waiting = waiting
-        self._whole = False
-        self._remembered: Sequence[Source] = ()
+        self._reading: Reading | None = None
         self._rows_of_reading = 0
+        self._within = "false"
+        self._archives: Archived | None = None
         self.held = False
         self._cut_off = False
 
@@ -264,28 +262,73 @@ class Batches:
                 take_off_lists(connection, LISTS_CONTACTS)
             if batch.source == "archive" and loaded.changed:
                 note_moved_rows(connection, self._table)
-            if self._whole and batch.source in self._remembered:
-                remember_keys(connection, self._table)
+            if self._reading:
+                self._reading.remember_batch(connection)
         if save:
             save(connection)
         forget_batch(connection)
         return replace(loaded, dragged=dragged)
 
-    def begin_whole_reading(self, remembered: Sequence[Source] = ("api", "archive")) -> None:
-        """From here on note which keys are seen, to find those that are gone; only those of some sources, if named."""
-        self._whole, self._remembered, self._rows_of_reading = True, remembered, 0
+    def begin_whole_reading(self) -> None:
+        """From here on note which keys are seen, to find those that are gone."""
+        self._rows_of_reading = 0
         with self._lake.connection() as connection:
-            begin_reading(connection, self._table)
+            if self._reading:
+                self._reading.forget(connection)
+            self._reading = Reading(connection, self._table)
+
+    def end_whole_reading(self) -> None:
+        """Give back the memory of the keys that were seen."""
+        if self._reading:
+            with self._lake.connection() as connection:
+                self._reading.forget(connection)
+            self._reading = None
+
+    @property
+    def _whole(self) -> Reading:
+        assert self._reading, "no whole reading was begun"
+        return self._reading
 
     def gone(self, within: str = "true") -> int:
-        """How many live rows `within` a condition (SQL) the whole reading did not bring.
+        """How many live rows `within` a condition (SQL) the whole reading did not bring, nor any archive file.
 
         0 if a row was unreadable, or the server could not list all.
         """
-        if not self.shows_absence:
-            return 0
+        self._within = within
         with self._lake.connection() as connection:
-            return find_unseen(connection, self._table, within)
+            return self._whole.find_unseen(connection, self._where_absence_counts(connection))
+
+    def still_gone(self) -> int:
+        """How many of the rows that the last `gone` found are gone still, after what was brought since."""
+        with self._lake.connection() as connection:
+            return self._still_unseen(connection)
+
+    def _still_unseen(self, connection: duckdb.DuckDBPyConnection) -> int:
+        return self._whole.still_unseen(connection, self._where_absence_counts(connection))
+
+    def _where_absence_counts(self, connection: duckdb.DuckDBPyConnection) -> str:
+        return self.in_no_archive(connection, self._within) if self.shows_absence else "false"
+
+    def in_no_archive(self, connection: duckdb.DuckDBPyConnection, within: str) -> str:
+        """The condition `within` (SQL), and that no archive file has the row, of those that are listed."""
+        if not self._table.archive_type:
+            return within
+        archives = self._archives or archives_listed(connection, self._table)
+        return f"({within}) AND {archives.lack(connection, self._table)}"
+
+    def release_rows(self, connection: duckdb.DuckDBPyConnection, key: ArchiveKey) -> None:
+        """Let rows name an archive file no longer that the whole reading of it did not bring; in a transaction."""
+        release_rows(connection, self._table, key, self._whole)
+
+    def believe(self, archives: Archived | None) -> None:
+        """Take this for what the server has archived, instead of what it listed last; None if nobody knows."""
+        self._archives = archives
+        if archives is None:
+            self._cut_off = True
+            self._note_once(
+                "rows are no longer listed, and may be in an archive file: its list cannot be read, so that none was "
+                "marked deleted"
+            )
 
     @property
     def shows_absence(self) -> bool:
@@ -295,12 +338,7 @@ class Batches:
     def gone_keys(self) -> list[tuple[object, ...]]:
         """The keys that the last `gone` found."""
         with self._lake.connection() as connection:
-            return unseen_keys(connection, self._table)
-
-    def oldest_seen(self) -> datetime | None:
-        """The earliest partition date (UTC) of the rows that the whole reading brought."""
-        with self._lake.connection() as connection:
-            return oldest_seen(connection, self._table)
+            return self._whole.unseen_keys(connection)
 
     def lists_nothing(self, gone: int | None = None) -> bool:
         """True, and said, if the whole reading brought no row where the lake has some.
@@ -329,7 +367,11 @@ class Batches:
                 f"purpose? Then run `{self._accept_command}`; nothing was marked yet"
             )
             return
-        self._tally.rows_deleted += self._lake.commit(lambda connection: mark_unseen(connection, self._table))
+        self._tally.rows_deleted += self._lake.commit(self._mark_unseen)
+
+    def _mark_unseen(self, connection: duckdb.DuckDBPyConnection) -> int:
+        self._still_unseen(connection)  # another process may have brought some, or the file that has them
+        return self._whole.mark_unseen(connection)
 
     def _note(self, batch: Batch, loaded: Loaded) -> None:
         tally = self._tally

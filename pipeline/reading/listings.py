@@ -40,8 +40,7 @@ class ListReader(Reader):
         if not self.stream.shows_deletions or self.batches.lists_nothing() or not self.batches.gone():
             return
         self.list_whole()
-        gone = self.batches.gone()
-        if gone:
+        if gone := self.batches.still_gone():
             self.batches.mark_gone(gone, guarded=self.guarded)
 
     def list_whole(self) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 
 import duckdb
 
 from pipeline.months import Month
+from pipeline.reading.archive_list import ask_for_archives
 from pipeline.reading.batches import Batches
 from pipeline.reading.progress import Progress
 from pipeline.reading.walk import Fetch
@@ -19,7 +20,17 @@ from pipeline.server.client import Client, Listener
 from pipeline.server.pages import Page
 from pipeline.settings import Settings
 from pipeline.streams import Archives, Stream
-from warehouse import ArchiveKey, Cursor, Lake, forget_cursor, read_cursors, remember_deleted_contacts, save_cursor
+from warehouse import (
+    Archived,
+    ArchiveKey,
+    Cursor,
+    Lake,
+    archives_wanted_from,
+    forget_cursor,
+    read_cursors,
+    remember_deleted_contacts,
+    save_cursor,
+)
 
 # Feeds of a stream: each has a cursor of its own.
 ROWS, DELETED, WHOLE, REVISIT, MONTH = "rows", "deleted", "whole", "revisit", "month"
@@ -139,6 +150,16 @@ class Reader(ABC):
             self.progress.waiting(self.stream.name, seconds)
 
         return Listener(self.tally.counters, waiting, failing=lambda why: self.progress.retrying(self.stream.name, why))
+
+    def archives_now(self, of: Stream, wanted_from: date | None = None) -> Archived | None:
+        """What the server has archived of a stream at this moment; None if that cannot be known.
+
+        Files that end before `wanted_from` are wanted by nobody; if not given, that is as earlier syncs were told.
+        """
+        if wanted_from is None:
+            with self.lake.connection() as connection:
+                wanted_from = archives_wanted_from(connection)
+        return ask_for_archives(self.client, self.listener(), of, wanted_from, self.client.now())
 
     def cursor(self, feed: str) -> Cursor:
         """Where a feed stands."""

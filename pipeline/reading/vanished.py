@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from pipeline.reading.batches import Batches
 from pipeline.reading.walk import Fetch, Piece, keys_of, seek
 from pipeline.streams import Stream, Window
-from warehouse import Lake
+from warehouse import Archived, Lake
 from warehouse.lake.cursor import time_at
-from warehouse.lake.literal import literal, text_list
+from warehouse.lake.literal import text_list
 
 # Vanished rows of up to this number are asked for by their key, a request each.
 ASKED_ONE_BY_ONE = 20
-# Servers archive after 90 days unless they are told otherwise; then the list of archives says so.
-SHOWN_AT_LEAST = timedelta(days=89)
+
+# Asks for the server's list of archive files; None if it cannot be read.
+Ask = Callable[[], Archived | None]
 
 
-def settle_vanished(batches: Batches, lake: Lake, stream: Stream, fetch: Fetch, within: str) -> None:
-    """Mark the rows `within` a condition (SQL) that the whole reading did not bring and the server does not either."""
+def settle_vanished(
+    batches: Batches, lake: Lake, stream: Stream, fetch: Fetch, ask: Ask, within: str, *, listed: bool = True
+) -> None:
+    """Mark the rows `within` a condition (SQL) that the whole reading did not bring and no place has that could.
+
+    Those are the listing, asked for these rows once more, and where there are archives every file that is listed then:
+    `ask` asks for the list. `listed=False` where the reading was none of the listing.
+    """
     missing = batches.gone(within)
-    if not missing or (missing > 1 and batches.lists_nothing(missing)):
+    if not missing or (listed and missing > 1 and batches.lists_nothing(missing)):
         return
     for piece in second_look(batches.gone_keys(), lake, stream, fetch):
         batches.take(piece)
         if batches.full:
             batches.commit()
     batches.commit()
-    if gone := batches.gone(within):
+    if batches.still_gone() and stream.table.archive_type:
+        batches.believe(ask())  # what was purged since the list was stored is in a file that it lacks
+    if gone := batches.still_gone():
         batches.mark_gone(gone)
 
 
@@ -81,19 +90,3 @@ def _times_of(keys: list[tuple[object, ...]], lake: Lake, stream: Stream, on: st
         """
     )
     return [time_at(time) for (time,) in rows]
-
-
-def oldest_shown(lake: Lake, stream: Stream, now: datetime) -> datetime | None:
-    """From where on a row must be listed if it exists (UTC), as the server purges archived ones; None: always."""
-    kind = stream.table.archive_type
-    if kind is None:
-        return None
-    archived = lake.rows(
-        f"""
-        SELECT epoch_us(max(CASE period WHEN 'monthly' THEN start_date + INTERVAL 1 MONTH
-                                        ELSE start_date + INTERVAL 1 DAY END)::TIMESTAMPTZ)
-        FROM archives WHERE archive_type = {literal(kind)}
-        """
-    )[0][0]
-    by_default = now - SHOWN_AT_LEAST
-    return max(by_default, time_at(archived)) if archived else by_default

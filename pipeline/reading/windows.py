@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from pipeline.errors import MustWait, ServerError, Stopped
 from pipeline.months import Month
 from pipeline.reading.reader import DELETED, MONTH, REVISIT, ROWS, Reader
-from pipeline.reading.vanished import oldest_shown, settle_vanished
+from pipeline.reading.vanished import settle_vanished
 from pipeline.reading.walk import Fetch, seek
 from pipeline.streams import Window, parse_revisits
 from warehouse import Cursor, OpenWalk, Sighting, forget_cursor
@@ -20,8 +21,6 @@ from warehouse.lake.literal import literal
 LONG_WAIT_SECONDS = 5.0
 # A slice of a month ends with the day on which it has so many rows: 80 pages.
 SLICE_ROWS = 20_000
-# No server archives rows younger than this.
-ALWAYS_SHOWN = timedelta(days=8)
 
 
 class WindowReader(Reader):
@@ -156,19 +155,12 @@ class WindowReader(Reader):
         ended = self._ended(cursor, walk)
         self.batches.commit(self.saving({feed: ended, **(beside or {})}), tombstones=tombstones)
         if finds_deletions:
-            within = f"{strategy.on} BETWEEN {literal(self._oldest_shown(walk))} AND {literal(walk.before)}"
-            settle_vanished(self.batches, self.lake, self.stream, self.fetching({}), within)
+            ask = partial(self.archives_now, self.stream)
+            settle_vanished(self.batches, self.lake, self.stream, self.fetching({}), ask, _within(strategy.on, walk))
         revisited = self._revisited(strategy, walk)
         if revisited and not self.tally.suspicious:  # else the window stays due
             self.batches.commit(self.saving(revisited))
         return ended
-
-    def _oldest_shown(self, walk: OpenWalk) -> datetime:
-        """From where on absence from this walk means deletion: what is older may have been archived and purged."""
-        starts = [walk.after, oldest_shown(self.lake, self.stream, self.before)]
-        if walk.after is None or walk.before - walk.after > ALWAYS_SHOWN:
-            starts.append(self.batches.oldest_seen())
-        return max(start for start in starts if start)
 
     def _sightings(self, strategy: Window) -> list[Sighting]:
         """When the rows of recent windows were last read."""
@@ -233,6 +225,12 @@ class WindowReader(Reader):
             present = set() if state == shape.usual else {f"{shape.by} {digest}"}
             feeds |= dict.fromkeys(noted - present) | dict.fromkeys(present - noted, Cursor(self.before))
         return feeds
+
+
+def _within(on: str, walk: OpenWalk) -> str:
+    """SQL: the condition that a row is of a walk's window."""
+    since = f"{on} >= {literal(walk.after)} AND " if walk.after else ""
+    return f"{since}{on} <= {literal(walk.before)}"
 
 
 def _revisit_feed(window: timedelta) -> str:

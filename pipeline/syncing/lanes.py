@@ -115,12 +115,13 @@ class Run:
     def _read(self, stream: Stream, tally: Tally) -> None:
         lake = self._session.lake
         spool = Spool(lake.spool, self._name(stream), full_pages=self._settings.batch_pages)
+        batches = self._make_batches(stream, spool, tally)
         try:
             self._readers[type(stream.strategy)](
                 client=self._session.client,
                 lake=lake,
                 stream=stream,
-                batches=self._make_batches(stream, spool, tally),
+                batches=batches,
                 tally=tally,
                 progress=self._progress,
                 settings=self._settings,
@@ -129,6 +130,7 @@ class Run:
                 workspace=self._session.body,
             ).read()
         finally:
+            batches.end_whole_reading()
             spool.clear()
 
 

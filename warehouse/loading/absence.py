@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -11,65 +12,108 @@ from warehouse.lake.cursor import time_at
 from warehouse.lake.inlining import safe_from_text
 from warehouse.lake.table import Table, count, materialise
 
-
-def begin_reading(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """Begin a whole reading: from here on `remember_keys` notes what it brings."""
-    connection.execute(
-        f'CREATE OR REPLACE TEMP TABLE {_seen(table)} AS SELECT {table.select_keys()} FROM "{table.name}" WHERE false'
-    )
+_NUMBERS = itertools.count()
 
 
-def remember_keys(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """Note the keys of `batch` as seen by the reading."""
-    connection.execute(f"INSERT INTO {_seen(table)} SELECT {table.select_keys()} FROM batch")
+class Reading:
+    """The keys that one whole reading of a table brings, and those of stored rows that it does not.
 
+    They are in temporary tables of its own, so that no other reading on the same connection can touch them: a walk and
+    the archive files of the same table are read side by side.
+    """
 
-def oldest_seen(connection: duckdb.DuckDBPyConnection, table: Table) -> datetime | None:
-    """The earliest date (UTC), in the partition column, of the rows that the reading brought."""
-    found = connection.execute(
-        f"""
-        SELECT epoch_us(min("{table.partitioned_by}"))
-        FROM "{table.name}" AS stored SEMI JOIN {_seen(table)} AS seen ON {table.same("stored", "seen")}
+    def __init__(self, connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+        """Begin: from here on `remember_batch` notes what it brings."""
+        self.table = table
+        number = next(_NUMBERS)
+        self._seen, self._unseen = f'"seen {table.name} {number}"', f'"unseen {table.name} {number}"'
+        for name in (self._seen, self._unseen):
+            connection.execute(
+                f'CREATE TEMP TABLE {name} AS SELECT {table.select_keys()} FROM "{table.name}" WHERE false'
+            )
+
+    def remember_batch(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Note the keys of `batch` as seen."""
+        connection.execute(f"INSERT INTO {self._seen} SELECT {self.table.select_keys()} FROM batch")
+
+    def oldest_seen(self, connection: duckdb.DuckDBPyConnection) -> datetime | None:
+        """The earliest date (UTC), in the partition column, of the rows that were seen."""
+        found = connection.execute(
+            f"""
+            SELECT epoch_us(min("{self.table.partitioned_by}"))
+            FROM "{self.table.name}" AS stored SEMI JOIN {self._seen} AS seen ON {self.table.same("stored", "seen")}
+            """
+        ).fetchone()
+        return time_at(found[0]) if found and found[0] is not None else None
+
+    def find_unseen(self, connection: duckdb.DuckDBPyConnection, within: str = "true", *, dead: bool = False) -> int:
+        """Note which live rows `within` a condition (SQL), and `dead` ones, were not seen; return how many."""
+        alive = "true" if dead else "deleted_on IS NULL"
+        return materialise(
+            connection,
+            self._unseen,
+            f"""
+            SELECT {self.table.select_keys()} FROM "{self.table.name}" WHERE {alive} AND ({within})
+            EXCEPT FROM {self._seen}
+            """,
+        )
+
+    def still_unseen(self, connection: duckdb.DuckDBPyConnection, within: str = "true") -> int:
+        """Keep of what `find_unseen` noted the rows that are not seen since, and live `within` a condition; how many.
+
+        A row that came meanwhile is none of them: nobody has asked for it.
         """
-    ).fetchone()
-    return time_at(found[0]) if found and found[0] is not None else None
+        return materialise(
+            connection,
+            self._unseen,
+            f"""
+            SELECT incoming.* FROM {self._unseen} AS incoming
+            SEMI JOIN (FROM "{self.table.name}" WHERE deleted_on IS NULL AND ({within})) AS stored
+                ON {self.table.same_key}
+            EXCEPT FROM {self._seen}
+            """,
+        )
+
+    def unseen_keys(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[object, ...]]:
+        """The keys that `find_unseen` noted: the values of `Table.key_columns`."""
+        return connection.execute(f"FROM {self._unseen} ORDER BY ALL").fetchall()
+
+    def mark_unseen(self, connection: duckdb.DuckDBPyConnection) -> int:
+        """Set deleted_on for the rows that `find_unseen` noted; return how many. Inside the caller's transaction."""
+        return mark_deleted(connection, self.table, self._unseen)
+
+    def set_unseen(self, connection: duckdb.DuckDBPyConnection, values: str) -> None:
+        """Set `values` (SQL) of the rows that `find_unseen` noted, inside the caller's transaction."""
+        _update(connection, self.table, self._unseen, values)
+
+    def forget(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Give back the memory."""
+        for name in (self._seen, self._unseen):
+            connection.execute(f"DROP TABLE IF EXISTS temp.{name}")
 
 
-def find_unseen(connection: duckdb.DuckDBPyConnection, table: Table, within: str = "true") -> int:
-    """Note which live rows `within` a condition (SQL) the reading did not bring; return how many."""
-    return materialise(
-        connection,
-        _unseen(table),
-        f"""
-        SELECT {table.select_keys()} FROM "{table.name}" WHERE deleted_on IS NULL AND ({within})
-        EXCEPT FROM {_seen(table)}
-        """,
-    )
+def mark_deleted(connection: duckdb.DuckDBPyConnection, table: Table, keys: str) -> int:
+    """Set deleted_on for the rows of `keys`, a relation (SQL); return how many. Inside the caller's transaction."""
+    return _update(connection, table, keys, "deleted_on = now()")
 
 
-def unseen_keys(connection: duckdb.DuckDBPyConnection, table: Table) -> list[tuple[object, ...]]:
-    """The keys that `find_unseen` noted: the values of `Table.key_columns`."""
-    return connection.execute(f"FROM {_unseen(table)} ORDER BY ALL").fetchall()
+def _update(connection: duckdb.DuckDBPyConnection, table: Table, keys: str, values: str) -> int:
+    number = count(connection, keys)
+    if number:
+        changed = f'(FROM "{table.name}" AS stored SEMI JOIN {keys} AS incoming ON {table.same_key})'
+        with safe_from_text(connection, changed, number):
+            connection.execute(
+                f"""
+                MERGE INTO "{table.name}" AS stored USING {keys} AS incoming ON {table.same_key}
+                WHEN MATCHED THEN UPDATE SET {values}, synced_on = now()
+                """
+            )
+    return number
 
 
 def live_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
     """How many rows of the table are not marked deleted."""
     return count(connection, f'"{table.name}" WHERE deleted_on IS NULL')
-
-
-def mark_unseen(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
-    """Set deleted_on for the rows that `find_unseen` noted; return how many. Runs inside the caller's transaction."""
-    gone = count(connection, _unseen(table))
-    if gone:
-        marked = f'(FROM "{table.name}" AS stored SEMI JOIN {_unseen(table)} AS incoming ON {table.same_key})'
-        with safe_from_text(connection, marked, gone):
-            connection.execute(
-                f"""
-                MERGE INTO "{table.name}" AS stored USING {_unseen(table)} AS incoming ON {table.same_key}
-                WHEN MATCHED THEN UPDATE SET deleted_on = now(), synced_on = now()
-                """
-            )
-    return gone
 
 
 def remember_deleted_contacts(connection: duckdb.DuckDBPyConnection) -> None:
@@ -130,11 +174,3 @@ def take_off_lists(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table
                 )
         changed += rows
     return changed
-
-
-def _seen(table: Table) -> str:
-    return f'"seen {table.name}"'
-
-
-def _unseen(table: Table) -> str:
-    return f'"unseen {table.name}"'

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import duckdb
 
 from warehouse.lake.literal import literal
 from warehouse.lake.table import Table, count, materialise
+from warehouse.loading.absence import Reading
 
 
 @dataclass(frozen=True, order=True)
@@ -51,19 +52,14 @@ class ArchiveKey:
 
 
 def archives_to_load(connection: duckdb.DuckDBPyConnection, *, again: bool = False) -> list[ArchiveKey]:
-    """Files the server lists and the lake does not have by their hash, newest first; `again`: also those it has.
-
-    A daily file whose month was loaded is none.
-    """
+    """Files the server lists and the lake does not have by their hash, newest first; `again`: also those it has."""
     known = "" if again else "ANTI JOIN _archives USING (archive_type, period, start_date, hash)"
     found = connection.execute(
         f"""
         SELECT archive_type, period, start_date
         FROM archives {known}
         WHERE deleted_on IS NULL AND record_count > 0 AND hash IS NOT NULL
-          AND (period = 'monthly' OR (archive_type, date_trunc('month', start_date)) NOT IN
-              (SELECT (archive_type, start_date) FROM _archives WHERE period = 'monthly'))
-        ORDER BY start_date DESC, archive_type
+        ORDER BY start_date DESC, archive_type, period
         """
     ).fetchall()
     return [ArchiveKey(*row) for row in found]
@@ -81,17 +77,22 @@ def adopt_monthly_files(connection: duckdb.DuckDBPyConnection) -> int:
     A server joins the lines of a month's daily files, 90 days after its end, and lists the daily ones no longer. As
     many records as all daily files of the month had are the same records. Inside the caller's transaction.
     """
+    _read_months_again(connection)
     adopted = materialise(
         connection,
         "adopted",
         """
         SELECT archive_type, monthly.start_date, monthly.hash, monthly.size, monthly.record_count,
-            sum(daily.rows)::BIGINT AS rows, sum(daily.unreadable)::BIGINT AS unreadable
+            sum(daily.rows)::BIGINT AS rows, sum(daily.unreadable)::BIGINT AS unreadable,
+            bool_and(coalesce(daily.settled, true)) AS settled
         FROM archives AS monthly JOIN _archives AS daily USING (archive_type)
         WHERE monthly.period = 'monthly' AND daily.period = 'daily' AND monthly.deleted_on IS NULL
           AND date_trunc('month', daily.start_date) = monthly.start_date
           AND (archive_type, monthly.start_date) NOT IN
               (SELECT (archive_type, start_date) FROM _archives WHERE period = 'monthly')
+          AND (archive_type, monthly.start_date) NOT IN
+              (SELECT (archive_type, date_trunc('month', start_date)) FROM archives
+               WHERE period = 'daily' AND deleted_on IS NULL AND record_count > 0)
         GROUP BY ALL
         HAVING sum(daily.record_count) = monthly.record_count
         """,
@@ -108,12 +109,35 @@ def adopt_monthly_files(connection: duckdb.DuckDBPyConnection) -> int:
     connection.execute(
         """
         INSERT INTO _archives
-            (archive_type, period, start_date, hash, size, record_count, rows, unreadable, origin, loaded_on)
-        SELECT archive_type, 'monthly', start_date, hash, size, record_count, rows, unreadable, 'daily files', now()
+            (archive_type, period, start_date, hash, size, record_count, rows, unreadable, origin, loaded_on, settled)
+        SELECT archive_type, 'monthly', start_date, hash, size, record_count, rows, unreadable, 'daily files', now(),
+            settled
         FROM adopted
         """
     )
     return adopted
+
+
+def _read_months_again(connection: duckdb.DuckDBPyConnection) -> None:
+    """Have monthly files read again beside which daily ones were listed, and are no longer.
+
+    Rows that both had name either of them: which ones the month has, only it can say.
+    """
+    connection.execute(
+        f"""
+        UPDATE _archives SET hash = NULL
+        WHERE period = 'monthly' AND (archive_type, start_date) IN (
+            SELECT (archive_type, date_trunc('month', start_date)) FROM _archives
+            WHERE period = 'daily' AND NOT {_LISTED}
+        )
+        """
+    )
+
+
+# SQL: the condition that a file of `_archives` is on the server's list, with any content.
+_LISTED = """(archive_type, period, start_date) IN (
+    SELECT (archive_type, period, start_date) FROM archives WHERE deleted_on IS NULL AND record_count > 0
+)"""
 
 
 def note_moved_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
@@ -127,14 +151,11 @@ def note_moved_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> None
         """
     ).fetchall()
     for start, rows in moved:
-        connection.execute(
-            f"""
-            UPDATE _archives SET rows = rows - {rows}
-            WHERE archive_type = {literal(table.archive_type)} AND (
-                (period = 'daily' AND start_date = DATE '{start}')
-                OR (period = 'monthly' AND start_date = date_trunc('month', DATE '{start}')))
-            """
-        )
+        day = f"archive_type = {literal(table.archive_type)} AND period = 'daily' AND start_date = DATE '{start}'"
+        month = f"""archive_type = {literal(table.archive_type)} AND period = 'monthly'
+            AND start_date = date_trunc('month', DATE '{start}')"""
+        file = day if count(connection, f"_archives WHERE {day}") else month
+        connection.execute(f"UPDATE _archives SET rows = rows - {rows} WHERE {file}")
 
 
 def note_archive(
@@ -146,22 +167,96 @@ def note_archive(
     size: int,
     record_count: int,
     unreadable: int,
+    settled: bool = True,
     first: bool = False,
 ) -> None:
-    """Note that a file is in the lake, in the transaction that writes its last rows; `first`: of its month."""
-    daily = (
-        f"archive_type = {literal(key.archive_type)} AND period = 'daily' AND {literal(key.period)} = 'monthly' "
-        f"AND start_date >= DATE '{key.start_date}' AND start_date < DATE '{key.end_date}'"
+    """Note that a file is in the lake, in the transaction that writes its last rows; `first`: of its month.
+
+    `settled=False` where rows of its time that no file has are to be asked for.
+    """
+    month = f"archive_type = {literal(key.archive_type)} AND date_trunc('month', start_date) = DATE '{key.month[1]}'"
+    replaced = (
+        f"({key.where}) OR ({month} AND period = 'daily' AND {literal(key.period)} = 'monthly' AND NOT {_LISTED})"
     )
-    replaced = f"_archives WHERE ({key.where}) OR ({daily})"
-    if not first and count(connection, replaced):
-        connection.execute(f"DELETE FROM {replaced}")
+    if not first and count(connection, f"_archives WHERE {replaced}"):
+        connection.execute(f"DELETE FROM _archives WHERE {replaced}")
     rows = count(connection, f'"{table.name}" WHERE {key.within}')
     connection.execute(
         f"""
         INSERT INTO _archives
-            (archive_type, period, start_date, hash, size, record_count, rows, unreadable, origin, loaded_on)
+            (archive_type, period, start_date, hash, size, record_count, rows, unreadable, origin, loaded_on, settled)
         VALUES ({literal(key.archive_type)}, {literal(key.period)}, DATE '{key.start_date}', {literal(digest)}, {size},
-            {record_count}, {rows}, {unreadable}, 'file', now())
+            {record_count}, {rows}, {unreadable}, 'file', now(), {settled})
+        """
+    )
+    if not first and count(connection, f"(SELECT DISTINCT period FROM _archives WHERE {month})") > 1:
+        _share_rows(connection, table, key.month[1], month)
+
+
+def _share_rows(connection: duckdb.DuckDBPyConnection, table: Table, start: date, month: str) -> None:
+    """Count the rows of a month that has daily files beside its monthly one: those that name a day are the day's."""
+    connection.execute(
+        f"""
+        UPDATE _archives SET rows = (SELECT count(*) FROM "{table.name}" WHERE archived_in = start_date)
+        WHERE {month} AND period = 'daily'
+        """
+    )
+    whole = ArchiveKey("", "monthly", start).within
+    connection.execute(
+        f"""
+        UPDATE _archives SET rows =
+            (SELECT count(*) FROM "{table.name}" WHERE {whole})
+            - (SELECT sum(rows) FROM _archives WHERE {month} AND period = 'daily')
+        WHERE {month} AND period = 'monthly'
+        """
+    )
+
+
+def release_rows(connection: duckdb.DuckDBPyConnection, table: Table, key: ArchiveKey, reading: Reading) -> int:
+    """Let rows name a file no longer that was read again whole, in `reading`, and lacks them; return how many.
+
+    Files beside it, that may have them too, are to be read again. Inside the caller's transaction.
+    """
+    other = "daily" if key.period == "monthly" else "monthly"
+    elsewhere = f"""
+        SELECT start_date FROM archives
+        WHERE archive_type = {literal(key.archive_type)} AND period = '{other}'
+            AND deleted_on IS NULL AND record_count > 0
+    """
+    # Rows that name the first of a month may mean the day or the month: where both are listed, they stay archived.
+    within = f"{key.within} AND archived_in NOT IN ({elsewhere})"
+    released = reading.find_unseen(connection, within, dead=True)
+    if released:
+        reading.set_unseen(connection, "archived_in = NULL")
+        near = [key.month[1] + timedelta(days=days) for days in (-1, 0, 32)]
+        months = ", ".join(f"DATE '{day.replace(day=1)}'" for day in near)
+        connection.execute(
+            f"""
+            UPDATE _archives SET hash = NULL
+            WHERE archive_type = {literal(key.archive_type)} AND date_trunc('month', start_date) IN ({months})
+                AND NOT ({key.where})
+            """
+        )
+    return released
+
+
+def unsettled_files(connection: duckdb.DuckDBPyConnection, table: Table) -> list[ArchiveKey]:
+    """The files in the lake of whose time rows that no file has are to be asked for, in order."""
+    found = connection.execute(
+        f"""
+        SELECT archive_type, period, start_date FROM _archives
+        WHERE archive_type = {literal(table.archive_type)} AND NOT settled ORDER BY start_date
+        """
+    ).fetchall()
+    return [ArchiveKey(*row) for row in found]
+
+
+def settle_files(connection: duckdb.DuckDBPyConnection, table: Table, since: date | None) -> None:
+    """Note that all rows were asked for of the time of files that begin `since`, inside the caller's transaction."""
+    after = f" AND start_date >= DATE '{since}'" if since else ""
+    connection.execute(
+        f"""
+        UPDATE _archives SET settled = true
+        WHERE archive_type = {literal(table.archive_type)} AND NOT settled{after}
         """
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import duckdb
 from warehouse.lake.inlining import safe_from_text
 from warehouse.lake.literal import literal, text_list
 from warehouse.lake.table import Table, columns_of, count, materialise, quoted
+from warehouse.loading.absence import mark_deleted
 from warehouse.loading.changes import find_changed, find_known
 from warehouse.loading.merge import partitions
 from warehouse.loading.stage import Batch
@@ -20,6 +22,8 @@ from warehouse.loading.stand_ins import keys_as_stored
 # What can be wrong with a row; all but the last two are found by comparing rows.
 KINDS = ("missing", "stale", "double", "alive", "unarchived", "unreadable")
 SHOWN_EXAMPLES = 10
+
+_NUMBERS = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -53,153 +57,207 @@ class Finding:
         return Finding(self.stream, self.month, examples=(self.examples + other.examples)[:SHOWN_EXAMPLES], **both)
 
 
-def begin_verification(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """Make the temporary table that takes what is found of each row."""
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE {_verified(table)} AS
-        SELECT {table.select_keys()}, NULL::DATE AS month, '' AS kind FROM "{table.name}" WHERE false
-        """
-    )
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {_unread(table)} (digest VARCHAR, key VARCHAR)")
+class HeldRows:
+    """What is found of each row of a table that is held against the server, in temporary tables of its own."""
 
-
-def verify_batch(
-    connection: duckdb.DuckDBPyConnection,
-    batch: Batch,
-    on: str | None,
-    read_up_to: datetime | None,
-    *,
-    tombstones: bool = False,
-) -> None:
-    """Note for each row of `batch` whether the lake has it, as it is.
-
-    `on` is the date of the stream; rows that changed after `read_up_to` are pending, not wrong.
-    """
-    table = batch.table
-    within = partitions(connection, table)
-    if table.stand_in:
-        keys_as_stored(connection, table, within)
-    find_known(connection, table, f"{table.same_key} AND {within}")
-    find_changed(connection, table, tombstones=tombstones, besides=table.counters, by_reference=True)
-    columns = columns_of(connection, "batch")
-    dates = [f'"{column}"' for column in ("modified_on", on) if column and column in columns]
-    later = f"coalesce({', '.join(dates)}) > {literal(read_up_to)}" if dates and read_up_to else "false"
-    connection.execute(
-        f"""
-        INSERT INTO {_verified(table)}
-        SELECT {table.select_keys()}, {_month(on)},
-            CASE
-                WHEN {_among(table, "known")} AND NOT {_among(table, "changed")} THEN 'same'
-                WHEN coalesce({later}, false) THEN 'pending'
-                WHEN NOT {_among(table, "known")} THEN 'missing'
-                ELSE '{"alive" if tombstones else "stale"}'
-            END
-        FROM batch
-        """
-    )
-    if batch.unreadable:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+        """Begin: nothing is found yet."""
+        self.table = table
+        number = next(_NUMBERS)
+        self._found, self._unread = f'"held {table.name} {number}"', f'"unread {table.name} {number}"'
         connection.execute(
-            f"INSERT INTO {_unread(table)} SELECT md5(unreadable), row_key FROM parsed_row WHERE unreadable IS NOT NULL"
+            f"""
+            CREATE TEMP TABLE {self._found} AS
+            SELECT {table.select_keys()}, NULL::DATE AS month, '' AS kind FROM "{table.name}" WHERE false
+            """
+        )
+        connection.execute(f"CREATE TEMP TABLE {self._unread} (digest VARCHAR, key VARCHAR)")
+
+    def compare_batch(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        batch: Batch,
+        on: str | None,
+        read_up_to: datetime | None,
+        *,
+        tombstones: bool = False,
+    ) -> None:
+        """Note for each row of `batch` whether the lake has it, as it is.
+
+        `on` is the date of the stream; rows that changed after `read_up_to` are pending, not wrong.
+        """
+        table = self.table
+        within = partitions(connection, table)
+        if table.stand_in:
+            keys_as_stored(connection, table, within)
+        find_known(connection, table, f"{table.same_key} AND {within}")
+        find_changed(connection, table, tombstones=tombstones, besides=table.counters, by_reference=True)
+        columns = columns_of(connection, "batch")
+        dates = [f'"{column}"' for column in ("modified_on", on) if column and column in columns]
+        later = f"coalesce({', '.join(dates)}) > {literal(read_up_to)}" if dates and read_up_to else "false"
+        connection.execute(
+            f"""
+            INSERT INTO {self._found}
+            SELECT {table.select_keys()}, {_month(on)},
+                CASE
+                    WHEN {_among(table, "known")} AND NOT {_among(table, "changed")} THEN 'same'
+                    WHEN coalesce({later}, false) THEN 'pending'
+                    WHEN NOT {_among(table, "known")} THEN 'missing'
+                    ELSE '{"alive" if tombstones else "stale"}'
+                END
+            FROM batch
+            """
+        )
+        if batch.unreadable:
+            connection.execute(
+                f"""
+                INSERT INTO {self._unread}
+                SELECT md5(unreadable), row_key FROM parsed_row WHERE unreadable IS NOT NULL
+                """
+            )
+
+    def find_unreadable(self, connection: duckdb.DuckDBPyConnection) -> Finding | None:
+        """What could not be read: of the server's rows, and of those in quarantine whose keys are nowhere else."""
+        table = self.table
+        rows = connection.execute(
+            f"""
+            SELECT DISTINCT digest, key FROM {self._unread}
+            UNION
+            SELECT digest, key FROM _quarantine
+            WHERE stream = {literal(table.name)}
+                AND (key IS NULL OR key NOT IN (SELECT {table.key_text()} FROM "{table.name}"))
+                AND (key IS NULL OR key NOT IN (SELECT {table.key_text()} FROM {self._found} WHERE kind <> 'unseen'))
+            ORDER BY ALL
+            """
+        ).fetchall()
+        if not rows:
+            return None
+        examples = tuple(f"unreadable {key or f'row {digest}'}" for digest, key in rows[:SHOWN_EXAMPLES])
+        return Finding(table.name, None, unreadable=len(rows), examples=examples)
+
+    def mark_pending(self, connection: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
+        """Count these keys, of one column, as changed after the last sync where they differ."""
+        connection.execute(
+            f"""
+            UPDATE {self._found} SET kind = 'pending'
+            WHERE kind IN ('missing', 'stale') AND {self.table.key_text()} IN (SELECT unnest({text_list(keys)}))
+            """
         )
 
-
-def find_unreadable(connection: duckdb.DuckDBPyConnection, table: Table) -> Finding | None:
-    """What could not be read: of the server's rows, and of those in quarantine whose keys the lake has nowhere else."""
-    rows = connection.execute(
-        f"""
-        SELECT DISTINCT digest, key FROM {_unread(table)}
-        UNION
-        SELECT digest, key FROM _quarantine
-        WHERE stream = {literal(table.name)}
-            AND (key IS NULL OR key NOT IN (SELECT {table.key_text()} FROM "{table.name}"))
-            AND (key IS NULL OR key NOT IN (SELECT {table.key_text()} FROM {_verified(table)} WHERE kind <> 'unseen'))
-        ORDER BY ALL
-        """
-    ).fetchall()
-    if not rows:
-        return None
-    examples = tuple(f"unreadable {key or f'row {digest}'}" for digest, key in rows[:SHOWN_EXAMPLES])
-    return Finding(table.name, None, unreadable=len(rows), examples=examples)
-
-
-def mark_pending(connection: duckdb.DuckDBPyConnection, table: Table, keys: Sequence[str]) -> None:
-    """Count these keys, of one column, as changed after the last sync where they differ."""
-    connection.execute(
-        f"""
-        UPDATE {_verified(table)} SET kind = 'pending'
-        WHERE kind IN ('missing', 'stale') AND {table.key_text()} IN (SELECT unnest({text_list(keys)}))
-        """
-    )
-
-
-def find_alive(connection: duckdb.DuckDBPyConnection, table: Table, on: str | None, within: str) -> int:
-    """Note the live rows `within` a condition (SQL) that the server did not bring; return how many."""
-    connection.execute(f"DELETE FROM {_verified(table)} WHERE kind = 'unseen'")
-    connection.execute(
-        f"""
-        INSERT INTO {_verified(table)}
-        SELECT DISTINCT {table.select_keys("stored")}, {_month(on)}, 'unseen'
-        FROM (FROM "{table.name}" WHERE deleted_on IS NULL AND ({within})) AS stored
-        ANTI JOIN {_verified(table)} AS incoming ON {table.same_key}
-        """
-    )
-    return count(connection, f"{_verified(table)} WHERE kind = 'unseen'")
-
-
-def unseen_of_verification(connection: duckdb.DuckDBPyConnection, table: Table) -> list[tuple[object, ...]]:
-    """The keys that `find_alive` noted."""
-    return connection.execute(
-        f"SELECT {quoted(table.key_columns)} FROM {_verified(table)} WHERE kind = 'unseen'"
-    ).fetchall()
-
-
-def find_doubles(connection: duckdb.DuckDBPyConnection, table: Table, on: str | None) -> None:
-    """Note the keys that stand more than once in the lake."""
-    connection.execute(
-        f"""
-        INSERT INTO {_verified(table)}
-        SELECT {table.select_keys()}, {_month(f"any_value({on})" if on else None, quoted=False)}, 'double'
-        FROM "{table.name}" GROUP BY {", ".join(table.identity())} HAVING count(*) > 1
-        """
-    )
-
-
-def find_rows_of_deleted_contacts(connection: duckdb.DuckDBPyConnection, table: Table, on: str | None) -> int:
-    """Note the live rows of contacts that are deleted in the lake; return how many."""
-    if not table.contact:
-        return 0
-    connection.execute(
-        f"""
-        INSERT INTO {_verified(table)}
-        SELECT DISTINCT {table.select_keys()}, {_month(on)}, 'alive' FROM "{table.name}"
-        WHERE deleted_on IS NULL
-          AND "{table.contact}" IN (SELECT uuid FROM contacts WHERE deleted_on IS NOT NULL)
-          AND {table.distinct} NOT IN
-              (SELECT {table.distinct} FROM {_verified(table)} WHERE kind IN ('alive', 'unseen'))
-        """
-    )
-    return count(connection, f"{_verified(table)} WHERE kind = 'alive'")
-
-
-def summarise(connection: duckdb.DuckDBPyConnection, table: Table) -> list[Finding]:
-    """What was found, by month."""
-    rows = connection.execute(
-        f"""
-        WITH found AS (
-            SELECT DISTINCT {table.key_text()} AS key, month, CASE kind WHEN 'unseen' THEN 'alive' ELSE kind END AS kind
-            FROM {_verified(table)}
+    def find_alive(self, connection: duckdb.DuckDBPyConnection, on: str | None, within: str) -> int:
+        """Note the live rows `within` a condition (SQL) that the server did not bring; return how many."""
+        table = self.table
+        connection.execute(f"DELETE FROM {self._found} WHERE kind = 'unseen'")
+        connection.execute(
+            f"""
+            INSERT INTO {self._found}
+            SELECT DISTINCT {table.select_keys("stored")}, {_month(on)}, 'unseen'
+            FROM (FROM "{table.name}" WHERE deleted_on IS NULL AND ({within})) AS stored
+            ANTI JOIN {self._found} AS incoming ON {table.same_key}
+            """
         )
-        SELECT month, count(DISTINCT key) FILTER (kind NOT IN ('double', 'alive', 'pending')),
-            {", ".join(f"count(*) FILTER (kind = '{kind}')" for kind in (*KINDS, "pending"))},
-            coalesce(list(kind || ' ' || key ORDER BY kind, key) FILTER (kind IN {KINDS}), [])[:{SHOWN_EXAMPLES}]
-        FROM found GROUP BY month ORDER BY month DESC NULLS LAST
-        """
-    ).fetchall()
-    names = ("month", "compared", *KINDS, "pending")
-    return [
-        Finding(table.name, examples=tuple(examples), **dict(zip(names, row, strict=True))) for *row, examples in rows
-    ]
+        return count(connection, f"{self._found} WHERE kind = 'unseen'")
+
+    def still_alive(self, connection: duckdb.DuckDBPyConnection, within: str) -> int:
+        """Keep of what `find_alive` noted the rows not brought since, and live `within` a condition (SQL); how many."""
+        table = self.table
+        connection.execute(
+            f"""
+            DELETE FROM {self._found} WHERE kind = 'unseen' AND (
+                {table.distinct} IN (SELECT {table.distinct} FROM {self._found} WHERE kind <> 'unseen')
+                OR {table.distinct} NOT IN
+                    (SELECT {table.distinct} FROM "{table.name}" WHERE deleted_on IS NULL AND ({within}))
+            )
+            """
+        )
+        return count(connection, f"{self._found} WHERE kind = 'unseen'")
+
+    def alive_keys(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[object, ...]]:
+        """The keys that `find_alive` noted."""
+        return connection.execute(f"FROM {self._alive}").fetchall()
+
+    def mark_alive(self, connection: duckdb.DuckDBPyConnection) -> int:
+        """Set deleted_on for the rows that `find_alive` noted; return how many. Inside the caller's transaction."""
+        return mark_deleted(connection, self.table, self._alive)
+
+    @property
+    def _alive(self) -> str:
+        return f"(SELECT {quoted(self.table.key_columns)} FROM {self._found} WHERE kind = 'unseen')"
+
+    def find_doubles(self, connection: duckdb.DuckDBPyConnection, on: str | None) -> None:
+        """Note the keys that stand more than once in the lake."""
+        table = self.table
+        connection.execute(
+            f"""
+            INSERT INTO {self._found}
+            SELECT {table.select_keys()}, {_month(f"any_value({on})" if on else None, quoted=False)}, 'double'
+            FROM "{table.name}" GROUP BY {", ".join(table.identity())} HAVING count(*) > 1
+            """
+        )
+
+    def find_rows_of_deleted_contacts(self, connection: duckdb.DuckDBPyConnection, on: str | None) -> None:
+        """Note the live rows of contacts that are deleted in the lake."""
+        table = self.table
+        if not table.contact:
+            return
+        connection.execute(
+            f"""
+            INSERT INTO {self._found}
+            SELECT DISTINCT {table.select_keys()}, {_month(on)}, 'alive' FROM "{table.name}"
+            WHERE deleted_on IS NULL
+              AND "{table.contact}" IN (SELECT uuid FROM contacts WHERE deleted_on IS NOT NULL)
+              AND {table.distinct} NOT IN
+                  (SELECT {table.distinct} FROM {self._found} WHERE kind IN ('alive', 'unseen'))
+            """
+        )
+
+    def summarise(self, connection: duckdb.DuckDBPyConnection) -> list[Finding]:
+        """What was found, by month."""
+        rows = connection.execute(
+            f"""
+            WITH found AS (
+                SELECT DISTINCT {self.table.key_text()} AS key, month,
+                    CASE kind WHEN 'unseen' THEN 'alive' ELSE kind END AS kind
+                FROM {self._found}
+            )
+            SELECT month, count(DISTINCT key) FILTER (kind NOT IN ('double', 'alive', 'pending')),
+                {", ".join(f"count(*) FILTER (kind = '{kind}')" for kind in (*KINDS, "pending"))},
+                coalesce(
+                    list(kind || ' ' || key ORDER BY kind, key) FILTER (kind IN {KINDS}), []
+                )[:{SHOWN_EXAMPLES}]
+            FROM found GROUP BY month ORDER BY month DESC NULLS LAST
+            """
+        ).fetchall()
+        names = ("month", "compared", *KINDS, "pending")
+        return [
+            Finding(self.table.name, examples=tuple(examples), **dict(zip(names, row, strict=True)))
+            for *row, examples in rows
+        ]
+
+    def remove_doubles(self, connection: duckdb.DuckDBPyConnection) -> int:
+        """Leave one row, the one written last, of each key that stands more than once; return how many keys."""
+        table = self.table
+        doubles = f"(SELECT {table.distinct} FROM {self._found} WHERE kind = 'double')"
+        kept = materialise(
+            connection,
+            "kept",
+            f"""
+            SELECT DISTINCT ON ({", ".join(table.identity())}) * FROM "{table.name}" WHERE {table.distinct} IN {doubles}
+            ORDER BY synced_on DESC
+            """,
+        )
+        if kept:
+            connection.execute(
+                f'DELETE FROM "{table.name}" WHERE {table.distinct} IN (SELECT {table.distinct} FROM kept)'
+            )
+            with safe_from_text(connection, "kept"):
+                connection.execute(f'INSERT INTO "{table.name}" BY NAME SELECT * FROM kept')
+        return kept
+
+    def forget(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Give back the memory."""
+        for name in (self._found, self._unread):
+            connection.execute(f"DROP TABLE IF EXISTS temp.{name}")
 
 
 def verify_archives(
@@ -226,8 +284,6 @@ def verify_archives(
             SELECT date_trunc('month', start_date)::DATE AS month, sum(record_count) AS rows
             FROM archives ANTI JOIN _archives USING (archive_type, period, start_date, hash)
             WHERE archive_type = {kind} AND deleted_on IS NULL AND record_count > 0 AND hash IS NOT NULL AND {wanted}
-              AND (period = 'monthly' OR (archive_type, date_trunc('month', start_date)) NOT IN
-                  (SELECT (archive_type, start_date) FROM _archives WHERE period = 'monthly'))
             GROUP BY ALL
         )
         SELECT month, coalesce(loaded.rows, 0)::BIGINT,
@@ -276,30 +332,6 @@ def note_verification(connection: duckdb.DuckDBPyConnection, run: uuid.UUID, fin
             )
 
 
-def mark_alive(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
-    """Hand the rows that `find_alive` noted over to `mark_unseen`; return how many."""
-    select = f"SELECT {quoted(table.key_columns)} FROM {_verified(table)} WHERE kind = 'unseen'"
-    return materialise(connection, f'"unseen {table.name}"', select)
-
-
-def remove_doubles(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
-    """Leave one row, the one written last, of each key that stands more than once; return how many keys."""
-    doubles = f"(SELECT {table.distinct} FROM {_verified(table)} WHERE kind = 'double')"
-    kept = materialise(
-        connection,
-        "kept",
-        f"""
-        SELECT DISTINCT ON ({", ".join(table.identity())}) * FROM "{table.name}" WHERE {table.distinct} IN {doubles}
-        ORDER BY synced_on DESC
-        """,
-    )
-    if kept:
-        connection.execute(f'DELETE FROM "{table.name}" WHERE {table.distinct} IN (SELECT {table.distinct} FROM kept)')
-        with safe_from_text(connection, "kept"):
-            connection.execute(f'INSERT INTO "{table.name}" BY NAME SELECT * FROM kept')
-    return kept
-
-
 def _among(table: Table, relation: str) -> str:
     return f"{table.distinct} IN (SELECT {table.distinct} FROM {relation})"
 
@@ -311,11 +343,3 @@ def _month(on: str | None, *, quoted: bool = True) -> str:
     # Python knows no other years.
     month = f"date_trunc('month', {column} AT TIME ZONE 'UTC')::DATE"
     return f"greatest(least({month}, DATE '9999-12-01'), DATE '0001-01-01')"
-
-
-def _unread(table: Table) -> str:
-    return f'"unread {table.name}"'
-
-
-def _verified(table: Table) -> str:
-    return f'"verified {table.name}"'

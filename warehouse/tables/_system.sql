@@ -134,7 +134,8 @@ CREATE TABLE _archives (
     rows BIGINT NOT NULL,
     unreadable BIGINT NOT NULL,
     origin VARCHAR NOT NULL,
-    loaded_on TIMESTAMPTZ NOT NULL
+    loaded_on TIMESTAMPTZ NOT NULL,
+    settled BOOLEAN
 );
 
 COMMENT ON TABLE _archives IS
@@ -142,15 +143,18 @@ COMMENT ON TABLE _archives IS
 COMMENT ON COLUMN _archives.archive_type IS 'What the file holds: message or run.';
 COMMENT ON COLUMN _archives.period IS 'How much time it covers: daily or monthly.';
 COMMENT ON COLUMN _archives.start_date IS 'First day (UTC) it covers.';
-COMMENT ON COLUMN _archives.hash IS 'MD5 of the compressed file that was loaded; another one at the server means another file.';
+COMMENT ON COLUMN _archives.hash IS
+    'MD5 of the compressed file that was loaded; another one at the server means another file. Null if it is to be read again.';
 COMMENT ON COLUMN _archives.size IS 'Size of the compressed file, in bytes.';
 COMMENT ON COLUMN _archives.record_count IS 'Records in the file.';
 COMMENT ON COLUMN _archives.rows IS
-    'Rows whose archived_in lies in its time: its records less unreadable ones and those that a later file has too.';
+    'Rows whose archived_in is of it: its records less unreadable ones and those that a later file has too.';
 COMMENT ON COLUMN _archives.unreadable IS 'Records of it that are in _quarantine.';
 COMMENT ON COLUMN _archives.origin IS
     'file: downloaded. daily files: a monthly file with the records of the daily files loaded before, which it replaced.';
 COMMENT ON COLUMN _archives.loaded_on IS 'When it was loaded (UTC).';
+COMMENT ON COLUMN _archives.settled IS
+    'False until rows of its time that no file has were asked for; null, as true, in files loaded by earlier versions.';
 
 CREATE TABLE _verification (
     run UUID NOT NULL,

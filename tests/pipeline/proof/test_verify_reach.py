@@ -129,7 +129,7 @@ def test_only_archive_files_that_the_lake_should_have_are_missed(scene: Scene) -
         ("message", "daily", FIRST + 43 * DAY, 5, None, False, False, False),
         ("run", "daily", FIRST + 43 * DAY, 6, "f", False, False, False),
         ("message", "monthly", date(2025, 5, 1), 0, "g", False, True, False),
-        ("message", "daily", date(2025, 5, 9), 50, "h", False, False, False),  # the month has its records
+        ("message", "daily", date(2025, 5, 9), 50, "h", False, False, True),  # beside its month
         ("message", "daily", date(2025, 6, 9), 7, "i", False, False, True),
     ]
     for kind, period, day, records, digest, deleted, loaded, _ in listed:
@@ -192,5 +192,5 @@ def test_ten_examples_are_told_of_a_month(scene: Scene) -> None:
 
 def load(scene: Scene, day: date, records: int, digest: str | None, *, period: str = "monthly") -> None:
     """Note an archive file of messages as loaded."""
-    facts = f"'message', '{period}', '{day}', '{digest}', 1, {records}, {records}, 0, 'file.jsonl.gz', now()"
+    facts = f"'message', '{period}', '{day}', '{digest}', 1, {records}, {records}, 0, 'file.jsonl.gz', now(), true"
     scene.write(f"INSERT INTO _archives VALUES ({facts})")

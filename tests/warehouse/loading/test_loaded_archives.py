@@ -111,14 +111,15 @@ def test_files_without_records_or_content_and_those_off_the_list_are_not_wanted(
     assert wanted(connection) == wanted(connection, again=True) == []
 
 
-def test_days_of_a_month_that_was_loaded_are_not_wanted_and_those_of_others_are(
+def test_days_that_are_listed_beside_their_month_are_wanted_as_others_are(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
     for day in ("2025-02-28", "2025-03-01", "2025-03-31", "2025-04-01"):
         list_file(connection, "daily", day)
     list_file(connection, "daily", "2025-03-05", kind="message")
     note(connection, "monthly", "2025-03-01")
-    assert wanted(connection, again=True) == ["run 2025-04-01", "message 2025-03-05", "run 2025-02-28"]
+    note(connection, "daily", "2025-03-31")
+    assert wanted(connection) == ["run 2025-04-01", "message 2025-03-05", "run 2025-03-01", "run 2025-02-28"]
 
 
 # -- which are adopted --

@@ -10,7 +10,7 @@ import duckdb
 
 from pipeline.streams import LISTS_CONTACTS, STREAMS
 from tests.warehouse.loading.loader import ONE, THREE, TWO, Loader, Row, contact
-from warehouse import Loaded, begin_reading, find_unseen, mark_unseen, merge, remember_keys, stage, take_off_lists
+from warehouse import Loaded, Reading, merge, stage, take_off_lists
 
 
 def tombstone(uuid: str = ONE, modified_on: str = "2026-03-05T00:00:00Z") -> Row:
@@ -69,12 +69,12 @@ def test_contacts_leave_the_lists_of_broadcasts_when_they_are_deleted_and_no_oth
     assert loader.lake.rows("SELECT DISTINCT contacts[1].name FROM broadcasts WHERE id < 3") == [("A }' name",)]
 
 
-def read_whole(loader: Loader, stream: str, *batches: list[Row]) -> None:
+def read_whole(loader: Loader, stream: str, *batches: list[Row]) -> Reading:
     """Read everything, in batches, noting the keys."""
     table = STREAMS[stream].table
     loader.used.add(stream)
     with loader.lake.connection() as opened:
-        begin_reading(opened, table)
+        reading = Reading(opened, table)
     for rows in batches:
         file = loader.folder / "whole.jsonl"
         file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
@@ -82,28 +82,30 @@ def read_whole(loader: Loader, stream: str, *batches: list[Row]) -> None:
         def work(connection: duckdb.DuckDBPyConnection, file: Path = file) -> None:
             batch = stage(connection, table, [file])
             merge(connection, batch)
-            remember_keys(connection, table)
+            reading.remember_batch(connection)
 
         loader.lake.commit(work)
+    return reading
 
 
-def missing(loader: Loader, stream: str) -> int:
+def missing(loader: Loader, reading: Reading) -> int:
     with loader.lake.connection() as connection:
-        return find_unseen(connection, STREAMS[stream].table)
+        return reading.find_unseen(connection)
 
 
-def mark(loader: Loader, stream: str) -> int:
-    missing(loader, stream)
-    return loader.lake.commit(lambda connection: mark_unseen(connection, STREAMS[stream].table))
+def mark(loader: Loader, reading: Reading) -> int:
+    missing(loader, reading)
+    return loader.lake.commit(reading.mark_unseen)
 
 
 def test_rows_that_a_whole_reading_did_not_bring_are_marked_and_kept(loader: Loader) -> None:
     rows = [{"uuid": uuid, "name": name} for uuid, name in ((ONE, "a"), (TWO, "b"), (THREE, "c"))]
-    read_whole(loader, "labels", rows[:2], rows[2:])
-    assert (missing(loader, "labels"), mark(loader, "labels")) == (0, 0)
-    read_whole(loader, "labels", rows[:1], rows[2:])
-    assert missing(loader, "labels") == 1
-    assert mark(loader, "labels") == 1
+    everything = read_whole(loader, "labels", rows[:2], rows[2:])
+    assert (missing(loader, everything), mark(loader, everything)) == (0, 0)
+    less = read_whole(loader, "labels", rows[:1], rows[2:])
+    assert missing(loader, everything) == 0, "another reading has what this one saw"
+    assert missing(loader, less) == 1
+    assert mark(loader, less) == 1
     assert loader.lake.rows("SELECT name, deleted_on IS NOT NULL FROM labels ORDER BY name") == [
         ("a", False),
         ("b", True),
@@ -114,11 +116,10 @@ def test_rows_that_a_whole_reading_did_not_bring_are_marked_and_kept(loader: Loa
 def test_a_row_is_marked_deleted_once_and_comes_back_when_it_is_seen_again(loader: Loader) -> None:
     rows = [{"uuid": uuid, "name": uuid} for uuid in (ONE, TWO)]
     read_whole(loader, "labels", rows)
-    read_whole(loader, "labels", rows[:1])
-    mark(loader, "labels")
+    mark(loader, read_whole(loader, "labels", rows[:1]))
     marked = loader.lake.rows("SELECT deleted_on FROM labels WHERE deleted_on IS NOT NULL")
-    read_whole(loader, "labels", rows[:1])
-    assert (missing(loader, "labels"), mark(loader, "labels")) == (0, 0)
+    reading = read_whole(loader, "labels", rows[:1])
+    assert (missing(loader, reading), mark(loader, reading)) == (0, 0)
     assert loader.lake.rows("SELECT deleted_on FROM labels WHERE deleted_on IS NOT NULL") == marked
     read_whole(loader, "labels", rows)
     assert loader.lake.rows("SELECT count(*) FROM labels WHERE deleted_on IS NULL") == [(2,)]
@@ -131,7 +132,6 @@ def test_rows_with_a_key_of_several_columns_are_told_apart(loader: Loader) -> No
         for period in ("daily", "monthly")
     ]
     read_whole(loader, "archives", rows)
-    read_whole(loader, "archives", rows[1:])
-    assert mark(loader, "archives") == 1
+    assert mark(loader, read_whole(loader, "archives", rows[1:])) == 1
     gone = loader.lake.rows("SELECT archive_type, period FROM archives WHERE deleted_on IS NOT NULL")
     assert gone == [("message", "daily")]

@@ -1,0 +1,221 @@
+"""A message is deleted that is in no listing and in no listed file, whichever file that is, and whenever it is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pipeline.reading.reader import Options
+from sandbox import Faults, Workspace, archive_old_rows, generate, put_archive, read_archive, remove_archive
+from tests.pipeline.scene import LANGUAGES, Scene, differences
+from tests.truth import assert_same, expected_union, stored_rows
+
+Row = dict[str, Any]
+
+MAY, JUNE, JULY = "2026-05-01", "2026-06-01", "2026-07-01"
+PERSON = {"uuid": "5e0a3b1c-0000-4000-8000-000000000000", "name": "Ana"}
+ACCEPTING = Options(accept_deletions=True)
+
+
+@pytest.fixture
+def scene(scene_of: Callable[[Workspace], Scene]) -> Scene:
+    workspace = generate(messages=0, contacts=2, archives=False)
+    workspace.offer("archives")
+    return scene_of(workspace)
+
+
+# -- in the file of another month --
+
+
+@pytest.mark.parametrize("created", ["2026-05-31T23:59:59.999999", "2026-07-01T00:00:00"])
+@pytest.mark.parametrize("late", [None, MAY, JUNE, JULY], ids=lambda late: f"the file of {late} late")
+def test_a_message_in_the_file_of_another_month_is_alive_in_whichever_order_they_are_loaded(
+    created: str, late: str | None, scene: Scene
+) -> None:
+    """The second time, each file is written anew without it, and only then it is gone."""
+    odd = record(9, created)
+    files = {MAY: [record(1, "2026-05-10")], JUNE: [record(2, "2026-06-10"), odd], JULY: [record(3, "2026-07-10")]}
+    scene.workspace.put("messages", as_listed(odd))
+    scene.sync("messages")
+    scene.workspace.delete("messages", [9])  # purged
+    for start, records in files.items():
+        if start != late:
+            put(scene, start, records)
+    scene.sync("archives", "messages", options=Options(revisit_now=True))
+    if late:
+        put(scene, late, files[late])
+        scene.sync("archives", "messages")
+    assert_true(scene, 9)
+    assert differences(scene.verify("messages")) == {}
+
+    put(scene, JUNE, files[JUNE][:1])
+    scene.sync("archives", "messages", options=ACCEPTING)
+    assert_true(scene)
+    assert scene.column("SELECT id FROM messages WHERE deleted_on IS NOT NULL") == {9}
+    assert differences(scene.verify("messages")) == {}
+
+
+def test_a_message_that_a_file_may_have_which_cannot_be_loaded_is_not_believed_deleted(scene: Scene) -> None:
+    for number in range(1, 13):
+        scene.workspace.put("messages", as_listed(record(number, f"2026-05-{number + 9}")))
+    scene.sync("messages")
+    scene.workspace.delete("messages", list(range(1, 13)))
+    put(scene, MAY, [record(number, f"2026-05-{number + 9}") for number in range(1, 12)])
+    put(scene, JUNE, [record(20, "2026-06-10")])
+    scene.sandbox.before_file = lambda name: broken(scene, "20260601" in name)
+    for _ in range(2):
+        assert (
+            scene.sync("archives", "messages", options=Options(revisit_now=True), patience=0)["archives"].outcome
+            == "failed"
+        )
+        assert scene.column("SELECT id FROM messages WHERE deleted_on IS NOT NULL") == set()
+    assert ("messages", "alive") not in differences(scene.verify("messages"))
+
+    scene.sandbox.before_file = None
+    scene.sandbox.faults = Faults()
+    result = scene.sync("archives")["archives"]
+    assert (result.outcome, result.tally.rows_deleted) == ("done", 1)
+    assert_true(scene)
+
+
+def test_a_file_before_the_date_of_the_sync_keeps_nobody_waiting(scene: Scene) -> None:
+    scene.workspace.put("messages", as_listed(record(9, "2026-06-11")))
+    scene.sync("messages")
+    scene.workspace.delete("messages", [9])
+    put(scene, MAY, [record(1, "2026-05-10")])
+    put(scene, JUNE, [record(number, "2026-06-10") for number in range(10, 20)])
+    scene.sync("archives", options=Options(since=datetime(2026, 6, 1, tzinfo=UTC)))
+    assert scene.column("SELECT id FROM messages WHERE deleted_on IS NOT NULL") == {9}
+    assert scene.sync("archives")["archives"].tally.files == 0
+
+
+# -- in a daily file beside the monthly one --
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["also in the API", "purged"])
+@pytest.mark.parametrize("day", ["2026-05-01", "2026-05-31"])
+@pytest.mark.parametrize("first", ["monthly", "daily", "both"])
+def test_a_message_in_a_day_that_is_listed_beside_its_month_is_alive_until_the_day_is_gone(
+    first: str, day: str, listed: bool, scene: Scene
+) -> None:
+    odd = record(9, f"{day}T12:00:00")
+    scene.workspace.put("messages", as_listed(odd))
+    scene.sync("messages")
+    if not listed:
+        scene.workspace.delete("messages", [9])
+    others = [record(number, "2026-05-10") for number in range(1, 8)]
+    for period in ("monthly", "daily") if first == "both" else (first, {"monthly": "daily"}.get(first, "monthly")):
+        put(scene, day if period == "daily" else MAY, [odd, others[0]] if period == "daily" else others, period)
+        if first != "both" or period == "daily":
+            scene.sync("archives", "messages", options=Options(revisit_now=True))
+    assert scene.sync("archives")["archives"].tally.files == 0, "what is loaded is loaded once"
+    assert_true(scene, 9)
+    assert differences(scene.verify("messages")) == {}
+
+    if listed:
+        scene.workspace.delete("messages", [9])
+    for row in scene.workspace.rows("archives"):
+        if row["period"] == "daily":
+            remove_archive(scene.workspace, row)
+    scene.sync("archives", "messages")
+    assert_true(scene)
+    assert scene.column("SELECT id FROM messages WHERE deleted_on IS NOT NULL") == {9}
+    assert scene.rows("SELECT period, rows FROM _archives") == [("monthly", 7)]
+    assert differences(scene.verify("messages")) == {}
+
+
+@pytest.mark.parametrize("rewritten", ["monthly", "daily"])
+def test_a_message_that_two_listed_files_have_is_alive_when_one_of_them_is_written_anew_without_it(
+    rewritten: str, scene: Scene
+) -> None:
+    both = [record(number, "2026-05-10") for number in range(1, 8)]
+    put(scene, MAY, both)
+    put(scene, "2026-05-10", both, "daily")
+    scene.sync("archives")
+    put(scene, MAY if rewritten == "monthly" else "2026-05-10", both[1:], rewritten)
+    scene.sync("archives")
+    assert_true(scene, *range(1, 8))
+    put(scene, MAY, both[1:])
+    put(scene, "2026-05-10", both[1:], "daily")
+    scene.sync("archives")
+    scene.sync("archives")
+    assert_true(scene, *range(2, 8))
+    assert differences(scene.verify("messages")) == {}
+
+
+# -- archived while it is read --
+
+
+@pytest.mark.parametrize("how", ["sync", "verify"])
+def test_what_the_server_archives_and_purges_while_messages_are_read_is_not_deleted(
+    how: str, scene_of: Callable[[Workspace], Scene]
+) -> None:
+    workspace = generate(messages=700, contacts=10, seed=7, archives=False)
+    workspace.offer("archives")
+    scene = scene_of(workspace)
+    scene.sync("archives", "messages")
+    gone = [row["id"] for row in workspace.rows("messages")][300:302]
+    workspace.delete("messages", gone)
+    until = datetime.now(UTC) - timedelta(days=85)
+
+    def archive(endpoint: str) -> None:
+        if endpoint == "messages":
+            scene.sandbox.after_page = None
+            archive_old_rows(workspace, until.date())
+
+    scene.sandbox.after_page = archive
+    if how == "sync":
+        scene.sync("messages", options=Options(full=True))
+    else:
+        assert scene.verify("messages", repair=True).complete
+    scene.sync("archives", "messages", options=Options(revisit_now=True))
+    scene.verify("messages", repair=True)
+    assert_true(scene)
+    assert scene.column("SELECT id FROM messages WHERE deleted_on IS NOT NULL") == set(gone)
+    assert differences(scene.verify("messages")) == {}
+
+
+# -- helpers --
+
+
+def record(number: int, created: str) -> Row:
+    """A message as an archive has it."""
+    at = f"{created}T08:00:00" if "T" not in created else created
+    at = at if "." in at else f"{at}.{number:06}"
+    return {
+        "id": number, "uuid": f"00000000-0000-4000-8000-{number:012}", "broadcast": None, "contact": PERSON,
+        "urn": "tel:+250788000001", "channel": None, "flow": None, "direction": "in", "type": "text",
+        "status": "handled", "visibility": "visible", "attachments": [], "labels": [], "text": f"No. {number}",
+        "sent_on": None, "created_on": f"{at}+00:00", "modified_on": f"{at}+00:00",
+    }  # fmt: skip
+
+
+def as_listed(archived: Row) -> Row:
+    """The same message as the API lists it."""
+    return archived | {"archived": False, "media": None}
+
+
+def put(scene: Scene, start: str, records: list[Row], period: str = "monthly") -> None:
+    put_archive(scene.workspace, "message", period, start, [json.dumps(one).encode() for one in records])
+
+
+def broken(scene: Scene, bad: bool) -> None:
+    scene.sandbox.faults = Faults(script={"files": ["error" if bad else "ok"]})
+
+
+def assert_true(scene: Scene, *present: int) -> None:
+    """The live messages are those of the API and of the listed files; `present` are among them."""
+    workspace = scene.workspace
+    records = {}
+    for row in workspace.rows("archives"):
+        for line in read_archive(workspace, row):
+            records[json.loads(line)["id"]] = json.loads(line)
+    expected = expected_union("messages", workspace.rows("messages"), records.values(), LANGUAGES)
+    with scene.session.lake.connection() as connection:
+        stored = stored_rows(connection, "messages", live=True)
+    assert_same("messages", stored, expected)
+    assert {str(number) for number in present} <= stored.keys()

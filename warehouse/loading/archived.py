@@ -1,0 +1,120 @@
+"""Tells rows that an archive file has, or may have, from those that none has: only of the latter absence says anything.
+
+A row names the file that has it, in archived_in. Which files there are, the server's list says, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import duckdb
+
+from warehouse.lake.cursor import read_cursors
+from warehouse.lake.literal import literal
+from warehouse.lake.table import Table
+from warehouse.loading.loaded_archives import ArchiveKey
+
+# A file may have rows of another time than its own, as archivers know (nyaruka/rapidpro#1971).
+REACH = timedelta(days=31)
+
+
+@dataclass(frozen=True)
+class ListedArchive:
+    """A file with records, as the server lists it; `digest` is its MD5, None if it cannot be had."""
+
+    key: ArchiveKey
+    digest: str | None
+
+
+@dataclass(frozen=True)
+class Archived:
+    """What the server has archived of a table.
+
+    Files that end before `wanted_from` are of a time that nobody wants. `shown_from` is a time (UTC) from which on the
+    API shows all rows, where it is known; of a server whose list cannot be read, nothing else is.
+    """
+
+    files: tuple[ListedArchive, ...] = ()
+    wanted_from: date | None = None
+    shown_from: datetime | None = None
+
+    def unread_until(self, connection: duckdb.DuckDBPyConnection, table: Table) -> date | None:
+        """The first day of rows that no file can have which is not in the lake as it is listed; None for all."""
+        loaded = set(
+            connection.execute(
+                f"""
+                SELECT period, start_date, hash FROM _archives
+                WHERE archive_type = {literal(table.archive_type)} AND unreadable = 0
+                """
+            ).fetchall()
+        )
+        ends = [
+            file.key.end_date
+            for file in self.files
+            if (file.key.period, file.key.start_date, file.digest) not in loaded
+            and (self.wanted_from is None or file.key.end_date > self.wanted_from)
+        ]
+        if not ends:
+            return None
+        return max(ends) + REACH if max(ends) < date.max - REACH else date.max
+
+    def lack(self, connection: duckdb.DuckDBPyConnection, table: Table) -> str:
+        """SQL: the condition that a stored row is in none of the files, as far as can be known.
+
+        A row whose file is listed no longer, nor one of the same time, stays archived.
+        """
+        adopted = set(
+            connection.execute(
+                f"""
+                SELECT start_date FROM _archives
+                WHERE archive_type = {literal(table.archive_type)} AND origin = 'daily files'
+                """
+            ).fetchall()
+        )
+        covered = [(file.key.start_date, file.key.end_date) for file in self.files]
+        holding = [
+            # Rows that a month has adopted with its days name the days.
+            (start, end if (start,) in adopted else min(start + timedelta(days=1), end))
+            for start, end in covered
+        ]
+        conditions = [f"(archived_in IS NULL OR (({_within(covered)}) AND NOT ({_within(holding)})))"]
+        on = table.partitioned_by
+        if unread_until := self.unread_until(connection, table):
+            conditions.append(f""""{on}" >= DATE '{unread_until}'""")
+        if self.shown_from:
+            conditions.append(f'"{on}" >= {literal(self.shown_from)}')
+        return " AND ".join(conditions)
+
+
+def archives_listed(connection: duckdb.DuckDBPyConnection, table: Table) -> Archived:
+    """The files of a table as the server listed them last."""
+    found = connection.execute(
+        f"""
+        SELECT archive_type, period, start_date, hash FROM archives
+        WHERE archive_type = {literal(table.archive_type)} AND deleted_on IS NULL AND record_count > 0
+        """
+    ).fetchall()
+    files = tuple(ListedArchive(ArchiveKey(*key), digest) for *key, digest in found)
+    return Archived(files, archives_wanted_from(connection))
+
+
+def archives_wanted_from(connection: duckdb.DuckDBPyConnection) -> date | None:
+    """The first day (UTC) of which archive files are wanted, where somebody said so."""
+    cursor = read_cursors(connection, "archives").get("rows")
+    return cursor.complete_from.date() if cursor and cursor.complete_from else None
+
+
+def _within(spans: Iterable[tuple[date, date]]) -> str:
+    """SQL: the condition that archived_in lies in one of these half-open spans."""
+    joined: list[tuple[date, date]] = []
+    for start, end in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        else:
+            joined.append((start, end))
+    return (
+        " OR ".join(f"(archived_in >= DATE '{start}' AND archived_in < DATE '{end}')" for start, end in joined)
+        or "false"
+    )
