@@ -12,6 +12,8 @@ HOME_OF_CHECKS := $(CURDIR)/$(VENV)/dagster
 ui: export DAGSTER_HOME := $(HOME_OF_DAGSTER)
 check: export DAGSTER_HOME := $(HOME_OF_CHECKS)
 PORT ?= 3000
+# Told to keep nothing that Python compiles, each of many processes would compile all that it imports: Dagster in 4 s.
+unexport PYTHONDONTWRITEBYTECODE
 # Dagster names another command, which does not read workspace.yaml.
 ui ui-demo: export PYTHONWARNINGS := ignore:Function `dev_command`
 
