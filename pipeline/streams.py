@@ -149,6 +149,8 @@ class Stream:
 
 
 BY_UUID = ("uuid",)
+# Characters of a thing's name. Servers give a deleted one another name, and some versions go on listing some of them.
+NAME, SHORT_NAME = 64, 36
 
 # Each contact's `fields` has a key for every field. The name tells most fields that took the key of a deleted one.
 FIELDS = Shape(
@@ -280,12 +282,20 @@ _ALL = (
             ),
         )
     ),
-    Stream(Table("classifiers", BY_UUID), always_offered=False),
-    Stream(Table("fields", ("key",), counters=("usages_flows", "usages_groups", "usages_campaign_events"))),
+    Stream(Table("classifiers", BY_UUID, longest_name=NAME), always_offered=False),
+    Stream(
+        Table(
+            "fields",
+            ("key",),
+            longest_name=SHORT_NAME,
+            counters=("usages_flows", "usages_groups", "usages_campaign_events"),
+        )
+    ),
     Stream(
         Table(
             "flows",
             BY_UUID,
+            longest_name=NAME,
             counters=(
                 "runs_active",
                 "runs_waiting",
@@ -296,14 +306,14 @@ _ALL = (
             ),
         )
     ),
-    Stream(Table("globals", ("key",))),
-    Stream(Table("groups", BY_UUID, counters=("count",))),
-    Stream(Table("labels", BY_UUID, counters=("count",))),
-    Stream(Table("optins", BY_UUID), always_offered=False),
+    Stream(Table("globals", ("key",), longest_name=SHORT_NAME)),
+    Stream(Table("groups", BY_UUID, longest_name=NAME, counters=("count",))),
+    Stream(Table("labels", BY_UUID, longest_name=NAME, counters=("count",))),
+    Stream(Table("optins", BY_UUID, longest_name=NAME), always_offered=False),
     Stream(Table("resthooks", ("resthook",))),
     Stream(Table("resthook_subscribers", ("id",))),
     Stream(Table("templates", BY_UUID), always_offered=False),
-    Stream(Table("topics", BY_UUID, counters=("counts_open", "counts_closed"))),
+    Stream(Table("topics", BY_UUID, longest_name=NAME, counters=("counts_open", "counts_closed"))),
     Stream(Table("users", ("email",))),
     # Documents; definitions need the flows.
     Stream(Table("definitions", BY_UUID), PerFlow(of="flows"), always_offered=False),

@@ -379,7 +379,7 @@ class Batches:
         tally.rows_changed += loaded.changed
         tally.rows_equal += loaded.equal
         tally.rows_double += loaded.double
-        tally.rows_deleted += loaded.dragged
+        tally.rows_deleted += loaded.dragged + loaded.deleted
         tally.rows_quarantined += loaded.quarantined
         tally.rows_unreadable += batch.unreadable
         tally.drift.update((self._table.name, key, "unknown") for key in batch.unknown_keys)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from sandbox.workspace import dates
 from sandbox.workspace.endpoints import Endpoint, Filter, Order
-from sandbox.workspace.generations import IDENTIFIED, Generation, id_of
+from sandbox.workspace.generations import IDENTIFIED, LISTED_BY_NINE, LISTING_DELETED, Generation, id_of
 from sandbox.workspace.rows import DELETED_CONTACTS
 from sandbox.workspace.store import Condition, Listing
 
@@ -49,6 +49,8 @@ def build_listing(
         listing = replace(listing, table=DELETED_CONTACTS)
     if endpoint.name == "globals" and (last(params, "after") or last(params, "before")):
         listing = replace(listing, conditions=())
+    if endpoint.name in LISTING_DELETED and generation is Generation.NINE:
+        listing = replace(listing, conditions=((f"hidden IN (0, {LISTED_BY_NINE})", ()),))
     if endpoint.name == "runs" and last(params, "paths") is not None:
         listing = replace(listing, without_paths=not is_true(last(params, "paths")))
     if endpoint.name == "messages" and (folder := last(params, "folder")):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from sandbox.workspace import dates
 from sandbox.workspace.edits import changed, clone, tombstone
-from sandbox.workspace.generations import Generation, as_served
+from sandbox.workspace.generations import LISTED_BY_NINE, LISTING_DELETED, Generation, as_served
 from sandbox.workspace.rows import DELETED_CONTACTS, TABLES, Row, in_served_order, record, table_endpoint
 from sandbox.workspace.store import Listing, Served, Store
 
@@ -67,7 +67,7 @@ class Workspace(AbstractContextManager["Workspace"]):
     # -- reading --
 
     def rows(self, endpoint: str) -> list[Row]:
-        """Return every row that the endpoint's default listing shows now, in its order: the truth for a test."""
+        """Return every live row that the endpoint's default listing shows now, in its order: the truth for a test."""
         return [json.loads(served.body) for served in self.served(endpoint)]
 
     def listed(self, endpoint: str) -> list[Row]:
@@ -79,7 +79,7 @@ class Workspace(AbstractContextManager["Workspace"]):
         return self.store.page(self.listing(endpoint), offset=0, limit=-1)
 
     def listing(self, endpoint: str) -> Listing:
-        """Return the default listing of an endpoint, or of `contacts_deleted`."""
+        """Return the default listing of an endpoint, or of `contacts_deleted`, less what 9.0 lists though it is deleted."""
         facts = table_endpoint(endpoint)
         return Listing(endpoint, facts.order, facts.descending, (("hidden = 0", ()),))
 
@@ -167,7 +167,8 @@ class Workspace(AbstractContextManager["Workspace"]):
         """Take rows away, as if they had never been.
 
         Deleted globals come back, without a flag, when a client sends `after` or `before`; messages deleted by a user
-        (`soft`) leave a blank in `folder=incoming` and keep their old `modified_on`. So it is on the real server.
+        (`soft`) leave a blank in `folder=incoming` and keep their old `modified_on`; 9.0 lists deleted topics and optins
+        for ever, and tickets show such a topic by its new name. So it is on the real server.
         """
         with self.store.transaction():
             self._top_id(endpoint)
@@ -176,6 +177,10 @@ class Workspace(AbstractContextManager["Workspace"]):
                 if endpoint == "globals":
                     row["name"] = f"deleted-{self._uuid()}-{row['name']}"[:36]
                     self._replace(endpoint, found, row, hidden=1)
+                elif endpoint in LISTING_DELETED and self.generation:
+                    row["name"] = f"deleted-{self._uuid()}-{row['name']}"[:64]
+                    self._replace(endpoint, found, row, hidden=LISTED_BY_NINE)
+                    self._rename("tickets", "topic", row)
                 elif endpoint == "messages" and soft:
                     row.update(visibility=None, text="", attachments=[], labels=[], media=None)
                     self._replace(endpoint, found, row, hidden=1)
@@ -196,9 +201,19 @@ class Workspace(AbstractContextManager["Workspace"]):
                     self.store.execute(f"DELETE FROM {table} WHERE contact = ?", (row["uuid"],))
                 self._leave_broadcasts(row["uuid"])
 
+    def _rename(self, endpoint: str, reference: str, to: Row) -> None:
+        """Let rows that refer to a thing show the name that it has now."""
+        for found in map(_Found.of, self._naming(endpoint, to["uuid"])):
+            row = json.loads(found.body)
+            if (row.get(reference) or {}).get("uuid") == to["uuid"]:
+                row[reference] = {**row[reference], "name": to["name"]}
+                self._replace(endpoint, found, row)
+
+    def _naming(self, endpoint: str, key: str) -> list[tuple[Any, ...]]:
+        return self.store.select(f"SELECT rowid, id, key, body FROM {endpoint} WHERE instr(body, ?)", (key,))
+
     def _leave_broadcasts(self, contact: str) -> None:
-        named = self.store.select("SELECT rowid, id, key, body FROM broadcasts WHERE instr(body, ?)", (contact,))
-        for found in (_Found.of(row) for row in named):
+        for found in map(_Found.of, self._naming("broadcasts", contact)):
             row = json.loads(found.body)
             row["contacts"] = [other for other in row["contacts"] if other["uuid"] != contact]
             self._replace("broadcasts", found, row)

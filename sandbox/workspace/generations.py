@@ -25,6 +25,8 @@ class Generation(Enum):
 
 CHANGING = ("messages", "broadcasts", "flow_starts")  # the streams whose rows a generation decides
 IDENTIFIED = ("messages", "broadcasts")  # those of which it decides the keys
+LISTING_DELETED = ("topics", "optins")  # those in which 9.0 shows deleted rows, under another name
+LISTED_BY_NINE = 2  # the value of `hidden` of such rows
 _LATER: dict[str, Row] = {  # keys that 9.0 lacks, and their values where the stored row has none
     "messages": {"quick_replies": []},
     "broadcasts": {"progress": {"total": -1, "started": 0}, "quick_replies": {}},

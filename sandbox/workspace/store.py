@@ -28,7 +28,7 @@ class Record(NamedTuple):
     contact: str | None = None
     flow: str | None = None
     folder: str | None = None
-    hidden: int = 0  # 1: known to the server, but not in the default list
+    hidden: int = 0  # 1: known to the server, but not in the default list; 2: only in that of 9.0
 
 
 class Served(NamedTuple):

@@ -28,6 +28,8 @@ class Table:
     partitioned_by: the partition column, which never changes for a key.
     kept: columns whose value stays when a later row has none.
     kept_in: (column, part): a map of values with a time; the part of one stays when a later state of it has none.
+    longest_name: where the server may go on listing a row that is deleted, under a name that tells it (the macro
+        `is_deleted_name`): so many characters its `name` has at most.
     contact: the column that names the row's contact, where the row is deleted with it.
     lists_contacts: the column with a list of contacts, of which those that are deleted go.
     archive_type: what archives call the stream, where they have it.
@@ -48,6 +50,7 @@ class Table:
     partitioned_by: str | None = None
     kept: tuple[str, ...] = ()
     kept_in: tuple[tuple[str, str], ...] = ()
+    longest_name: int | None = None
     contact: str | None = None
     lists_contacts: str | None = None
     archive_type: str | None = None

@@ -44,10 +44,17 @@ def find_changed(
     columns = columns_of(connection, batch)
     final = {column: _final(table, column, tombstones=tombstones) for column in columns}
     final |= {name: _good_name(name, same, final[name]) for name, same in _names(columns).items()}
+    lists = _lists_of_references(connection, batch)
+    final |= {
+        column: f'with_good_names({final[column]}, list_concat(incoming."{column}", stored."{column}"))'
+        for column in lists
+    }
+    if table.longest_name:
+        final = {column: _final_of_deleted(column, value) for column, value in final.items()}
     compared = final.keys() - {"source", "synced_on", *besides}
     if by_reference:
         compared -= {column for column in final if f"{column.removesuffix('_name')}_uuid" in final}
-    references = _lists_of_references(connection, batch) if by_reference else set()
+    references = lists if by_reference else set()
     differs = " OR ".join(
         f"{_uuids(stored)} IS DISTINCT FROM {_uuids(value)}"
         if column in references
@@ -69,21 +76,34 @@ def find_changed(
 def _names(columns: Collection[str]) -> dict[str, str]:
     """The columns that hold the name of a thing, each with SQL that says that both states mean the same thing."""
     names = {
-        column: f'stored."{uuid}" = incoming."{uuid}"'
-        for column in columns
-        if column.endswith("_name") and (uuid := f"{column.removesuffix('_name')}_uuid") in columns
+        f"{thing}_name": f'stored."{key}" = incoming."{key}"'
+        for key in columns
+        for thing, _, kind in [key.rpartition("_")]
+        if kind in ("uuid", "key") and f"{thing}_name" in columns
     }
-    return names | ({"name": "true"} if {"name", "uuid"} <= set(columns) else {})
+    return names | ({"name": "true"} if "name" in columns and {"uuid", "key"} & set(columns) else {})
 
 
 def _good_name(column: str, same: str, final: str) -> str:
-    """SQL of the name a thing has: the server calls a deleted one deleted-..., which never replaces its good name."""
+    """SQL of the name a thing has: that of a deleted one never replaces its good name, and is replaced by any."""
     incoming, stored = f'incoming."{column}"', f'stored."{column}"'
     return f"""CASE
-        WHEN {same} AND starts_with({incoming}, 'deleted-') AND NOT starts_with({stored}, 'deleted-') THEN {stored}
-        WHEN {same} AND starts_with({stored}, 'deleted-') AND NOT starts_with({incoming}, 'deleted-') THEN {incoming}
+        WHEN {same} AND is_deleted_name({incoming}) AND NOT is_deleted_name({stored}) THEN {stored}
+        WHEN {same} AND is_deleted_name({stored}) AND NOT is_deleted_name({incoming}) THEN {incoming}
         ELSE {final}
     END"""
+
+
+def _final_of_deleted(column: str, final: str) -> str:
+    """SQL of `final`, or, where the server calls the incoming row deleted, of what stays: its last live state."""
+    incoming, stored = f'incoming."{column}"', f'stored."{column}"'
+    if column == "synced_on":
+        return final
+    left = {
+        "deleted_on": f"coalesce({stored}, {incoming})",
+        "name": f"CASE WHEN is_deleted_name({stored}) THEN {incoming} ELSE {stored} END",
+    }.get(column, stored)
+    return f"CASE WHEN incoming.deleted_on IS NOT NULL THEN {left} ELSE {final} END"
 
 
 def _lists_of_references(connection: duckdb.DuckDBPyConnection, batch: str) -> set[str]:

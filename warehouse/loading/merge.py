@@ -24,7 +24,7 @@ class Loaded:
     """What a batch did: to its table, to `_quarantine`, and to the rows that went with deleted contacts (`dragged`).
 
     Its rows are those that are new, changed, equal to the stored ones, double within the batch, and unreadable;
-    `quarantined` counts the unreadable ones not seen before.
+    `quarantined` counts the unreadable ones not seen before, `deleted` the changed ones that the server calls deleted.
     """
 
     new: int = 0
@@ -33,6 +33,7 @@ class Loaded:
     double: int = 0
     quarantined: int = 0
     dragged: int = 0
+    deleted: int = 0
 
     def __add__(self, other: Loaded) -> Loaded:
         """What both did."""
@@ -67,12 +68,13 @@ def merge(
     if table.stand_in:
         settle_stand_ins(connection, table, within)
     matched = f"{table.same_key} AND {within}"
-    changed = 0
+    changed = deleted = 0
     known = find_known(connection, table, matched)
     if known:
         changed = find_changed(connection, table, tombstones=tombstones)
         if changed:
             note_changes(connection, table, sightings)
+            deleted = _newly_deleted(connection, table) if table.longest_name else 0
             update_changed(connection, table, matched, changed)
     kept = count(connection, "batch")
     new = _insert(connection, table, kept, known=known)
@@ -83,6 +85,16 @@ def merge(
         equal=max(kept - new - changed, 0),
         double=batch.rows - batch.unreadable - kept,
         quarantined=quarantined,
+        deleted=deleted,
+    )
+
+
+def _newly_deleted(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
+    """How many of `changed` are deleted from now on."""
+    return count(
+        connection,
+        f"""(FROM changed AS incoming JOIN known AS stored ON {table.same_key}
+            WHERE stored.deleted_on IS NULL AND incoming.deleted_on IS NOT NULL)""",
     )
 
 

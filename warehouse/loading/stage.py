@@ -105,6 +105,8 @@ def _staged(
 def _choose(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
     """Of several rows of one key the freshest wins: `winners` has its line. Returns the condition of having won."""
     freshness = f'("{table.never_older}", line)' if table.never_older else "line"
+    if table.longest_name:  # a key may be given again
+        freshness = f"(NOT coalesce(is_deleted_name(name), false), {freshness})"
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE winners AS
@@ -119,17 +121,22 @@ def _present(
 ) -> None:
     """Make the view `batch`: the rows that `won`, with the columns that every table has.
 
-    Rows of a deleted contact, as `remember_deleted_contacts` knows them, are deleted too.
+    Rows of a deleted contact, as `remember_deleted_contacts` knows them, are deleted too, and so are those that the
+    server calls deleted.
     """
     columns = [column for column in columns_of(connection, "parsed_row") if column not in MARKS]
+    selected = quoted(columns)
     deleted_on, dead = ('"modified_on"' if tombstones else "NULL::TIMESTAMPTZ"), ""
+    if table.longest_name:
+        deleted_on = "CASE WHEN is_deleted_name(name) THEN now() END"
+        selected = selected.replace('"name"', f'name_before("name", {table.longest_name}) AS "name"')
     if table.contact and count(connection, "dead"):
         deleted_on, dead = "died_on", f'LEFT JOIN dead ON "{table.contact}" = dead_uuid'
     archived = f"{literal(archived_in.isoformat() if archived_in else None)}::DATE AS archived_in, "
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP VIEW batch AS
-        SELECT {quoted(columns)}, {archived if table.archive_type else ""}{deleted_on} AS deleted_on,
+        SELECT {selected}, {archived if table.archive_type else ""}{deleted_on} AS deleted_on,
             '{"archive" if archived_in else "api"}' AS source, now() AS synced_on, extra
         FROM parsed_row {dead}
         WHERE {won}

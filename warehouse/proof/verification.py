@@ -103,6 +103,7 @@ class HeldRows:
                     WHEN {_among(table, "known")} AND NOT {_among(table, "changed")} THEN 'same'
                     WHEN coalesce({later}, false) THEN 'pending'
                     WHEN NOT {_among(table, "known")} THEN 'missing'
+                    {"WHEN deleted_on IS NOT NULL THEN 'alive'" if table.longest_name else ""}
                     ELSE '{"alive" if tombstones else "stale"}'
                 END
             FROM batch

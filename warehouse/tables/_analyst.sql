@@ -20,7 +20,7 @@ CREATE TABLE _known_names (
 COMMENT ON TABLE _known_names IS 'The best name known of each thing that rows refer to, also after the server deleted it.';
 COMMENT ON COLUMN _known_names.kind IS 'flow, channel, group, label or topic.';
 COMMENT ON COLUMN _known_names.uuid IS 'UUID of the thing; with kind the key.';
-COMMENT ON COLUMN _known_names.name IS 'Its last name; one that begins with deleted- only if no other was ever seen.';
+COMMENT ON COLUMN _known_names.name IS 'Its last name; the one that the server gives a deleted thing only if no other was ever seen.';
 COMMENT ON COLUMN _known_names.seen_on IS 'When it had that name (UTC).';
 
 CREATE TABLE _result_keys (

@@ -216,15 +216,14 @@ def test_an_archive_without_a_date_is_later_than_what_the_api_said_of_a_young_ro
 
 
 def test_the_name_of_a_deleted_thing_never_replaces_its_good_one(loaded: Callable[..., dict[Any, Row]]) -> None:
-    label, poll, quiz = (_uuid(word) for word in ("label", "poll", "quiz"))
-    names = {"deleted-1-Sp": "deleted-1-Sp", "deleted-2-Sp": "deleted-2-Sp", "Spam": "Spam", "deleted-3-Sp": "Spam"}
-    for name, stays in [*names.items(), ("Junk", "Junk")]:
-        assert loaded("labels", {"uuid": label, "name": name, "count": 1})[label]["name"] == stays
+    poll, quiz = (_uuid(word) for word in ("poll", "quiz"))
+    dead_poll, dead_quiz = (f"deleted-{_uuid(word)}-Po" for word in ("one", "another"))
     for flow, name, stays in (
         (poll, "Poll", "Poll"),
-        (poll, "deleted-1-Po", "Poll"),
-        (quiz, "deleted-2-Qu", "deleted-2-Qu"),
+        (poll, dead_poll, "Poll"),
+        (quiz, dead_quiz, dead_quiz),
         (quiz, "Quiz", "Quiz"),
+        (quiz, "deleted-by mistake", "deleted-by mistake"),
     ):
         stored = loaded("messages", {**_message(1, NEW, FIRST), "flow": {"uuid": flow, "name": name}})["1"]
         assert (str(stored["flow_uuid"]), stored["flow_name"]) == (flow, stays)
@@ -234,7 +233,7 @@ def test_a_good_name_replaces_that_of_a_deleted_thing_also_where_it_comes_with_a
     loaded: Callable[..., dict[Any, Row]],
 ) -> None:
     flow = _uuid("flow")
-    loaded("messages", {**_message(1, NEW, SECOND), "flow": {"uuid": flow, "name": "deleted-1-Po"}})
+    loaded("messages", {**_message(1, NEW, SECOND), "flow": {"uuid": flow, "name": f"deleted-{_uuid('one')}-Po"}})
     older = {**_message(1, ARCHIVE, FIRST), "flow": {"uuid": flow, "name": "Poll"}}
     stored = loaded("messages", older, day=DAY)["1"]
     assert (stored["flow_name"], stored["modified_on"]) == ("Poll", datetime.fromisoformat(SECOND))

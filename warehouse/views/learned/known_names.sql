@@ -1,5 +1,5 @@
 -- Names of flows, channels, groups, labels and topics in rows written since the last look, where they are new or later.
--- A name that begins with deleted- is what the server calls a deleted thing: it counts only where no other is known.
+-- The name that the server gives a deleted thing counts only where no other is known.
 WITH seen AS (
     SELECT 'flow' AS kind, uuid, name, synced_on AS seen_on FROM flows WHERE synced_on >= getvariable('since')
     UNION ALL
@@ -47,7 +47,7 @@ best AS (
     SELECT DISTINCT ON (kind, uuid) kind, uuid, name, seen_on
     FROM seen
     WHERE uuid IS NOT NULL AND name IS NOT NULL
-    ORDER BY kind, uuid, starts_with(name, 'deleted-'), seen_on DESC NULLS LAST, name
+    ORDER BY kind, uuid, is_deleted_name(name), seen_on DESC NULLS LAST, name
 )
 
 SELECT best.*
@@ -56,7 +56,7 @@ LEFT JOIN _known_names AS known USING (kind, uuid)
 WHERE known.uuid IS NULL
     OR (
         best.name <> known.name
-        AND NOT starts_with(best.name, 'deleted-')
-        AND (starts_with(known.name, 'deleted-') OR coalesce(best.seen_on >= known.seen_on, true))
+        AND NOT is_deleted_name(best.name)
+        AND (is_deleted_name(known.name) OR coalesce(best.seen_on >= known.seen_on, true))
     )
 ORDER BY kind, uuid;
