@@ -296,6 +296,7 @@ _ALL = (
             "flows",
             BY_UUID,
             longest_name=NAME,
+            moved_by="definitions",
             counters=(
                 "runs_active",
                 "runs_waiting",

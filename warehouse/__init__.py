@@ -33,6 +33,7 @@ from warehouse.loading.absence import (
     take_off_lists,
 )
 from warehouse.loading.archived import Archived, ListedArchive, archives_listed, archives_wanted_from
+from warehouse.loading.documents import documents_to_read, note_moved, note_read, read_up_to
 from warehouse.loading.harvest import harvest
 from warehouse.loading.history import Sighting
 from warehouse.loading.loaded_archives import (
@@ -96,6 +97,7 @@ __all__ = [
     "archives_to_load",
     "archives_wanted_from",
     "describe_tables",
+    "documents_to_read",
     "drop_outdated",
     "forget_batch",
     "forget_cursor",
@@ -110,9 +112,12 @@ __all__ = [
     "next_waiting",
     "note_archive",
     "note_drift",
+    "note_moved",
     "note_moved_rows",
+    "note_read",
     "open_lake",
     "read_cursors",
+    "read_up_to",
     "refresh_views",
     "release_rows",
     "remember_deleted_contacts",

@@ -14,12 +14,13 @@ from pipeline.reading.listings import ListReader
 from pipeline.reading.reader import ROWS, Reader
 from pipeline.reading.vanished import second_look
 from pipeline.reading.walk import date_of, follow, keys_of, seek
-from pipeline.server.client import Listener
+from pipeline.server.client import AGREEING_CLOCKS, Listener
 from pipeline.streams import ARCHIVE_LIST, STREAMS, Daily, Newest, PerFlow, Single, Snapshot, Stream, Window
 from pipeline.syncing.lanes import Readers
-from warehouse import Cursor, read_cursors
-from warehouse.lake.cursor import EPOCH, time_at
+from warehouse import Cursor, documents_to_read, note_moved, read_cursors
+from warehouse.lake.cursor import EPOCH, LAST, time_at
 from warehouse.lake.literal import literal
+from warehouse.loading.documents import States
 from warehouse.proof.verification import verify_archives
 
 DAY = timedelta(days=1)
@@ -172,18 +173,20 @@ class PerFlowVerifier(PerFlowReader):
         strategy, batches = self.stream.strategy, self.batches
         assert isinstance(strategy, PerFlow) and isinstance(batches, Comparison)
         batches.begin(None)
-        known = dict(
-            self.lake.rows(
-                f'SELECT uuid::VARCHAR, epoch_us(modified_on) FROM "{strategy.of}" WHERE deleted_on IS NULL ORDER BY 1'
-            )
-        )
-        self.read_documents([*known])
+        begun = self.client.now() - AGREEING_CLOCKS
+        with self.lake.connection() as connection:
+            known = documents_to_read(connection, self.stream.name, strategy.of, again=True)
+        self.read_documents(known)
         batches.commit()
         batches.alive("true")
-        batches.pending(self._modified_since(STREAMS[strategy.of], known))
+        moved = self._moved_since(STREAMS[strategy.of], known)
+        if moved:
+            asked = (begun, self.client.now() + AGREEING_CLOCKS)
+            self.lake.commit(lambda connection: note_moved(connection, self.stream.name, moved, asked))
+        batches.pending(moved)
         batches.end()
 
-    def _modified_since(self, of: Stream, known: dict[str, int]) -> list[str]:
+    def _moved_since(self, of: Stream, known: States) -> list[str]:
         """The keys of rows that the server has in a later state than the lake knows."""
         listener = Listener(self.tally.counters)
         pages = follow(
@@ -193,11 +196,15 @@ class PerFlowVerifier(PerFlowReader):
         )
         rows = [row for page in pages for row in page.results]
         dates = {str(keys_of(row, of.table.key)[0]): date_of(row, "modified_on") for row in rows}
-        return [
-            key
-            for key, date in dates.items()
-            if date and (date - EPOCH) // timedelta(microseconds=1) > known.get(key, 0)
-        ]
+        return [key for key, date in dates.items() if date and date > _read(known.get(key))]
+
+
+def _read(at: str | None) -> datetime:
+    """A time as DuckDB writes it; the earliest for none, the last for one that Python does not know."""
+    try:
+        return datetime.fromisoformat(at) if at else EPOCH
+    except ValueError:
+        return LAST
 
 
 VERIFIERS: Readers = {

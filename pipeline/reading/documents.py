@@ -2,59 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 import duckdb
 
 from pipeline.reading.reader import ROWS, Reader
-from pipeline.server.client import Params
+from pipeline.reading.walk import keys_of
+from pipeline.server.client import AGREEING_CLOCKS, Params
 from pipeline.server.pages import Page
 from pipeline.streams import Daily, PerFlow
-from warehouse import Cursor
-from warehouse.lake.cursor import time_at
+from warehouse import Cursor, documents_to_read, note_read, read_up_to
 from warehouse.lake.inlining import safe_from_text
-from warehouse.lake.literal import literal
+from warehouse.loading.documents import States
 
 
 class PerFlowReader(Reader):
     """A stream whose strategy is `PerFlow`."""
 
     def read_stream(self) -> None:
-        """Ask for the documents of rows that are new or modified."""
+        """Ask for the documents of rows that are new, or have another modified_on than when they were read."""
         strategy = self.stream.strategy
         assert isinstance(strategy, PerFlow)
-        cursor = self.cursor(ROWS)
-        watermark = literal(cursor.watermark)
-        flows = self.lake.rows(
-            f"""
-            SELECT uuid::VARCHAR FROM "{strategy.of}"
-            WHERE deleted_on IS NULL
-              AND ({self.options.full} OR {watermark} IS NULL OR modified_on > {watermark}
-                   OR uuid NOT IN (SELECT uuid FROM "{self.stream.name}"))
-            ORDER BY 1
-            """
-        )
-        newest = self.lake.rows(f'SELECT max(epoch_us(modified_on)) FROM "{strategy.of}"')[0][0]
-        asked = [str(uuid) for (uuid,) in flows]
-        self.read_documents(asked)
-        if asked and isinstance(newest, int):
-            read_up_to = time_at(newest)
-            self.batches.commit(self.saving({ROWS: Cursor(read_up_to)}))
+        documents, of = self.stream.name, strategy.of
+        with self.lake.connection() as connection:
+            states = documents_to_read(connection, documents, of, again=self.options.full)
+        self.read_documents(states)
+        if states:
+            with self.lake.connection() as connection:
+                read = read_up_to(connection, documents, of)
+            self.batches.commit(self.saving({ROWS: Cursor(read)}))
+        else:
+            self.tally.notes.append(f"none of the {of} is new or modified: nothing to ask for")
         self.tally.rows_deleted += self.lake.commit(
-            lambda connection: _mark_those_of_deleted_rows(connection, self.stream.name, strategy.of)
+            lambda connection: _mark_those_of_deleted_rows(connection, documents, of)
         )
 
-    def read_documents(self, asked: Sequence[str]) -> None:
-        """Ask for the documents of these rows, some at once, and take them."""
+    def read_documents(self, states: States) -> None:
+        """Ask for the documents of these rows, some at once, and commit them with the states that they were read in."""
         strategy = self.stream.strategy
         assert isinstance(strategy, PerFlow)
-        listener = self.listener()
+        listener, key, asked = self.listener(), self.stream.table.key, [*states]
+        answered: set[str] = set()
+        begun = self.client.now() - AGREEING_CLOCKS
+
+        def save(connection: duckdb.DuckDBPyConnection) -> None:
+            until = self.client.now() + AGREEING_CLOCKS
+            note_read(connection, self.stream.name, states, answered, (begun, until))
+
         for start in range(0, len(asked), strategy.at_once):
             params: Params = {"flow": asked[start : start + strategy.at_once], "dependencies": "none"}
-            self.take(
-                self.client.page(self.stream.path, params, scope=self.stream.scope, listener=listener, rows="flows")
-            )
+            page = self.client.page(self.stream.path, params, scope=self.stream.scope, listener=listener, rows="flows")
+            answered.update(str(keys_of(row, key)[0]).lower() for row in page.results)
+            self.batches.add(page.results)
+            if self.batches.full:
+                self.batches.commit(save)
+        if not self.batches.empty:
+            self.batches.commit(save)
 
 
 class DailyReader(Reader):

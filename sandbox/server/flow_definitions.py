@@ -7,7 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 from sandbox.workspace.contents import Workspace
+from sandbox.workspace.generations import Generation
 
+SPEC_VERSION = "13.2.0"
 DEPENDENCIES = ("none", "flows", "all")
 _UNITS = {"minutes": "M", "hours": "H", "days": "D", "weeks": "W"}
 _TYPES = {"message": "messaging", "voice": "voice", "background": "messaging_background", "survey": "messaging_offline"}
@@ -21,6 +23,7 @@ def export(workspace: Workspace, flows: Iterable[str], campaigns: Iterable[str],
     wanted = list(flows)
     if dependencies != "none":
         wanted += [event["flow"]["uuid"] for each in events.values() for event in each if event["flow"]]
+    stored |= {key: _migrated(workspace, stored[key]) for key in stored.keys() & wanted if workspace.row("flows", key)}
     found = [definition for key in dict.fromkeys(wanted) if (definition := stored.get(key) or _flow(workspace, key))]
     fields: list[dict[str, Any]] = []
     groups: list[dict[str, Any]] = []
@@ -46,6 +49,17 @@ def _stored(workspace: Workspace) -> Iterator[tuple[str, dict[str, Any]]]:
         line = json.loads(served.body)
         for flow in line.get("flows", [line]):
             yield flow["uuid"], flow
+
+
+def _migrated(workspace: Workspace, definition: dict[str, Any]) -> dict[str, Any]:
+    """Return a definition in the language of today; 9.0 writes it so as a new revision, which modifies the flow."""
+    version = str(definition.get("spec_version", SPEC_VERSION))
+    if workspace.generation is not Generation.NINE or version >= SPEC_VERSION:
+        return definition
+    migrated = {**definition, "spec_version": SPEC_VERSION, "revision": definition.get("revision", 1) + 1}
+    workspace.put("definitions", migrated)
+    workspace.edit("flows", [definition["uuid"]], changes={})
+    return migrated
 
 
 def _pick(row: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -91,7 +105,7 @@ def _flow(workspace: Workspace, key: str) -> dict[str, Any] | None:
     return {
         "uuid": key,
         "name": row["name"],
-        "spec_version": "13.2.0",
+        "spec_version": SPEC_VERSION,
         "language": "eng",
         "type": _TYPES.get(row["type"], "messaging"),
         "revision": 1,

@@ -79,7 +79,7 @@ class Workspace(AbstractContextManager["Workspace"]):
         return self.store.page(self.listing(endpoint), offset=0, limit=-1)
 
     def listing(self, endpoint: str) -> Listing:
-        """Return the default listing of an endpoint, or of `contacts_deleted`, less what 9.0 lists though it is deleted."""
+        """Return the default listing of an endpoint, or of `contacts_deleted`, less deleted rows that 9.0 lists."""
         facts = table_endpoint(endpoint)
         return Listing(endpoint, facts.order, facts.descending, (("hidden = 0", ()),))
 
@@ -167,8 +167,8 @@ class Workspace(AbstractContextManager["Workspace"]):
         """Take rows away, as if they had never been.
 
         Deleted globals come back, without a flag, when a client sends `after` or `before`; messages deleted by a user
-        (`soft`) leave a blank in `folder=incoming` and keep their old `modified_on`; 9.0 lists deleted topics and optins
-        for ever, and tickets show such a topic by its new name. So it is on the real server.
+        (`soft`) leave a blank in `folder=incoming` and keep their old `modified_on`; deleted topics and optins stay
+        listed by 9.0, and tickets show such a topic by its new name. So it is on the real server.
         """
         with self.store.transaction():
             self._top_id(endpoint)

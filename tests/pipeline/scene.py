@@ -24,7 +24,7 @@ from warehouse.proof.verification import KINDS
 
 LANGUAGES = ["eng", "fra", "kin"]
 # What a run writes beside the tables of its streams; of archives, also the rows that are in them.
-ASIDE = ("_cursor", "_sync", "_quarantine", "_drift", "_verification", "message_history")
+ASIDE = ("_cursor", "_sync", "_documents", "_quarantine", "_drift", "_verification", "message_history")
 ARCHIVES = ("archives", "_archives", "messages", "runs")
 
 

@@ -30,6 +30,7 @@ class Table:
     kept_in: (column, part): a map of values with a time; the part of one stays when a later state of it has none.
     longest_name: where the server may go on listing a row that is deleted, under a name that tells it (the macro
         `is_deleted_name`): so many characters its `name` has at most.
+    moved_by: the stream of documents that, asked for, make old servers rewrite a row and move its modified_on.
     contact: the column that names the row's contact, where the row is deleted with it.
     lists_contacts: the column with a list of contacts, of which those that are deleted go.
     archive_type: what archives call the stream, where they have it.
@@ -51,6 +52,7 @@ class Table:
     kept: tuple[str, ...] = ()
     kept_in: tuple[tuple[str, str], ...] = ()
     longest_name: int | None = None
+    moved_by: str | None = None
     contact: str | None = None
     lists_contacts: str | None = None
     archive_type: str | None = None

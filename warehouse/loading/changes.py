@@ -15,6 +15,7 @@ from collections.abc import Collection
 import duckdb
 
 from warehouse.lake.inlining import write_apart
+from warehouse.lake.literal import literal
 from warehouse.lake.table import Table, columns_of, materialise
 
 
@@ -69,6 +70,25 @@ def find_changed(
         SELECT {", ".join(f'{value} AS "{column}"' for column, value in final.items())}
         FROM {batch} AS incoming JOIN known AS stored ON {table.same_key}
         WHERE ({differs}){"" if table.archive_type else f" AND {_wins(table)}"}
+        """,
+    )
+
+
+def find_moved(connection: duckdb.DuckDBPyConnection, table: Table, besides: Collection[str] = ()) -> int:
+    """Make `moved`: the rows of `changed` of which only modified_on is another, moved by asking for their documents.
+
+    `besides` names columns that may be others too. Returns how many.
+    """
+    compared = set(columns_of(connection, "changed")) - {"modified_on", "source", "synced_on", *besides}
+    same = " AND ".join(f'stored."{column}" IS NOT DISTINCT FROM incoming."{column}"' for column in sorted(compared))
+    return materialise(
+        connection,
+        "moved",
+        f"""
+        SELECT incoming.*
+        FROM changed AS incoming JOIN known AS stored ON {table.same_key}
+        JOIN _documents AS asked ON asked.stream = {literal(table.moved_by)} AND asked.uuid = incoming.uuid
+        WHERE incoming.modified_on BETWEEN asked_from AND asked_until AND {same}
         """,
     )
 

@@ -11,7 +11,7 @@ from warehouse.errors import RowsUnaccounted
 from warehouse.lake.inlining import write_apart
 from warehouse.lake.literal import literal
 from warehouse.lake.table import Table, columns_of, count, quoted
-from warehouse.loading.changes import find_changed, find_known, update_changed
+from warehouse.loading.changes import find_changed, find_known, find_moved, update_changed
 from warehouse.loading.history import Sighting, note_changes
 from warehouse.loading.provisional import settle_provisional
 from warehouse.loading.quarantine import put_aside, release
@@ -76,6 +76,8 @@ def merge(
             note_changes(connection, table, sightings)
             deleted = _newly_deleted(connection, table) if table.longest_name else 0
             update_changed(connection, table, matched, changed)
+            if table.moved_by:  # nobody changed them
+                changed -= find_moved(connection, table)
     kept = count(connection, "batch")
     new = _insert(connection, table, kept, known=known)
     _check_accounted(connection, table, kept, new=new, known=known)
@@ -111,7 +113,7 @@ def _check_accounted(connection: duckdb.DuckDBPyConnection, table: Table, kept: 
 
 def forget_batch(connection: duckdb.DuckDBPyConnection) -> None:
     """Give back the memory of the last batch."""
-    for table in ("changed", "known", "parsed"):
+    for table in ("changed", "known", "moved", "parsed"):
         connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
 
 

@@ -14,7 +14,7 @@ from warehouse.lake.inlining import safe_from_text
 from warehouse.lake.literal import literal, text_list
 from warehouse.lake.table import Table, columns_of, count, materialise, quoted
 from warehouse.loading.absence import mark_deleted
-from warehouse.loading.changes import find_changed, find_known
+from warehouse.loading.changes import find_changed, find_known, find_moved
 from warehouse.loading.merge import partitions
 from warehouse.loading.stage import Batch
 from warehouse.loading.stand_ins import keys_as_stored
@@ -92,6 +92,8 @@ class HeldRows:
             keys_as_stored(connection, table, within)
         find_known(connection, table, f"{table.same_key} AND {within}")
         find_changed(connection, table, tombstones=tombstones, besides=table.counters, by_reference=True)
+        if table.moved_by and find_moved(connection, table, besides=table.counters):
+            connection.execute(f"DELETE FROM changed WHERE {_among(table, 'moved')}")
         columns = columns_of(connection, "batch")
         dates = [f'"{column}"' for column in ("modified_on", on) if column and column in columns]
         later = f"coalesce({', '.join(dates)}) > {literal(read_up_to)}" if dates and read_up_to else "false"

@@ -83,6 +83,24 @@ COMMENT ON COLUMN _sync.rows_double IS 'Rows that came more than once in a batch
 COMMENT ON COLUMN _sync.rows_unreadable IS
     'Rows that could not be read, seen before or not; null in syncs of earlier versions.';
 
+CREATE TABLE _documents (
+    stream VARCHAR NOT NULL,
+    uuid UUID NOT NULL,
+    read_at TIMESTAMPTZ,
+    asked_from TIMESTAMPTZ NOT NULL,
+    asked_until TIMESTAMPTZ NOT NULL
+);
+
+COMMENT ON TABLE _documents IS
+    'In which state of its flow each definition was read. Changes in the same transaction as the definitions.';
+COMMENT ON COLUMN _documents.stream IS 'Stream, named after its table: definitions.';
+COMMENT ON COLUMN _documents.uuid IS 'UUID of the flow, and of its definition.';
+COMMENT ON COLUMN _documents.read_at IS
+    'flows.modified_on of the flow when its definition was asked for (UTC): it is asked for again once that is another. Null if it was not read.';
+COMMENT ON COLUMN _documents.asked_from IS
+    'Not before this time was it last asked for (UTC): that makes old servers rewrite old flows, and moves their modified_on.';
+COMMENT ON COLUMN _documents.asked_until IS 'Not after this time was it last asked for (UTC).';
+
 CREATE TABLE _quarantine (
     stream VARCHAR NOT NULL,
     digest VARCHAR NOT NULL,

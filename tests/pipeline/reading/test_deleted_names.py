@@ -24,7 +24,7 @@ def test_a_topic_deleted_on_the_server_is_deleted_in_the_lake_whichever_generati
     workspace = scene.workspace
     for stream in LISTED:
         workspace.add(stream, 5)
-        [live] = workspace.add(stream, 1, changes={"name": "deleted-by mistake"})
+        workspace.add(stream, 1, changes={"name": "deleted-by mistake"})
     tickets = {row["topic"]["uuid"] for row in workspace.rows("tickets")}
     scene.sync(*LISTED, "tickets")
     expected: dict[str, dict[str, str]] = {stream: {} for stream in LISTED}
