@@ -5,6 +5,8 @@ RAPIDPRO_TOKEN                 API token of an Administrator or Editor
 RAPIDLAKE_LAKE                 folder of the lake (default: lake)
 RAPIDLAKE_REQUESTS_PER_HOUR    what the server allows per scope (default: 2500); 0 for no limit of ours
 RAPIDLAKE_SHARE                part of that to use (default: 0.8); the rest is left to other integrations
+RAPIDLAKE_LEAVE_OUT            streams that are not read, e.g. globals, users (default: none); those that others need
+                               cannot be left out alone
 RAPIDLAKE_LAG                  seconds before now where a sync ends (default: 60)
 RAPIDLAKE_OVERLAP              seconds read again before the last watermark (default: 900)
 RAPIDLAKE_REVISITS             recent messages to read again (default: 2h, 2d/1h, 8d/1d: the last 2 hours at each
@@ -30,16 +32,23 @@ import ipaddress
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from pipeline.errors import SettingsError
 from pipeline.months import Month
-from pipeline.streams import parse_revisits
+from pipeline.streams import check_left_out, parse_revisits
 
+LEAVE_OUT = "RAPIDLAKE_LEAVE_OUT"
 LOOPBACK_NAMES = {"localhost", "localhost."}
 MEGABYTE, GIGABYTE = 1024**2, 1024**3
 LONGEST_SECONDS = 365 * 86_400.0
@@ -59,6 +68,7 @@ class Settings(BaseSettings):
     lake: Path = Path("lake")
     requests_per_hour: int = Field(default=2500, ge=0)
     share: float = Field(default=0.8, gt=0, le=1)
+    leave_out: Annotated[tuple[str, ...], NoDecode] = ()
     lag: float = Field(default=60, ge=0, le=LONGEST_SECONDS)
     overlap: float = Field(default=900, ge=0, le=LONGEST_SECONDS)
     revisits: str = "2h, 2d/1h, 8d/1d"
@@ -100,6 +110,20 @@ class Settings(BaseSettings):
             parse_revisits(value)
         except ValueError as error:
             raise ValueError(f"RAPIDLAKE_REVISITS: {error}") from None
+        return value
+
+    @field_validator("leave_out", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @field_validator("leave_out")
+    @classmethod
+    def _can_be_left_out(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            check_left_out(value)
+        except ValueError as error:
+            raise ValueError(f"{LEAVE_OUT}: {error}") from None
         return value
 
     @field_validator("first_month")

@@ -6,6 +6,7 @@ CONTRIBUTING.md says how to add an endpoint; docs/api.md describes the facts.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -141,6 +142,16 @@ class Stream:
     def name(self) -> str:
         """Name of the stream, its endpoint and its table."""
         return self.table.name
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The streams without which this one cannot be kept true, and which therefore are read where it is."""
+        needed = {shape.by for shape in self.shapes}
+        if isinstance(self.strategy, PerFlow):
+            needed.add(self.strategy.of)
+        if self.table.archive_type:
+            needed.add("archives")  # what they have is not deleted, though no listing shows it
+        return frozenset(needed)
 
     @property
     def path(self) -> str:
@@ -326,3 +337,25 @@ LISTS_CONTACTS = [stream.table for stream in _ALL if stream.table.lists_contacts
 DIES_WITH_CONTACT = [stream.table for stream in _ALL if stream.table.contact]
 STREAMS: dict[str, Stream] = {stream.name: stream for stream in _ALL}
 (ARCHIVE_LIST,) = (stream for stream in _ALL if isinstance(stream.strategy, Archives))
+
+
+def check_left_out(names: Collection[str]) -> None:
+    """Make sure that the streams of these names can be left out, and no others need them.
+
+    Raises:
+        ValueError: there is no stream of a name, or it is needed.
+    """
+    if unknown := [name for name in names if name not in STREAMS]:
+        raise ValueError(f"there is no stream {', '.join(unknown)}; there are: {', '.join(sorted(STREAMS))}")
+    if "workspace" in names:
+        raise ValueError(
+            "workspace cannot be left out: every sync asks for it first, to see whose data the token gives"
+        )
+    kept = [stream for stream in _ALL if stream.name not in names]
+    for name in sorted(names):
+        if needing := [stream.name for stream in kept if name in stream.needs]:
+            needing_all = ", ".join(needing)
+            raise ValueError(
+                f"{name} cannot be left out while {needing_all} {'is' if len(needing) == 1 else 'are'} read, "
+                f"which cannot be kept true without it: leave out {needing_all} too, or keep {name}"
+            )

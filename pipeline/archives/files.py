@@ -124,10 +124,15 @@ class ArchivesReader(ListReader):
         with self.lake.connection() as connection:
             keys = archives_to_load(connection, again=chosen.again)
             self._months = loaded_months(connection)
-        wanted = [key for key in keys if key.archive_type in ARCHIVED and chosen.has(key)]
+        wanted = [key for key in keys if key.archive_type in ARCHIVED and self._is_wanted(key)]
         if cursor.complete_from and not chosen.months:
             wanted = [key for key in wanted if key.end_date > cursor.complete_from.date()]
         return wanted
+
+    def _is_wanted(self, key: ArchiveKey) -> bool:
+        """True if the file was asked for, by its type where that is of a stream that the settings leave out."""
+        left_out = ARCHIVED[key.archive_type].name in self.settings.leave_out
+        return self.options.archives.has(key) and (not left_out or key.archive_type in self.options.archives.types)
 
     def _settle(self, stream: Stream, cursor: Cursor) -> None:
         """Ask for rows that none of the files has which were loaded, and are of their time."""

@@ -69,11 +69,12 @@ def report(
 ) -> None:
     """Make one page that shows how the workspace is doing, and whether the data is whole; it needs no network."""
     from pipeline.report import write_report
-    from pipeline.settings import lake_path
+    from pipeline.settings import local_settings
     from warehouse import Lake
 
-    with Lake.open(lake_path(lake), threads=None) as opened:
-        write_report(opened, output)
+    settings = local_settings(lake=lake)
+    with Lake.open(settings.lake, threads=None) as opened:
+        write_report(opened, output, left_out=settings.leave_out)
     print(f"Written: {output}")
 
 

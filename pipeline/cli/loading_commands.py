@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.cli.options import JsonOption, LakeOption, UrlOption, stop_on_signal
+from pipeline.cli.options import JsonOption, LakeOption, UrlOption, less_left_out, stop_on_signal
 
 
 def sync(
@@ -32,6 +32,7 @@ def sync(
     chosen = choose(streams or [])
     earliest = parse_date(since) if since is not None else None
     settings = load_settings(lake=lake, url=url, lag=lag)
+    chosen = less_left_out(chosen, settings, named=bool(streams))
     options = Options(earliest, full, accept_deletions=accept_deletions)
     with for_output(json=json) as progress:
         result = run(settings, chosen, progress, options=options, stop=stop_on_signal())
@@ -103,6 +104,7 @@ def backfill(
     chosen = closed_months(months or [], to)
     settings = load_settings(lake=lake, url=url)
     streams = [one for one in ARCHIVED.values() if stream in (None, one.name)]
+    streams = less_left_out(streams, settings, named=stream is not None)
     with for_output(json=json) as progress:
         result = run(settings, streams, chosen, progress, accept_deletions=accept_deletions, stop=stop_on_signal())
     print_sync(result, json=json)

@@ -6,17 +6,18 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import JsonOption, LakeOption, UrlOption, stop_on_signal
+from pipeline.cli.options import JsonOption, LakeOption, UrlOption, less_left_out, stop_on_signal
 
 
 def status(lake: LakeOption = None, url: UrlOption = None, json: JsonOption = False) -> None:
     """Show what is in the lake, how far each stream is read, and how its last sync went."""
     from pipeline.cli.answers.status_answers import print_status
-    from pipeline.settings import lake_path
+    from pipeline.settings import local_settings
     from warehouse import Lake
 
-    with Lake.open(lake_path(lake)) as opened:
-        print_status(opened, json=json)
+    settings = local_settings(lake=lake)
+    with Lake.open(settings.lake) as opened:
+        print_status(opened, settings.leave_out, json=json)
 
 
 def verify(
@@ -44,6 +45,7 @@ def verify(
     chosen = choose_verifiable(streams or [])
     earliest = parse_date(since) if since is not None else None
     settings = load_settings(lake=lake, url=url)
+    chosen = less_left_out(chosen, settings, named=bool(streams))
     with for_output(json=json, verifying=True) as progress:
         result = run(
             settings,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -47,7 +47,7 @@ def examine(settings: Settings, progress: Progress | None = None) -> list[Findin
             return [*findings, Finding("server", False, told(error)), *_lake(settings, None)]
         findings.append(Finding("token", True, f"it is of the workspace {workspace.name!r}"))
         findings.append(_clock(client))
-        findings.extend(_endpoints(client, progress))
+        findings.extend(_endpoints(client, progress, settings.leave_out))
     return [*findings, *_lake(settings, workspace)]
 
 
@@ -70,11 +70,12 @@ def _clock(client: Client) -> Finding:
     )
 
 
-def _endpoints(client: Client, progress: Progress) -> Iterator[Finding]:
+def _endpoints(client: Client, progress: Progress, left_out: Collection[str]) -> Iterator[Finding]:
     refused: list[str] = []
     missing: list[str] = []
     absent: list[str] = []
-    for stream in STREAMS.values():
+    wanted = [stream for stream in STREAMS.values() if stream.name not in left_out]
+    for stream in wanted:
         try:
             _probe(client, stream, Listener(failing=partial(progress.retrying, stream.name)))
         except TokenRefused:
@@ -93,9 +94,13 @@ def _endpoints(client: Client, progress: Progress) -> Iterator[Finding]:
         yield Finding(
             "endpoints", False, f"the server lacks {', '.join(missing)}", "is it a RapidPro or TextIt of 2024 or later?"
         )
-    offered = len(STREAMS) - len(refused) - len(missing) - len(absent)
+    offered = len(wanted) - len(refused) - len(missing) - len(absent)
     yield Finding(
-        "endpoints", True, f"{offered} offered" + (f"; not by this server: {', '.join(absent)}" if absent else "")
+        "endpoints",
+        True,
+        f"{offered} offered"
+        + (f"; not by this server: {', '.join(absent)}" if absent else "")
+        + (f"; not asked for, because they are left out: {', '.join(left_out)}" if left_out else ""),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 from pipeline.proof.retention import time_until_lost
@@ -10,8 +11,11 @@ from warehouse import Lake
 from warehouse.lake.literal import literal
 
 
-def stream_statuses(lake: Lake) -> list[dict[str, object]]:
-    """What is known of every stream; one query, for each costs a look into the catalog."""
+def stream_statuses(lake: Lake, left_out: Collection[str] = ()) -> list[dict[str, object]]:
+    """What is known of every stream; one query, for each costs a look into the catalog.
+
+    Nothing is lost of those that are `left_out`, for nobody wants it.
+    """
     counts = " UNION ALL ".join(
         f"""SELECT {literal(name)} AS stream, {number} AS number,
                 count(*) FILTER (deleted_on IS NULL) AS live, count(deleted_on) AS deleted FROM "{name}\""""
@@ -39,7 +43,10 @@ def stream_statuses(lake: Lake) -> list[dict[str, object]]:
     for row in rows:
         if row["last_sync"] is not None:
             row["last_sync"] = datetime.fromtimestamp(row["last_sync"], UTC).isoformat()
+        row["left_out"] = row["stream"] in left_out
         row["lost_in_hours"] = _hours_until_lost(STREAMS[str(row["stream"])], row.pop("watermark"))
+        if row["left_out"]:
+            row["lost_in_hours"] = None
     return rows
 
 

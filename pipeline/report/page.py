@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from importlib import resources
@@ -52,19 +52,22 @@ class Figure:
     note: str
 
 
+GOOD_OUTCOMES = ("done", "not offered", "skipped", "waiting", "left out")
 Draw = Callable[[Sequence[Spec]], Sequence[str | None]]
 
 
-def write_report(lake: Lake, output: Path, *, draw: Draw = draw) -> None:
+def write_report(lake: Lake, output: Path, *, left_out: Collection[str] = (), draw: Draw = draw) -> None:
     """Write the report of a lake to `output`, which is replaced when it is whole; `draw` makes SVGs of specifications.
+
+    `left_out` are the streams that nobody wants.
 
     Raises:
         ReportError: the file cannot be written, or the lake has no views yet.
     """
-    write_whole(output, render(lake, draw))
+    write_whole(output, render(lake, draw, left_out))
 
 
-def render(lake: Lake, draw: Draw) -> str:
+def render(lake: Lake, draw: Draw, left_out: Collection[str] = ()) -> str:
     """The report as HTML; text of the workspace is cleaned and escaped, charts are images.
 
     Raises:
@@ -94,7 +97,7 @@ def render(lake: Lake, draw: Draw) -> str:
         broadcasts=broadcasts,
         broadcasts_title=findings.of_broadcasts(broadcasts),
         delivery=delivery,
-        streams=_streams(lake),
+        streams=_streams(lake, left_out),
         verification=verification,
         made_on=datetime.now(UTC),
     )
@@ -228,13 +231,15 @@ CHARTS = (
 )
 
 
-def _streams(lake: Lake) -> list[dict[str, Any]]:
+def _streams(lake: Lake, left_out: Collection[str]) -> list[dict[str, Any]]:
     """The streams, those that need somebody first."""
-    rows = stream_statuses(lake)
+    rows = stream_statuses(lake, left_out)
     for row in rows:
         hours = row["lost_in_hours"]
         row["at_risk"] = isinstance(hours, float) and at_risk(STREAMS[str(row["stream"])], timedelta(hours=hours))
-        row["good"] = row["outcome"] in ("done", "not offered", "skipped", "waiting") and not row["at_risk"]
+        if row["left_out"]:
+            row |= {"outcome": "left out", "message": None}
+        row["good"] = row["outcome"] in GOOD_OUTCOMES and not row["at_risk"]
     return sorted(rows, key=lambda row: bool(row["good"]))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
@@ -17,10 +17,10 @@ from pipeline.streams import STREAMS, Stream
 from warehouse import Lake
 
 
-def print_status(lake: Lake, *, json: bool) -> None:
-    """What the lake holds, stream by stream, on standard output."""
+def print_status(lake: Lake, left_out: Collection[str] = (), *, json: bool) -> None:
+    """What the lake holds, stream by stream, on standard output; streams that are `left_out` are marked."""
     owner, created = lake.rows("SELECT workspace_name, created_on::VARCHAR FROM _lake")[0]
-    rows = stream_statuses(lake)
+    rows = stream_statuses(lake, left_out)
     if json:
         print(
             jsonlib.dumps(
@@ -46,16 +46,22 @@ def print_status(lake: Lake, *, json: bool) -> None:
             f"{row['deleted']:,}" if row["deleted"] else "",
             f"{_short(row['read_up_to'])}{' (reading)' if row['walk_open'] else ''}",
             _ago(row["last_sync"]),
-            str(row["outcome"] or ("interrupted" if row["rows"] else "never synced")),
+            _outcome(row),
             f"{row['quarantined']:,}" if row["quarantined"] else "",
             _lost_in(STREAMS[str(row["stream"])], row["lost_in_hours"]),
         )
     out = console()
     out.print(shown)
     for row in rows:
-        if row["message"]:
+        if row["message"] and not row["left_out"]:
             out.print(f"{row['stream']}: {quoted(str(row['message']))}", highlight=False)
     _warn_of_losses(out, rows)
+
+
+def _outcome(row: Mapping[str, object]) -> str:
+    if row["left_out"]:
+        return "left out"
+    return str(row["outcome"] or ("interrupted" if row["rows"] else "never synced"))
 
 
 def _lost_in(stream: Stream, hours: object) -> str:
