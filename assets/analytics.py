@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from assets.catalogue import ANALYTICS, OWNERS
+from assets.catalogue import ANALYTICS, OWNERS, left_out
 from assets.outcome import refused
 from assets.workspace import WorkspaceResource
 from warehouse import RapidlakeError
@@ -39,7 +39,7 @@ def report_asset(
     try:
         with workspace.lake(threads=None) as lake:
             file = lake.path / REPORT_FILE
-            write_report(lake, file)
+            write_report(lake, file, left_out=left_out())
     except RapidlakeError as error:
         refused(context, error)
         return

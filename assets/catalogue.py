@@ -7,6 +7,8 @@ from typing import Any
 
 import dagster as dg
 
+from pipeline.errors import SettingsError
+from pipeline.settings import local_settings
 from pipeline.streams import Archives, Daily, Newest, PerFlow, Single, Stream, Window
 from warehouse import ColumnDescription, describe_tables
 
@@ -22,6 +24,8 @@ _GROUPS = {
 # What is synced every few minutes; all else every hour.
 LIVE = ("contacts", "messages", "runs", "tickets")
 
+# What is said of a stream that the settings leave out.
+LEFT_OUT = "left out (RAPIDLAKE_LEAVE_OUT)"
 OWNERS = ["team:data"]
 API_PAGE = "https://textit.com/api/v2/{name}"
 
@@ -36,9 +40,18 @@ def lineage_of(stream: Stream) -> list[str]:
     return [stream.strategy.of] if isinstance(stream.strategy, PerFlow) else []
 
 
+def left_out() -> tuple[str, ...]:
+    """The streams that the settings leave out; none if the settings are wrong, which a run tells."""
+    try:
+        return local_settings().leave_out
+    except SettingsError:
+        return ()
+
+
 def describe(stream: Stream) -> str:
     """What the stream's table holds, and how it is kept true (Markdown)."""
-    return f"{TABLES[stream.name].comment}\n\n{_how_it_is_read(stream)}{_how_long_it_is_kept(stream)}"
+    kept = f"It is {LEFT_OUT}." if stream.name in left_out() else _how_it_is_read(stream) + _how_long_it_is_kept(stream)
+    return f"{TABLES[stream.name].comment}\n\n{kept}"
 
 
 def _how_it_is_read(stream: Stream) -> str:
@@ -87,8 +100,10 @@ def _column(stream: Stream, column: ColumnDescription) -> dg.TableColumn:
     return dg.TableColumn(column.name, column.type, column.comment, constraints)
 
 
-def freshness_of(stream: Stream) -> dg.FreshnessPolicy:
-    """When an asset that was not synced turns yellow and red: well before the server forgets rows."""
+def freshness_of(stream: Stream) -> dg.FreshnessPolicy | None:
+    """When an asset that was not synced turns yellow and red: before the server forgets rows; never if left out."""
+    if stream.name in left_out():
+        return None
     warn, fail = (2 * HOUR, 12 * HOUR) if stream.name in LIVE else (4 * HOUR, 26 * HOUR)
     if stream.retention:
         fail = min(fail, stream.retention / 2)

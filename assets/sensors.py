@@ -68,9 +68,9 @@ def archives_arrived(
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Ask for one span of months of one stream at a time."""
     try:
-        load_settings()
+        settings = load_settings()
         with workspace.lake() as lake:
-            wanted = months_to_load(lake)
+            wanted = {name: months for name, months in months_to_load(lake).items() if name not in settings.leave_out}
     except RapidlakeError as error:
         yield dg.SkipReason(told(error))
         return

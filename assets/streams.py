@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from assets.catalogue import (
+    LEFT_OUT,
     OWNERS,
     describe,
     facts_of,
@@ -82,6 +83,9 @@ def stream_asset(stream: Stream) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: SyncConfig, workspace: WorkspaceResource
     ) -> Iterator[dg.MaterializeResult[None]]:
         try:
+            if stream.name in workspace.settings().leave_out:
+                context.log.info(f"{stream.name}: {LEFT_OUT}; nothing was asked for.")
+                return
             settings, session = workspace.settings(), workspace.session(progress_in_log(context))
             if held_still(context):
                 session.client.longest_wait = math.inf

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.catalogue import OWNERS, UPKEEP
+from assets.catalogue import OWNERS, UPKEEP, left_out
 from assets.outcome import go_on_later, progress_in_log, refused
 from assets.workspace import WorkspaceResource
 from pipeline.proof.comparing import Verification
@@ -40,7 +40,7 @@ class VerifyConfig(dg.Config):
 
 @dg.asset(
     key="verify",
-    deps=[stream.name for stream in choose_verifiable([])],
+    deps=[stream.name for stream in choose_verifiable([]) if stream.name not in left_out()],
     group_name=UPKEEP,
     description=(
         "Syncs, then reads the server again and holds every row against the lake: missing, stale, double, unexpectedly "
@@ -57,10 +57,11 @@ def verify_asset(
     """Hold the lake against the server."""
     try:
         settings, session = workspace.settings(), workspace.session(progress_in_log(context))
-        streams = choose_verifiable([])
+        streams = [stream for stream in choose_verifiable([]) if stream.name not in settings.leave_out]
         # Rows of which no date tells that they changed would be called stale otherwise.
         fresh = Options(revisit_now=True, wait_for_others=WAIT_FOR_SYNCS_SECONDS)
-        sync_in(session, settings, list(STREAMS.values()), progress_in_log(context), fresh)
+        wanted = [stream for stream in STREAMS.values() if stream.name not in settings.leave_out]
+        sync_in(session, settings, wanted, progress_in_log(context), fresh)
         asked = Verification(config.sample or settings.verify_sample, config.repair)
         patient = Options(wait_for_others=WAIT_FOR_SYNCS_SECONDS)
         result = verify_in(session, settings, streams, progress_in_log(context, compared), patient, asked)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import SettingsError
-from pipeline.settings import Settings, lake_path, load_settings, parse_date
+from pipeline.settings import Settings, lake_path, load_settings, local_settings, parse_date
 
 TOKEN = "0f3c9a6e5b7d4812a9c0ffee0f3c9a6e5b7d4812"
 
@@ -214,6 +214,45 @@ def test_a_file_in_another_encoding_is_told() -> None:
     Path("rapidlake.toml").write_bytes('lake = "données"'.encode("latin-1"))
     with pytest.raises(SettingsError, match=r"^rapidlake\.toml cannot be read"):
         load_settings()
+
+
+# -- what is left out --
+
+
+@pytest.mark.parametrize("text", ["globals, users", " users,globals,", "globals,users"])
+def test_streams_to_leave_out_are_named_in_a_text_or_in_a_list(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAPIDLAKE_LEAVE_OUT", text)
+    assert {*local_settings().leave_out} == {"globals", "users"}
+    monkeypatch.delenv("RAPIDLAKE_LEAVE_OUT")
+    assert local_settings().leave_out == ()
+    for toml in (f'leave_out = "{text}"', 'leave_out = ["globals", "users"]'):
+        Path("rapidlake.toml").write_text(toml, encoding="utf-8")
+        assert {*local_settings().leave_out} == {"globals", "users"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("globals, nothing", r"there is no stream nothing; there are: archives, .* workspace"),
+        ("workspace", r"workspace cannot be left out: every sync asks for it first"),
+        ("flows", r"flows cannot be left out while definitions is read, .*: leave out definitions too, or keep flows"),
+        ("fields", r"fields cannot be left out while contacts is read"),
+        ("archives, runs", r"archives cannot be left out while messages is read"),
+        ("archives", r"archives cannot be left out while messages, runs are read"),
+    ],
+)
+def test_a_stream_that_there_is_not_or_that_others_need_is_not_left_out(
+    text: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAPIDLAKE_LEAVE_OUT", text)
+    with pytest.raises(SettingsError, match=rf"^RAPIDLAKE_LEAVE_OUT: {said}.*\.$"):
+        local_settings()
+
+
+@pytest.mark.parametrize("text", ["flows, definitions", "contacts, fields", "archives, messages, runs", "contacts"])
+def test_what_others_need_is_left_out_with_them(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAPIDLAKE_LEAVE_OUT", text)
+    assert ", ".join(local_settings().leave_out) == text
 
 
 # -- dates --
