@@ -43,7 +43,7 @@ def lineage_of(stream: Stream) -> list[str]:
 def left_out() -> tuple[str, ...]:
     """The streams that the settings leave out; none if the settings are wrong, which a run tells."""
     try:
-        return local_settings().leave_out
+        return local_settings().left_out
     except SettingsError:
         return ()
 

@@ -70,7 +70,7 @@ def archives_arrived(
     try:
         settings = load_settings()
         with workspace.lake() as lake:
-            wanted = {name: months for name, months in months_to_load(lake).items() if name not in settings.leave_out}
+            wanted = {name: months for name, months in months_to_load(lake).items() if name not in settings.left_out}
     except RapidlakeError as error:
         yield dg.SkipReason(told(error))
         return

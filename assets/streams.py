@@ -83,7 +83,7 @@ def stream_asset(stream: Stream) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: SyncConfig, workspace: WorkspaceResource
     ) -> Iterator[dg.MaterializeResult[None]]:
         try:
-            if stream.name in workspace.settings().leave_out:
+            if stream.name in workspace.settings().left_out:
                 context.log.info(f"{stream.name}: {LEFT_OUT}; nothing was asked for.")
                 return
             settings, session = workspace.settings(), workspace.session(progress_in_log(context))

@@ -57,10 +57,10 @@ def verify_asset(
     """Hold the lake against the server."""
     try:
         settings, session = workspace.settings(), workspace.session(progress_in_log(context))
-        streams = [stream for stream in choose_verifiable([]) if stream.name not in settings.leave_out]
+        streams = [stream for stream in choose_verifiable([]) if stream.name not in settings.left_out]
         # Rows of which no date tells that they changed would be called stale otherwise.
         fresh = Options(revisit_now=True, wait_for_others=WAIT_FOR_SYNCS_SECONDS)
-        wanted = [stream for stream in STREAMS.values() if stream.name not in settings.leave_out]
+        wanted = [stream for stream in STREAMS.values() if stream.name not in settings.left_out]
         sync_in(session, settings, wanted, progress_in_log(context), fresh)
         asked = Verification(config.sample or settings.verify_sample, config.repair)
         patient = Options(wait_for_others=WAIT_FOR_SYNCS_SECONDS)

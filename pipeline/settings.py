@@ -32,13 +32,12 @@ import ipaddress
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -48,7 +47,6 @@ from pipeline.errors import SettingsError
 from pipeline.months import Month
 from pipeline.streams import check_left_out, parse_revisits
 
-LEAVE_OUT = "RAPIDLAKE_LEAVE_OUT"
 LOOPBACK_NAMES = {"localhost", "localhost."}
 MEGABYTE, GIGABYTE = 1024**2, 1024**3
 LONGEST_SECONDS = 365 * 86_400.0
@@ -68,7 +66,7 @@ class Settings(BaseSettings):
     lake: Path = Path("lake")
     requests_per_hour: int = Field(default=2500, ge=0)
     share: float = Field(default=0.8, gt=0, le=1)
-    leave_out: Annotated[tuple[str, ...], NoDecode] = ()
+    leave_out: str = ""
     lag: float = Field(default=60, ge=0, le=LONGEST_SECONDS)
     overlap: float = Field(default=900, ge=0, le=LONGEST_SECONDS)
     revisits: str = "2h, 2d/1h, 8d/1d"
@@ -114,17 +112,22 @@ class Settings(BaseSettings):
 
     @field_validator("leave_out", mode="before")
     @classmethod
-    def _names(cls, value: object) -> object:
-        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+    def _text(cls, value: object) -> object:
+        return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
     @field_validator("leave_out")
     @classmethod
-    def _can_be_left_out(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _can_be_left_out(cls, value: str) -> str:
         try:
-            check_left_out(value)
+            check_left_out(_names(value))
         except ValueError as error:
-            raise ValueError(f"{LEAVE_OUT}: {error}") from None
+            raise ValueError(f"RAPIDLAKE_LEAVE_OUT: {error}") from None
         return value
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Names of the streams that are not read."""
+        return _names(self.leave_out)
 
     @field_validator("first_month")
     @classmethod
@@ -146,6 +149,10 @@ class Settings(BaseSettings):
         if not token or not token.isascii() or not token.isprintable() or " " in token:
             raise ValueError("RAPIDPRO_TOKEN is empty or has characters that no token has")
         return SecretStr(token)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def checked_origin(url: str) -> str:

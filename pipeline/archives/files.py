@@ -131,7 +131,7 @@ class ArchivesReader(ListReader):
 
     def _is_wanted(self, key: ArchiveKey) -> bool:
         """True if the file was asked for, by its type where that is of a stream that the settings leave out."""
-        left_out = ARCHIVED[key.archive_type].name in self.settings.leave_out
+        left_out = ARCHIVED[key.archive_type].name in self.settings.left_out
         return self.options.archives.has(key) and (not left_out or key.archive_type in self.options.archives.types)
 
     def _settle(self, stream: Stream, cursor: Cursor) -> None:

@@ -74,7 +74,7 @@ def report(
 
     settings = local_settings(lake=lake)
     with Lake.open(settings.lake, threads=None) as opened:
-        write_report(opened, output, left_out=settings.leave_out)
+        write_report(opened, output, left_out=settings.left_out)
     print(f"Written: {output}")
 
 

@@ -25,7 +25,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON, for ma
 
 def less_left_out(streams: list[Stream], settings: Settings, *, named: bool) -> list[Stream]:
     """`streams` less those that the settings leave out, unless they were `named`; which it is, is said."""
-    left = [stream.name for stream in streams if stream.name in settings.leave_out]
+    left = [stream.name for stream in streams if stream.name in settings.left_out]
     if left:
         which = "left out, but for now, because you named" if named else "left out; to read"
         it = "it" if len(left) == 1 else "them"

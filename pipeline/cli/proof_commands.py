@@ -17,7 +17,7 @@ def status(lake: LakeOption = None, url: UrlOption = None, json: JsonOption = Fa
 
     settings = local_settings(lake=lake)
     with Lake.open(settings.lake) as opened:
-        print_status(opened, settings.leave_out, json=json)
+        print_status(opened, settings.left_out, json=json)
 
 
 def verify(

@@ -47,7 +47,7 @@ def examine(settings: Settings, progress: Progress | None = None) -> list[Findin
             return [*findings, Finding("server", False, told(error)), *_lake(settings, None)]
         findings.append(Finding("token", True, f"it is of the workspace {workspace.name!r}"))
         findings.append(_clock(client))
-        findings.extend(_endpoints(client, progress, settings.leave_out))
+        findings.extend(_endpoints(client, progress, settings.left_out))
     return [*findings, *_lake(settings, workspace)]
 
 

@@ -222,12 +222,12 @@ def test_a_file_in_another_encoding_is_told() -> None:
 @pytest.mark.parametrize("text", ["globals, users", " users,globals,", "globals,users"])
 def test_streams_to_leave_out_are_named_in_a_text_or_in_a_list(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAPIDLAKE_LEAVE_OUT", text)
-    assert {*local_settings().leave_out} == {"globals", "users"}
+    assert {*local_settings().left_out} == {"globals", "users"}
     monkeypatch.delenv("RAPIDLAKE_LEAVE_OUT")
-    assert local_settings().leave_out == ()
+    assert local_settings().left_out == ()
     for toml in (f'leave_out = "{text}"', 'leave_out = ["globals", "users"]'):
         Path("rapidlake.toml").write_text(toml, encoding="utf-8")
-        assert {*local_settings().leave_out} == {"globals", "users"}
+        assert {*local_settings().left_out} == {"globals", "users"}
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_a_stream_that_there_is_not_or_that_others_need_is_not_left_out(
 @pytest.mark.parametrize("text", ["flows, definitions", "contacts, fields", "archives, messages, runs", "contacts"])
 def test_what_others_need_is_left_out_with_them(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAPIDLAKE_LEAVE_OUT", text)
-    assert ", ".join(local_settings().leave_out) == text
+    assert ", ".join(local_settings().left_out) == text
 
 
 # -- dates --
