@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.cli.options import JsonOption, LakeOption, UrlOption, less_left_out, stop_on_signal
+from pipeline.cli.options import JsonOption, LakeOption, UrlOption, stop_on_signal
 
 
 def sync(
@@ -24,6 +24,7 @@ def sync(
     """Copy what is new or changed on the server into the lake."""
     from pipeline.cli.answers.bars import for_output
     from pipeline.cli.answers.endings import print_sync
+    from pipeline.cli.left_out import less_left_out
     from pipeline.reading.reader import Options
     from pipeline.settings import load_settings, parse_date
     from pipeline.syncing.sync import choose
@@ -96,6 +97,7 @@ def backfill(
     """Read past months of messages and runs whole: archive files, what the API shows, and what has vanished."""
     from pipeline.cli.answers.bars import for_output
     from pipeline.cli.answers.endings import print_sync
+    from pipeline.cli.left_out import less_left_out
     from pipeline.settings import load_settings
     from pipeline.streams import ARCHIVED
     from pipeline.syncing.backfill import backfill as run

@@ -4,34 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from pipeline.settings import Settings
-    from pipeline.streams import Stream
 
 LakeOption = Annotated[
     Path | None, typer.Option("--lake", help="Folder of the lake (RAPIDLAKE_LAKE).", show_default="lake")
 ]
 UrlOption = Annotated[str | None, typer.Option("--url", help="Address of the server (RAPIDPRO_URL).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON, for machines.")]
-
-
-def less_left_out(streams: list[Stream], settings: Settings, *, named: bool) -> list[Stream]:
-    """`streams` less those that the settings leave out, unless they were `named`; which it is, is said."""
-    left = [stream.name for stream in streams if stream.name in settings.left_out]
-    if left:
-        which = "left out, but for now, because you named" if named else "left out; to read"
-        it = "it" if len(left) == 1 else "them"
-        tail = it if named else f"{it} once, name {it}"
-        print(f"{', '.join(left)}: {which} {tail} (RAPIDLAKE_LEAVE_OUT).", file=sys.stderr)
-    return streams if named else [stream for stream in streams if stream.name not in left]
 
 
 def stop_on_signal() -> threading.Event:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import JsonOption, LakeOption, UrlOption, less_left_out, stop_on_signal
+from pipeline.cli.options import JsonOption, LakeOption, UrlOption, stop_on_signal
 
 
 def status(lake: LakeOption = None, url: UrlOption = None, json: JsonOption = False) -> None:
@@ -37,6 +37,7 @@ def verify(
     """Read the server again and tell every row that the lake does not have as the server has it."""
     from pipeline.cli.answers.bars import for_output
     from pipeline.cli.answers.proof_answers import print_verification
+    from pipeline.cli.left_out import less_left_out
     from pipeline.proof.comparing import Verification
     from pipeline.proof.verify import choose_verifiable
     from pipeline.proof.verify import verify as run
