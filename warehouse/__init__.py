@@ -33,7 +33,7 @@ from warehouse.loading.absence import (
     take_off_lists,
 )
 from warehouse.loading.archived import Archived, ListedArchive, archives_listed, archives_wanted_from
-from warehouse.loading.documents import documents_to_read, note_moved, note_read, read_up_to
+from warehouse.loading.documents import documents_to_read, note_asked, note_read, read_up_to
 from warehouse.loading.harvest import harvest
 from warehouse.loading.history import Sighting
 from warehouse.loading.loaded_archives import (
@@ -111,8 +111,8 @@ __all__ = [
     "merge",
     "next_waiting",
     "note_archive",
+    "note_asked",
     "note_drift",
-    "note_moved",
     "note_moved_rows",
     "note_read",
     "open_lake",

@@ -14,10 +14,10 @@ from pipeline.reading.listings import ListReader
 from pipeline.reading.reader import ROWS, Reader
 from pipeline.reading.vanished import second_look
 from pipeline.reading.walk import date_of, follow, keys_of, seek
-from pipeline.server.client import AGREEING_CLOCKS, Listener
+from pipeline.server.client import Listener
 from pipeline.streams import ARCHIVE_LIST, STREAMS, Daily, Newest, PerFlow, Single, Snapshot, Stream, Window
 from pipeline.syncing.lanes import Readers
-from warehouse import Cursor, documents_to_read, note_moved, read_cursors
+from warehouse import Cursor, documents_to_read, note_asked, read_cursors
 from warehouse.lake.cursor import EPOCH, LAST, time_at
 from warehouse.lake.literal import literal
 from warehouse.loading.documents import States
@@ -173,16 +173,15 @@ class PerFlowVerifier(PerFlowReader):
         strategy, batches = self.stream.strategy, self.batches
         assert isinstance(strategy, PerFlow) and isinstance(batches, Comparison)
         batches.begin(None)
-        begun = self.client.now() - AGREEING_CLOCKS
         with self.lake.connection() as connection:
             known = documents_to_read(connection, self.stream.name, strategy.of, again=True)
-        self.read_documents(known)
+        asked = self.read_documents(known)
         batches.commit()
         batches.alive("true")
         moved = self._moved_since(STREAMS[strategy.of], known)
-        if moved:
-            asked = (begun, self.client.now() + AGREEING_CLOCKS)
-            self.lake.commit(lambda connection: note_moved(connection, self.stream.name, moved, asked))
+        by_asking = {uuid: asked[uuid] for uuid in moved if uuid in asked}
+        if by_asking:  # perhaps: the next sync compares the dates
+            self.lake.commit(lambda connection: note_asked(connection, self.stream.name, by_asking))
         batches.pending(moved)
         batches.end()
 

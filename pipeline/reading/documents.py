@@ -13,7 +13,7 @@ from pipeline.server.pages import Page
 from pipeline.streams import Daily, PerFlow
 from warehouse import Cursor, documents_to_read, note_read, read_up_to
 from warehouse.lake.inlining import safe_from_text
-from warehouse.loading.documents import States
+from warehouse.loading.documents import Asked, States
 
 
 class PerFlowReader(Reader):
@@ -37,27 +37,31 @@ class PerFlowReader(Reader):
             lambda connection: _mark_those_of_deleted_rows(connection, documents, of)
         )
 
-    def read_documents(self, states: States) -> None:
-        """Ask for the documents of these rows, some at once, and commit them with the states that they were read in."""
+    def read_documents(self, states: States) -> Asked:
+        """Ask for the documents of these rows, some at once, and commit them with the states that they were read in.
+
+        Returns which were answered, and between when they were asked for.
+        """
         strategy = self.stream.strategy
         assert isinstance(strategy, PerFlow)
         listener, key, asked = self.listener(), self.stream.table.key, [*states]
-        answered: set[str] = set()
-        begun = self.client.now() - AGREEING_CLOCKS
+        answered: dict[str, tuple[datetime, datetime]] = {}
 
         def save(connection: duckdb.DuckDBPyConnection) -> None:
-            until = self.client.now() + AGREEING_CLOCKS
-            note_read(connection, self.stream.name, states, answered, (begun, until))
+            note_read(connection, self.stream.name, states, answered)
 
         for start in range(0, len(asked), strategy.at_once):
             params: Params = {"flow": asked[start : start + strategy.at_once], "dependencies": "none"}
+            begun = self.client.now() - AGREEING_CLOCKS
             page = self.client.page(self.stream.path, params, scope=self.stream.scope, listener=listener, rows="flows")
-            answered.update(str(keys_of(row, key)[0]).lower() for row in page.results)
+            between = (begun, self.client.now() + AGREEING_CLOCKS)
+            answered |= {str(keys_of(row, key)[0]).lower(): between for row in page.results}
             self.batches.add(page.results)
             if self.batches.full:
                 self.batches.commit(save)
         if not self.batches.empty:
             self.batches.commit(save)
+        return answered
 
 
 class DailyReader(Reader):

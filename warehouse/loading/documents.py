@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 
 import duckdb
@@ -12,6 +12,8 @@ from warehouse.lake.literal import literal, text_list
 
 # Key of a row → its modified_on, as text, when its document was asked for.
 States = Mapping[str, str | None]
+# Key of a row → between when its document was asked for (UTC).
+Asked = Mapping[str, tuple[datetime, datetime]]
 
 
 def documents_to_read(connection: duckdb.DuckDBPyConnection, documents: str, of: str, *, again: bool = False) -> States:
@@ -51,16 +53,10 @@ def _rows(documents: str, of: str) -> str:
         """
 
 
-def note_read(
-    connection: duckdb.DuckDBPyConnection,
-    documents: str,
-    states: States,
-    answered: Collection[str],
-    asked: tuple[datetime, datetime],
-) -> None:
+def note_read(connection: duckdb.DuckDBPyConnection, documents: str, states: States, answered: Asked) -> None:
     """Note that the documents that were `answered` are read in these states of their rows, if they landed.
 
-    `asked` is between when they were asked for. Inside the transaction that writes them.
+    Inside the transaction that writes them.
     """
     landed = {
         uuid
@@ -73,29 +69,29 @@ def note_read(
             """
         ).fetchall()
     }
-    read = {uuid: states[uuid] for uuid in landed.intersection(answered) if uuid in states}
-    _write(connection, documents, read, asked)
+    _write(connection, documents, {uuid: at for uuid, at in states.items() if uuid in landed}, answered)
 
 
-def note_moved(
-    connection: duckdb.DuckDBPyConnection, documents: str, rows: Collection[str], asked: tuple[datetime, datetime]
-) -> None:
+def note_asked(connection: duckdb.DuckDBPyConnection, documents: str, asked: Asked) -> None:
     """Note of rows only between when their documents were asked for; inside the caller's transaction."""
     noted = dict(
         connection.execute(
             f"SELECT uuid::VARCHAR, read_at::VARCHAR FROM _documents WHERE stream = {literal(documents)}"
         ).fetchall()
     )
-    _write(connection, documents, {uuid: noted.get(uuid) for uuid in rows}, asked)
+    _write(connection, documents, {uuid: noted.get(uuid) for uuid in asked}, asked)
 
 
-def _write(
-    connection: duckdb.DuckDBPyConnection, documents: str, states: States, asked: tuple[datetime, datetime]
-) -> None:
-    if not states:
-        return
-    uuids = f"(FROM unnest({text_list(states)}))"
-    connection.execute(f"DELETE FROM _documents WHERE stream = {literal(documents)} AND uuid::VARCHAR IN {uuids}")
-    times = ", ".join(map(literal, asked))
-    rows = ", ".join(f"({literal(documents)}, {literal(uuid)}, {literal(at)}, {times})" for uuid, at in states.items())
-    connection.execute(f"INSERT INTO _documents (stream, uuid, read_at, asked_from, asked_until) VALUES {rows}")
+def _write(connection: duckdb.DuckDBPyConnection, documents: str, states: States, asked: Asked) -> None:
+    """Note the states of the rows that were asked for."""
+    rows = [
+        f"({', '.join(map(literal, (documents, uuid, at, *asked[uuid])))})"
+        for uuid, at in states.items()
+        if uuid in asked
+    ]
+    if rows:
+        uuids = f"(FROM unnest({text_list(states.keys() & asked.keys())}))"
+        connection.execute(f"DELETE FROM _documents WHERE stream = {literal(documents)} AND uuid::VARCHAR IN {uuids}")
+        connection.execute(
+            f"INSERT INTO _documents (stream, uuid, read_at, asked_from, asked_until) VALUES {', '.join(rows)}"
+        )
