@@ -33,6 +33,17 @@ def expected(scene: Scene) -> dict[str, str]:
     return {row["uuid"]: row["name"] for row in scene.workspace.rows("flows")}
 
 
+def states(scene: Scene, *flows: str) -> list[str]:
+    found = dict(scene.rows("SELECT uuid::VARCHAR, modified_on::VARCHAR FROM flows"))
+    return [found[uuid] for uuid in flows]
+
+
+def read_up_to(scene: Scene) -> object:
+    """How far definitions are read, as `status` tells it."""
+    [row] = [row for row in stream_statuses(scene.session.lake) if row["stream"] == "definitions"]
+    return row["read_up_to"]
+
+
 def test_a_flow_that_is_committed_after_others_that_were_modified_later_gets_its_definition(scene: Scene) -> None:
     workspace = scene.workspace
     synced(scene)
@@ -41,9 +52,15 @@ def test_a_flow_that_is_committed_after_others_that_were_modified_later_gets_its
         workspace.edit("flows", [flow], at=now() - age * SECOND, changes={"name": f"Saved {place}"})
         assert synced(scene)[1].tally.counters.requests == 1
         assert names(scene) == expected(scene)
+    row = next(row for row in workspace.rows("flows") if row["uuid"] == first)
+    workspace.delete("flows", [first])
     _, last = synced(scene)
     assert (last.outcome, last.tally.counters.requests) == ("done", 0)
     assert last.message == "none of the flows is new or modified: nothing to ask for"
+    assert first not in names(scene)
+    workspace.put("flows", row)  # and one that lives again
+    synced(scene)
+    assert names(scene) == expected(scene)
 
 
 def test_a_definition_that_cannot_be_read_or_is_not_answered_is_asked_for_again(scene: Scene) -> None:
@@ -59,13 +76,16 @@ def test_a_definition_that_cannot_be_read_or_is_not_answered_is_asked_for_again(
     scene.sandbox.after_page = None
     workspace.put("flows", row)
     assert names(scene) == {**was, good: "Saved"}
+    assert read_up_to(scene) == min(*states(scene, odd, silent))
     for asked in (2, 1):
         _, result = synced(scene)
         assert (result.tally.counters.requests, result.tally.rows_read) == (1, asked)
         assert names(scene) == {**was, good: "Saved", silent: "Saved"}
+    assert [read_up_to(scene)] == states(scene, odd)
     workspace.put("definitions", {"uuid": odd, "name": "Saved", "spec_version": "13.2.0", "revision": 2})
     synced(scene)
     assert names(scene) == expected(scene)
+    assert read_up_to(scene) == max(states(scene, *expected(scene)))
     assert synced(scene)[1].tally.counters.requests == 0
 
 
@@ -117,34 +137,3 @@ def test_a_lake_that_only_knows_up_to_when_definitions_were_read_has_all_of_them
     assert (result.tally.counters.requests, result.tally.rows_changed) == (1, 1)
     assert names(scene) == expected(scene)
     assert synced(scene)[1].tally.counters.requests == 0
-
-
-def test_a_flow_that_lives_again_has_its_definition_again(scene: Scene) -> None:
-    workspace = scene.workspace
-    synced(scene)
-    flow = workspace.rows("flows")[0]
-    workspace.delete("flows", [flow["uuid"]])
-    synced(scene)
-    assert flow["uuid"] not in names(scene)
-    workspace.put("flows", flow)
-    synced(scene)
-    assert names(scene) == expected(scene)
-
-
-def test_status_tells_up_to_which_modification_definitions_are_read(scene: Scene) -> None:
-    workspace = scene.workspace
-    synced(scene)
-
-    def told() -> object:
-        [row] = [row for row in stream_statuses(scene.session.lake) if row["stream"] == "definitions"]
-        return row["read_up_to"]
-
-    [(newest,)] = scene.rows("SELECT max(modified_on)::VARCHAR FROM flows")
-    assert told() == newest
-    flow = workspace.rows("flows")[-1]["uuid"]
-    workspace.put("definitions", {"uuid": flow, "name": "Odd", "spec_version": "13.2.0", "revision": "many"})
-    workspace.edit("flows", [flow], at=now() - 5 * SECOND, changes={})
-    workspace.edit("flows", [workspace.rows("flows")[0]["uuid"]], changes={"name": "Saved"})
-    synced(scene)
-    [(unread,)] = scene.rows(f"SELECT modified_on::VARCHAR FROM flows WHERE uuid = '{flow}'")
-    assert told() == unread
