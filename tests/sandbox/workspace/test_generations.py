@@ -1,6 +1,7 @@
 """A workspace goes from one generation of the server to the next, in lists and in archives."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any
@@ -111,3 +112,32 @@ def test_archives_have_the_keys_of_the_day_on_which_they_were_written_or_invente
     days = count_statistics(workspace, today=NOW.date())
     counted = sum(count for day in days for entry in day["channels"].values() for count in list(entry.values())[1:])
     assert counted == sum(bool(row["channel"]) for row in stored.values())
+
+
+@pytest.mark.parametrize("stream", ["topics", "optins"])
+def test_a_deleted_topic_or_opt_in_stays_listed_by_nine_under_another_name(
+    stream: str, sandbox: Sandbox, client: httpx.Client
+) -> None:
+    workspace = sandbox.workspace
+    workspace.generation = Generation.NINE
+    [gone] = workspace.add(stream, 1, changes={"name": "Gone"})
+    workspace.delete(stream, [gone])
+    shown = [
+        [row["name"] for row in served(client, sandbox, stream, each) if row["uuid"] == gone] for each in Generation
+    ]
+    assert re.fullmatch(r"deleted-[0-9a-f-]{36}-Gone", shown[0][0])
+    assert shown[1:] == [[], []]
+    assert gone not in [row["uuid"] for row in workspace.rows(stream)]
+
+
+def test_nine_rewrites_a_flow_of_an_old_version_once_when_its_definition_is_asked_for(
+    sandbox: Sandbox, client: httpx.Client
+) -> None:
+    workspace, moved = sandbox.workspace, []
+    flow = workspace.rows("flows")[0]["uuid"]
+    workspace.put("definitions", {"uuid": flow, "name": "Old", "spec_version": "13.0.0", "revision": 4})
+    for generation in (None, Generation.TWENTY_SIX, Generation.NINE, Generation.NINE):
+        workspace.generation, before = generation, workspace.row("flows", flow)
+        [found] = get(client, sandbox, f"definitions.json?flow={flow}").json()["flows"]
+        moved.append((workspace.row("flows", flow) != before, found["spec_version"], found["revision"]))
+    assert moved == [(False, "13.0.0", 4)] * 2 + [(True, "13.2.0", 5), (False, "13.2.0", 5)]
