@@ -3,6 +3,11 @@
 Knows nothing of Dagster.
 """
 
-from importlib.metadata import version
 
-__version__ = version("rapidlake")
+def __getattr__(name: str) -> str:
+    """`__version__`, looked up when it is asked for: that takes longer than all else that a command begins with."""
+    if name != "__version__":
+        raise AttributeError(name)
+    from importlib.metadata import version
+
+    return version("rapidlake")

@@ -17,7 +17,7 @@ import typer
 import typer.main
 from typer.testing import CliRunner
 
-from pipeline.cli.app import app
+from pipeline.cli.commands import app
 from pipeline.settings import Settings
 from pipeline.streams import STREAMS, Newest, Snapshot, Window
 from sandbox import Faults, Sandbox, generate, remove_archive

@@ -37,7 +37,7 @@ def shell(lake: LakeOption = None, url: UrlOption = None) -> None:
     from pipeline.cli.shell import run_shell
     from pipeline.settings import lake_path
 
-    raise typer.Exit(run_shell(lake_path(lake)))
+    run_shell(lake_path(lake))
 
 
 def export(

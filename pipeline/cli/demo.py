@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sys
-import threading
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 
 from pipeline.cli.answers.bars import for_output
 from pipeline.cli.answers.sql_answers import answer
+from pipeline.cli.stopping import StopAsked, committing_first
 from pipeline.errors import SettingsError
 from pipeline.proof.comparing import Verification
 from pipeline.proof.verify import choose_verifiable, verify
@@ -50,7 +51,7 @@ QUESTIONS = (
 )
 
 
-def run_demo(lake: Path, *, messages: int, stop: threading.Event) -> bool:
+def run_demo(lake: Path, *, messages: int) -> bool:
     """Generate a workspace, serve it, sync it twice, verify the lake, and ask it a few questions; False if one failed.
 
     Raises:
@@ -62,13 +63,13 @@ def run_demo(lake: Path, *, messages: int, stop: threading.Event) -> bool:
         settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0)
         _clear_demo(settings)
         console.print(f"\n[bold]First sync[/]: everything arrives in {lake}/")
-        if not _sync(settings, console, stop):
+        if not _sync(settings, console):
             return False
         console.print("\n[bold]Second sync[/]: nothing has changed, so one request for most endpoints is enough")
-        if not _sync(settings, console, stop):
+        if not _sync(settings, console):
             return False
         console.print("\n[bold]Verification[/]: the server is read again, and every row held against the lake")
-        if not _verify(settings, console, stop):
+        if not _verify(settings, console):
             return False
     with Lake.open(lake, threads=None) as opened:
         for title, query in QUESTIONS:
@@ -113,7 +114,7 @@ def serve_sandbox(
         print("  rapidlake sync", file=sys.stderr, flush=True)
 
     try:
-        with workspace:
+        with workspace, suppress(StopAsked):
             serve(workspace, port=port, faults=chosen, requests_per_hour=rate, ready=ready)
     except OSError as error:
         raise SettingsError(f"Port {port} cannot be used ({error.strerror}): choose another with --port.") from None
@@ -128,8 +129,8 @@ def _load(data: Path) -> Workspace:
         ) from None
 
 
-def _sync(settings: Settings, console: Console, stop: threading.Event) -> bool:
-    with for_output(json=False) as progress:
+def _sync(settings: Settings, console: Console) -> bool:
+    with for_output(json=False) as progress, committing_first() as stop:
         result = sync(settings, list(STREAMS.values()), progress, stop=stop)
     tallies = [stream.tally for stream in result.streams]
     console.print(
@@ -140,8 +141,8 @@ def _sync(settings: Settings, console: Console, stop: threading.Event) -> bool:
     return not result.failed
 
 
-def _verify(settings: Settings, console: Console, stop: threading.Event) -> bool:
-    with for_output(json=False, verifying=True) as progress:
+def _verify(settings: Settings, console: Console) -> bool:
+    with for_output(json=False, verifying=True) as progress, committing_first() as stop:
         result = verify(settings, choose_verifiable([]), progress, asked=Verification(), stop=stop)
     console.print(result.conclusion)
     return not result.failed

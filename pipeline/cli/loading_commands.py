@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.cli.options import JsonOption, LakeOption, UrlOption, stop_on_signal
+from pipeline.cli.options import JsonOption, LakeOption, UrlOption
+from pipeline.cli.stopping import committing_first
 
 
 def sync(
@@ -35,8 +36,8 @@ def sync(
     settings = load_settings(lake=lake, url=url, lag=lag)
     chosen = less_left_out(chosen, settings, named=bool(streams))
     options = Options(earliest, full, accept_deletions=accept_deletions)
-    with for_output(json=json) as progress:
-        result = run(settings, chosen, progress, options=options, stop=stop_on_signal())
+    with for_output(json=json) as progress, committing_first() as stop:
+        result = run(settings, chosen, progress, options=options, stop=stop)
     print_sync(result, json=json)
     raise typer.Exit(1 if result.failed else 0)
 
@@ -75,8 +76,8 @@ def archives(
             print_archives(opened, chosen, json=json)
         return
     settings = load_settings(lake=lake, url=url)
-    with for_output(json=json) as progress:
-        result = run(settings, [ARCHIVE_LIST], progress, options=Options(archives=chosen), stop=stop_on_signal())
+    with for_output(json=json) as progress, committing_first() as stop:
+        result = run(settings, [ARCHIVE_LIST], progress, options=Options(archives=chosen), stop=stop)
     print_sync(result, json=json)
     raise typer.Exit(1 if result.failed else 0)
 
@@ -107,7 +108,7 @@ def backfill(
     settings = load_settings(lake=lake, url=url)
     streams = [one for one in ARCHIVED.values() if stream in (None, one.name)]
     streams = less_left_out(streams, settings, named=stream is not None)
-    with for_output(json=json) as progress:
-        result = run(settings, streams, chosen, progress, accept_deletions=accept_deletions, stop=stop_on_signal())
+    with for_output(json=json) as progress, committing_first() as stop:
+        result = run(settings, streams, chosen, progress, accept_deletions=accept_deletions, stop=stop)
     print_sync(result, json=json)
     raise typer.Exit(1 if result.failed else 0)

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import JsonOption, LakeOption, UrlOption, stop_on_signal
+from pipeline.cli.options import JsonOption, LakeOption, UrlOption
+from pipeline.cli.stopping import committing_first
 
 
 def status(lake: LakeOption = None, url: UrlOption = None, json: JsonOption = False) -> None:
@@ -47,7 +48,7 @@ def verify(
     earliest = parse_date(since) if since is not None else None
     settings = load_settings(lake=lake, url=url)
     chosen = less_left_out(chosen, settings, named=bool(streams))
-    with for_output(json=json, verifying=True) as progress:
+    with for_output(json=json, verifying=True) as progress, committing_first() as stop:
         result = run(
             settings,
             chosen,
@@ -55,7 +56,7 @@ def verify(
             since=earliest,
             asked=Verification(sample, repair),
             accept_deletions=accept_deletions,
-            stop=stop_on_signal(),
+            stop=stop,
         )
     print_verification(result, json=json)
     raise typer.Exit(1 if result.failed else 0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
+import sys
 import sysconfig
 from pathlib import Path
+from typing import NoReturn
 
 from pipeline.errors import SettingsError
 from warehouse import Lake
@@ -12,8 +14,8 @@ from warehouse.lake.connection import EXTENSIONS, extension_file
 from warehouse.lake.literal import literal
 
 
-def run_shell(path: Path) -> int:
-    """Run the prompt until it is left; return its exit code.
+def run_shell(path: Path) -> NoReturn:
+    """Become the prompt: it gets all signals, as it must, for Ctrl-C ends a question there and not the prompt.
 
     Raises:
         LakeNotFound: there is no lake at `path`.
@@ -21,8 +23,9 @@ def run_shell(path: Path) -> int:
     """
     Lake.open(path).close()
     program = Path(sysconfig.get_path("scripts")) / "duckdb"
+    sys.stdout.flush()
     try:
-        return subprocess.run([program, *_preparation(path)], check=False).returncode
+        os.execv(program, [str(program), *_preparation(path)])
     except FileNotFoundError:
         raise SettingsError(f"There is no {program}: install it with `pip install duckdb-cli`.") from None
 

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import stop_on_signal
-
 
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")] = 8000,
@@ -44,4 +42,4 @@ def demo(
     """Copy a generated workspace into a lake, and ask it a few questions; needs no server and no token."""
     from pipeline.cli.demo import run_demo
 
-    raise typer.Exit(0 if run_demo(lake, messages=messages, stop=stop_on_signal()) else 1)
+    raise typer.Exit(0 if run_demo(lake, messages=messages) else 1)

@@ -26,12 +26,12 @@ from pipeline.errors import (
     RequestRefused,
     ServerError,
     ServerUnavailable,
-    Stopped,
     TokenRefused,
     TooLarge,
     UnexpectedAnswer,
 )
 from pipeline.results import Counters
+from pipeline.server.abandoning import stopped, unless_stopped
 from pipeline.server.bodies import BrokenPacking, TooMuch, UnknownPacking, read_body, read_off
 from pipeline.server.budget import Budget
 from pipeline.server.pages import NoPage, NotJson, Page, read_object, read_page
@@ -42,6 +42,7 @@ TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 AGREEING_CLOCKS = timedelta(seconds=10)
 # A date of another time is nobody's clock.
 YEARS = range(EARLIEST_YEAR, 2200)
+KEPT = "all that was read is committed"
 
 Params = Mapping[str, str | Sequence[str]]
 T = TypeVar("T")
@@ -173,12 +174,7 @@ class Client(AbstractContextManager["Client"]):
         self._take_turn(scope, listener)
         listener.counters.requests += 1
         try:
-            with self._http.stream("GET", path, params=_query(params)) as response:
-                self._note_clock(response)
-                if response.status_code != 200:
-                    read_off(response)
-                _check_status(path, response, self.url)
-                body = read_body(response, self._largest_page)
+            body = unless_stopped(self.stop, lambda: self._exchange(path, params), kept=KEPT)
         except httpx.TransportError as error:
             raise Transient(_reason(error)) from None
         except BrokenPacking:
@@ -203,6 +199,15 @@ class Client(AbstractContextManager["Client"]):
         listener.counters.bytes += len(body)
         return body
 
+    def _exchange(self, path: str, params: Params) -> bytes:
+        """Ask, and read the answer."""
+        with self._http.stream("GET", path, params=_query(params)) as response:
+            self._note_clock(response)
+            if response.status_code != 200:
+                read_off(response)
+            _check_status(path, response, self.url)
+            return read_body(response, self._largest_page)
+
     def _read(self, path: str, body: bytes, read: Callable[[bytes], T], expected: str) -> T:
         try:
             return read(body)
@@ -216,7 +221,7 @@ class Client(AbstractContextManager["Client"]):
 
     def _take_turn(self, scope: str, listener: Listener) -> None:
         if self.stop.is_set():
-            raise Stopped("Stopped: all that was read is committed; run the same command again to go on.")
+            raise stopped(KEPT)
         while self.budget and (seconds := self.budget.seconds_until_free(scope)):
             self._wait(seconds, listener, throttled=True)
 
@@ -228,7 +233,7 @@ class Client(AbstractContextManager["Client"]):
             listener.counters.waited_seconds += seconds
         self._sleep(seconds)
         if self.stop.is_set():
-            raise Stopped("Stopped: all that was read is committed; run the same command again to go on.")
+            raise stopped(KEPT)
 
     def _pause(self, seconds: float, listener: Listener, failing: Failing) -> None:
         if not failing.throttled:

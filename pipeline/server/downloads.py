@@ -15,8 +15,9 @@ from typing import BinaryIO
 import httpx
 
 from pipeline import __version__
-from pipeline.errors import AddressExpired, Stopped, UnexpectedAnswer, Unproven
+from pipeline.errors import AddressExpired, UnexpectedAnswer, Unproven
 from pipeline.results import Counters
+from pipeline.server.abandoning import stopped, unless_stopped
 from pipeline.server.client import TIMEOUT
 from pipeline.server.retrying import MEAGRE_BYTES, Advance
 from pipeline.settings import is_loopback
@@ -25,6 +26,7 @@ from pipeline.settings import is_loopback
 TRICKLE_SECONDS = 60.0
 # What stores answer for an address that has expired, or whose file is gone.
 EXPIRED = {400, 401, 403, 404, 410}
+KEPT = "what is downloaded is kept"
 
 
 class _BrokenOff(Exception):
@@ -87,7 +89,7 @@ class Downloads(AbstractContextManager["Downloads"]):
         try:
             while True:
                 try:
-                    self._go_on(url, into, counters, most)
+                    unless_stopped(self._stop, lambda: self._go_on(url, into, counters, most), kept=KEPT)
                 except _BrokenOff as error:
                     self._sleep(advance.pause(_size(into), str(error)))
                 else:
@@ -107,10 +109,10 @@ class Downloads(AbstractContextManager["Downloads"]):
 
     def _go_on(self, url: str, into: Path, counters: Counters, most: int | None) -> None:
         """Ask for what is missing and append it."""
-        self._heed_stop()
         have = _size(into)
         try:
             with self._http.stream("GET", url, headers={"Range": f"bytes={have}-"} if have else {}) as answer:
+                self._heed_stop()
                 if answer.status_code == 416:  # nothing is left to send: what is there is the file, or none at all
                     if answer.headers.get("Content-Range") != f"bytes */{have}":
                         into.unlink(missing_ok=True)
@@ -126,10 +128,11 @@ class Downloads(AbstractContextManager["Downloads"]):
         since, brought = self._clock(), 0
         # Raw, because stores may call a .gz file "gzip-encoded", and httpx would unpack it.
         for chunk in answer.iter_raw():
+            self._heed_stop()
             file.write(chunk)
+            file.flush()  # one who was left behind here may find the file another's when it goes on
             counters.bytes += len(chunk)
             brought += len(chunk)
-            self._heed_stop()
             if most is not None and file.tell() > most:
                 raise Unproven(f"it has more than the {most:,} bytes expected")
             if self._clock() - since > TRICKLE_SECONDS:
@@ -138,8 +141,9 @@ class Downloads(AbstractContextManager["Downloads"]):
                 since, brought = self._clock(), 0
 
     def _heed_stop(self) -> None:
+        """Change nothing once nobody waits for it any longer."""
         if self._stop.is_set():
-            raise Stopped("Stopped: what is downloaded is kept; run the same command again to go on.")
+            raise stopped(KEPT)
 
 
 def _goes_on(answer: httpx.Response, have: int) -> bool:

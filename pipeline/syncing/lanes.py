@@ -21,9 +21,12 @@ from pipeline.results import Outcome, StreamResult, Tally
 from pipeline.settings import Settings
 from pipeline.streams import STREAMS, Archives, Strategy, Stream
 from pipeline.syncing.session import Session
-from warehouse import Lake, RapidlakeError
+from warehouse import RapidlakeError
 
 Readers = Mapping[type[Strategy], type[Reader]]
+# How often one who waits for another process looks whether it shall stop.
+LOOK_SECONDS = 0.5
+
 MakeBatches = Callable[[Stream, Spool, Tally], Batches]
 
 
@@ -84,7 +87,7 @@ class Run:
     def _outcome(self, stream: Stream, tally: Tally) -> tuple[Outcome, str | None, float | None]:
         """How reading the stream ends, why, and after how many seconds to go on."""
         try:
-            with _alone(self._session.lake, self._name(stream), wait=self._options.wait_for_others):
+            with self._alone(self._name(stream)):
                 self._read(stream, tally)
         except Timeout:
             return "skipped", "another process is syncing it now; left to that one", None
@@ -106,6 +109,30 @@ class Run:
                 None,
             )
         return ("suspicious" if tally.suspicious else "done"), "; ".join(tally.notes) or None, None
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """Hold the lock of this name, for which a sync may wait; the system takes it back if this process dies.
+
+        Raises:
+            filelock.Timeout: another process holds it.
+            Stopped: the run was stopped while it waited.
+        """
+        lock = FileLock(self._session.lake.locks / f"{name}.lock")
+        until = time.monotonic() + self._options.wait_for_others
+        while not lock.is_locked:
+            left = max(until - time.monotonic(), 0)
+            try:
+                lock.acquire(timeout=min(left, LOOK_SECONDS))
+            except Timeout:
+                if self._session.client.stop.is_set():
+                    raise Stopped("Stopped: nothing was read; run the same command again to go on.") from None
+                if left <= 0:
+                    raise
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _name(self, stream: Stream) -> str:
         """What only one process does at a time: a month is read beside the stream's own sync."""
@@ -132,14 +159,3 @@ class Run:
         finally:
             batches.end_whole_reading()
             spool.clear()
-
-
-@contextmanager
-def _alone(lake: Lake, name: str, *, wait: float) -> Iterator[None]:
-    """Hold the lock of this name, waiting so many seconds for it, which the system takes back if this process dies.
-
-    Raises:
-        filelock.Timeout: another process holds it.
-    """
-    with FileLock(lake.locks / f"{name}.lock", timeout=wait):
-        yield

@@ -17,7 +17,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from pipeline.cli.app import app
+from pipeline.cli.commands import app
 from pipeline.streams import STREAMS
 from sandbox import Faults, Sandbox, generate
 from tests.commands import access, run, run_apart, start
