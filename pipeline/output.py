@@ -7,6 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.errors import ReportError
+from warehouse.scratch import written_whole
 from warehouse.text import for_xml
 
 
@@ -29,10 +30,9 @@ def write_whole(output: Path, text: str) -> None:
     Raises:
         ReportError: it cannot be written.
     """
-    partial = output.with_name(f".{output.name}.partial")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(output)
+        with written_whole(output) as partial:
+            partial.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ReportError(f"{output} cannot be written ({error.strerror}): choose another place with -o.") from None

@@ -112,7 +112,7 @@ def _checked(ended: Ended, settings: dict[str, str]) -> Ended:
 @contextmanager
 def _signals_kept() -> Iterator[None]:
     """What a command decides about signals ends with it, as in a process of its own."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:

@@ -220,7 +220,7 @@ class ArchivesReader(ListReader):
         for listings in range(MOST_LISTINGS):
             if listed is None:
                 return Download(None, Path(), counters)
-            file = self.lake.spool / listed.file_name
+            file = self.lake.downloads / listed.file_name
             try:
                 downloads.fetch(
                     listed.url, file, counters, most=listed.size or self._largest, failing=self.listener().failing
@@ -324,13 +324,14 @@ class ArchivesReader(ListReader):
     def _remove_leftovers(self, wanted: Sequence[ArchiveKey]) -> None:
         """Delete downloads that a killed sync left, but for those that can be resumed."""
         resumable = {listed.file_name for key in wanted if (listed := self._list.get(key))}
-        for file in self.lake.spool.glob("archives.*.gz"):
+        for file in self.lake.downloads.glob("archives.*.gz"):
             if file.name not in resumable:
                 file.unlink(missing_ok=True)
+        self._remove_parts("archives.*.gz")
 
     def _remove_parts(self, of: str) -> None:
-        """Delete what a file was unpacked to."""
-        for part in self.lake.spool.glob(f"{of}.*.jsonl"):
+        """Delete what files of this name were unpacked to."""
+        for part in self.lake.downloads.glob(f"{of}.*.jsonl"):
             part.unlink(missing_ok=True)
 
 

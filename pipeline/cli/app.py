@@ -16,7 +16,7 @@ def main() -> None:
         except BaseException as error:
             stopping.rest()
             # DuckDB makes another error of what is raised while it works.
-            if isinstance(error, SystemExit) or not stopping.asked.is_set():
+            if isinstance(error, SystemExit) or not stopping.stopped:
                 raise
             say_stopped()
             sys.exit(STOPPED)

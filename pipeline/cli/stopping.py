@@ -42,17 +42,22 @@ class Stopping:
     def __init__(self) -> None:
         self.asked = threading.Event()
         self.commits = False
-        self._raised = False
+        self._raised = self._rests = False
 
     def raise_it(self, number: int, frame: FrameType | None) -> None:
         """End what the main thread does, once, unless that looks at `asked` by itself."""
-        if not (self.commits or self._raised):
+        if not (self.commits or self._raised or self._rests):
             self._raised = True
             raise StopAsked
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a signal has come that ends the work."""
+        return self._raised or self.asked.is_set()
+
     def rest(self) -> None:
         """Raise nothing from here on: the work is done, or given up."""
-        self._raised = True
+        self._rests = True
 
     def watch(self, signals: int) -> None:
         """Note the signals whose numbers come out of this pipe, until it is closed; end the process if it is late."""

@@ -26,6 +26,7 @@ from warehouse import RapidlakeError
 Readers = Mapping[type[Strategy], type[Reader]]
 # How often one who waits for another process looks whether it shall stop.
 LOOK_SECONDS = 0.5
+NOT_BEGUN = "Stopped: it was not begun; run the same command again to go on."
 
 MakeBatches = Callable[[Stream, Spool, Tally], Batches]
 
@@ -87,6 +88,8 @@ class Run:
     def _outcome(self, stream: Stream, tally: Tally) -> tuple[Outcome, str | None, float | None]:
         """How reading the stream ends, why, and after how many seconds to go on."""
         try:
+            if self._session.client.stop.is_set():
+                raise Stopped(NOT_BEGUN)
             with self._alone(self._name(stream)):
                 self._read(stream, tally)
         except Timeout:
@@ -126,7 +129,7 @@ class Run:
                 lock.acquire(timeout=min(left, LOOK_SECONDS))
             except Timeout:
                 if self._session.client.stop.is_set():
-                    raise Stopped("Stopped: nothing was read; run the same command again to go on.") from None
+                    raise Stopped(NOT_BEGUN) from None
                 if left <= 0:
                     raise
         try:

@@ -4,7 +4,9 @@ A row is kept as the very text that will be served, beside the few columns that 
 a page is one indexed query and a join of bytes, and memory does not grow with the number of rows.
 """
 
+import fcntl
 import itertools
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -63,12 +65,16 @@ class Listing:
         )
 
 
+# Nobody else calls a directory so.
+PREFIX = "rapidlake-sandbox-"
+
+
 class Store:
     """SQLite tables of records; safe to use from several threads."""
 
     def __init__(self, tables: Iterable[str]) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="sandbox-"))
-        self._delete = weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
+        self.directory, lock = _make_directory()
+        self._delete = weakref.finalize(self, _remove_directory, self.directory, lock)
         self._lock = threading.RLock()
         self._indexes: set[tuple[str, str]] = set()
         self._db = sqlite3.connect(self.directory / "rows.sqlite", isolation_level=None, check_same_thread=False)
@@ -153,3 +159,36 @@ class _Transaction:
                 self.db.execute("COMMIT" if kind is None else "ROLLBACK")
         finally:
             self.lock.release()
+
+
+def _make_directory() -> tuple[Path, int]:
+    """A directory, and a lock on it that the system takes back with this process; those of killed ones are removed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}????????"):
+        if (lock := _lock(left)) is not None:
+            _remove_directory(left, lock)
+    while True:
+        directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+        lock = _lock(directory)
+        if lock is not None and directory.is_dir():  # else it was taken for one that a killed process left
+            return directory, lock
+        if lock is not None:
+            os.close(lock)
+
+
+def _remove_directory(directory: Path, lock: int) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    os.close(lock)
+
+
+def _lock(directory: Path) -> int | None:
+    """A lock on a directory; None if another process has it, or the directory is gone."""
+    try:
+        found = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(found)
+        return None
+    return found

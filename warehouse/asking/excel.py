@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import duckdb
 import xlsxwriter
 from xlsxwriter.exceptions import FileCreateError
 
 from warehouse.errors import QueryError
+from warehouse.scratch import scratch
 from warehouse.text import for_xml
 
 # What a sheet holds, less its heading; what a cell holds, in units of UTF-16.
@@ -36,7 +36,7 @@ AS_THEY_ARE = {
 
 
 def write_excel(connection: duckdb.DuckDBPyConnection, query: str, file: Path) -> int:
-    """Write the rows of a query, whole or not at all; the number of cells whose text had to be cut.
+    """Write the rows of a query; the number of cells whose text had to be cut.
 
     Times are in the workspace's time zone, nested values are JSON.
 
@@ -77,21 +77,17 @@ def _column(name: str, kind: str) -> str:
 
 @contextmanager
 def _workbook(file: Path) -> Iterator[xlsxwriter.Workbook]:
-    """A workbook that takes the place of `file` when the block ends well; its rows wait on the disk."""
-    partial = file.with_name(f".{file.name}.partial")
+    """A workbook that is in `file` when the block ends well; its rows wait on the disk."""
     try:
         with (
-            TemporaryDirectory() as folder,
-            partial.open("wb") as target,
-            xlsxwriter.Workbook(target, {"constant_memory": True, "tmpdir": folder}) as workbook,
+            scratch() as folder,
+            file.open("wb") as target,
+            xlsxwriter.Workbook(target, {"constant_memory": True, "tmpdir": str(folder)}) as workbook,
         ):
             workbook.use_zip64()  # only a file of more than 4 GB makes use of it
             yield workbook
-        partial.replace(file)
     except FileCreateError as error:
         raise error.args[0] from None  # the OSError
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 class Sheet:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from warehouse.errors import ExportError, PlaceRefused
 from warehouse.lake.connection import Lake, explain
 from warehouse.lake.literal import literal
 from warehouse.lake.schema import partitioned_tables
+from warehouse.scratch import scratch
 from warehouse.views.names import identifier
 
 Format = Literal["parquet", "csv"]
@@ -40,19 +40,19 @@ def export(lake: Lake, folder: Path, *, kind: Format, names: Sequence[str] = ())
         ExportError: there is no table of a name.
         PlaceRefused: the folder holds something else, or cannot be written.
     """
-    partial = folder.with_name(f".{folder.name}.partial")
     try:
         _refuse_others(folder)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        (partial / MARK).touch()
-        done = _write_all(lake, partial, kind, names)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.replace(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with scratch(folder.parent) as own:
+            partial = own / "export"
+            partial.mkdir()
+            (partial / MARK).touch()
+            done = _write_all(lake, partial, kind, names)
+            if folder.exists():  # out of the way first: to delete it may take long, and be interrupted
+                folder.replace(own / "earlier")
+            partial.replace(folder)
     except OSError as error:
         raise PlaceRefused(f"{folder} cannot be written ({error.strerror}).") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return done
 
 

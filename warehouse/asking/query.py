@@ -12,6 +12,8 @@ import duckdb
 from warehouse.asking.excel import write_excel
 from warehouse.errors import QueryError
 from warehouse.lake.connection import Lake, explain_query
+from warehouse.lake.literal import literal
+from warehouse.scratch import written_whole
 
 NO_QUERY = "That is no query: the lake is open for reading only; try SELECT ..."
 COPY_OPTIONS = {
@@ -41,22 +43,23 @@ def ask(lake: Lake, query: str) -> Iterator[duckdb.DuckDBPyRelation]:
 
 
 def write_rows(lake: Lake, query: str, kind: str, file: Path) -> int:
-    """Write the rows of one SELECT to a file; `kind` is one of `KINDS`. The number of cells that had to be cut.
+    """Write the rows of one SELECT to a file, whole or not at all; the number of cells that had to be cut.
+
+    `kind` is one of `KINDS`.
 
     Raises:
         QueryError: the SQL is wrong, is not one query, or brings more than the kind of file holds.
         OSError: the file cannot be written.
     """
     statement = _one_query(query)
-    target = str(file).replace("'", "''")
-    with lake.raw_connection() as connection:
+    with written_whole(file) as partial, lake.raw_connection() as connection:
         try:
             # What is wrong with it is told of the query as it was typed.
             if connection.sql(statement) is None:
                 raise QueryError(NO_QUERY)
             if kind == "xlsx":
-                return write_excel(connection, statement, file)
-            connection.execute(f"COPY (FROM (\n{statement}\n)) TO '{target}' ({COPY_OPTIONS[kind]})")
+                return write_excel(connection, statement, partial)
+            connection.execute(f"COPY (FROM (\n{statement}\n)) TO {literal(str(partial))} ({COPY_OPTIONS[kind]})")
         except duckdb.Error as error:
             raise explain_query(error, lake.path) from None
     return 0

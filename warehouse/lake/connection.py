@@ -2,7 +2,7 @@
 
 lake/catalog.sqlite   the catalog: tables, snapshots, small changes
 lake/data/            Parquet files
-lake/spool/           JSON lines on their way in
+lake/spool/           downloads, and a folder per open lake for what is on its way in
 lake/locks/           one lock file per stream being synced
 """
 
@@ -40,10 +40,13 @@ from warehouse.lake.catalog import catalog_of, damaged, explain_damage, has_cata
 from warehouse.lake.engine import check_extension, explain_mismatch, keep_catalog
 from warehouse.lake.inlining import forget_inlining_option, inline_small_batches, without_inlining
 from warehouse.lake.literal import literal
+from warehouse.scratch import Scratch, make_scratch, others_live, remove_left
 
 EXTENSIONS = ("ducklake", "sqlite_scanner")
 # The files of macros, each after those whose macros it uses.
 MACROS = ("shapes", "unknown", "references", "translations", "urns")
+# What the folders of open lakes in the spool are called.
+WRITERS, READERS = "writer-", "reader-"
 CATALOG_BUSY_MILLISECONDS = 60_000
 CONFLICT_ATTEMPTS = 20
 
@@ -56,10 +59,13 @@ class Lake(AbstractContextManager["Lake"]):
     Use as a context manager; `Lake.create` makes the lake if there is none, `Lake.open` needs one.
     """
 
-    def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> None:
+    def __init__(
+        self, path: Path, connection: duckdb.DuckDBPyConnection, *, read_only: bool, own: Scratch | None = None
+    ) -> None:
         self.path = path
         self.read_only = read_only
         self._connection = connection
+        self._own = own
         self._turn = threading.RLock()
 
     @classmethod
@@ -74,8 +80,13 @@ class Lake(AbstractContextManager["Lake"]):
             LakeIsNewer: a later version made it.
             LakeIsOther: its columns cannot become those of this version.
         """
-        _make_folders(path)
-        lake = cls(path, _connect(path, read_only=False, memory=memory, threads=threads), read_only=False)
+        own = _make_folders(path)
+        try:
+            connection = _connect(path, read_only=False, overflow=own.path / "overflow", memory=memory, threads=threads)
+        except BaseException:
+            own.remove()
+            raise
+        lake = cls(path, connection, read_only=False, own=own)
         try:
             lake._upgrade()
             with outside_the_lake(lake._connection):
@@ -100,8 +111,16 @@ class Lake(AbstractContextManager["Lake"]):
         """
         if not has_catalog(path):
             raise unfinished(path) if catalog_of(path).is_file() else LakeNotFound(f"There is no lake at {path}.")
-        connection = _connect(path, read_only=True, memory=None, threads=threads, as_of=as_of)
-        lake = cls(path, connection, read_only=True)
+        own = _make_overflow(path)
+        try:
+            connection = _connect(
+                path, read_only=True, overflow=own.path if own else None, threads=threads, as_of=as_of
+            )
+        except BaseException:
+            if own:
+                own.remove()
+            raise
+        lake = cls(path, connection, read_only=True, own=own)
         try:
             if not lake._format():
                 raise unfinished(path)
@@ -122,6 +141,16 @@ class Lake(AbstractContextManager["Lake"]):
                 if found:
                     self._forget_inlining_option()
                 self.commit(lambda connection: schema.bring_up(connection, self.path))
+            self._remove_left()
+
+    def _remove_left(self) -> None:
+        """Delete what writers have left that were killed, unless others write: their files look the same.
+
+        Nobody begins to write meanwhile, for that takes the lock of `_upgrade`.
+        """
+        folder = self.path / "spool"
+        if self._own and not others_live(folder, WRITERS, ours=self._own.path) and remove_left(folder, WRITERS):
+            self.rows("CALL ducklake_delete_orphaned_files('lake', cleanup_all => true)")
 
     def _forget_inlining_option(self) -> None:
         """Remove it, and attach the catalog anew, which alone makes DuckLake forget it too."""
@@ -133,7 +162,12 @@ class Lake(AbstractContextManager["Lake"]):
 
     @property
     def spool(self) -> Path:
-        """Folder for JSON lines that are not loaded yet."""
+        """Folder of this open lake alone, for JSON lines that are not loaded yet."""
+        return self._own.path if self._own else self.path / "spool"
+
+    @property
+    def downloads(self) -> Path:
+        """Folder for files that another process goes on with if this one is killed."""
         return self.path / "spool"
 
     @property
@@ -220,6 +254,9 @@ class Lake(AbstractContextManager["Lake"]):
     def close(self) -> None:
         """Give back the connection; an uncommitted transaction is undone."""
         self._connection.close()
+        if self._own:
+            self._own.remove()
+            self._own = None
 
     def __exit__(self, *ended: object) -> None:
         self.close()
@@ -294,26 +331,40 @@ def _rollback(connection: duckdb.DuckDBPyConnection) -> None:
         connection.rollback()
 
 
-def _make_folders(path: Path) -> None:
+def _make_folders(path: Path) -> Scratch:
+    """Make what a lake at `path` needs, and the folder of one who writes it."""
     if path.exists() and not path.is_dir():
         raise LakeIsFile(f"The lake path {path} is a file.")
     try:
         for folder in (path, path / "data", path / "spool", path / "locks"):
             folder.mkdir(parents=True, exist_ok=True)
-        probe = path / "spool" / ".writable"
-        probe.write_bytes(b"")
-        probe.unlink(missing_ok=True)
+        return make_scratch(path / "spool", WRITERS)
     except OSError as error:
         raise FolderRefused(f"The lake folder {path} cannot be written ({error.strerror}).") from error
 
 
+def _make_overflow(path: Path) -> Scratch | None:
+    """A folder for what does not fit into a reader's memory; None where there is no place for it."""
+    with suppress(OSError):
+        remove_left(path / "spool", READERS)
+        return make_scratch(path / "spool", READERS)
+    return None
+
+
 def _connect(
-    path: Path, *, read_only: bool, memory: str | None, threads: int | None, as_of: datetime | None = None
+    path: Path,
+    *,
+    read_only: bool,
+    overflow: Path | None,
+    memory: str | None = None,
+    threads: int | None,
+    as_of: datetime | None = None,
 ) -> duckdb.DuckDBPyConnection:
     config: dict[str, str | bool | int | float | list[str]] = {}
     if memory:
         config["memory_limit"] = memory
-        config["temp_directory"] = str(path / "spool" / "overflow")
+    if overflow:  # else it is in the working directory
+        config["temp_directory"] = str(overflow)
     if threads:
         config["threads"] = threads
     connection = duckdb.connect(config=config)

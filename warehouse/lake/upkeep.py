@@ -163,7 +163,7 @@ def _remove_files(lake: Lake, older_than: datetime) -> int:
     removed = 0
     for function in ("ducklake_cleanup_old_files", "ducklake_delete_orphaned_files"):
         removed += len(lake.rows(f"CALL {function}('lake', older_than => {literal(older_than)})"))
-    return removed + sum(_remove_leftover(file, older_than) for file in lake.spool.rglob("*"))
+    return removed + sum(_remove_leftover(file, older_than) for file in lake.downloads.rglob("*"))
 
 
 def _remove_leftover(file: Path, older_than: datetime) -> bool:

@@ -8,7 +8,6 @@ lenient way. In the other, the JSON of each row is cast to a type with the keys 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from warehouse.parsing.shapes import (
     usual_unknown,
 )
 from warehouse.parsing.unusual import has_no_numbers
+from warehouse.scratch import scratch
 
 # Records are checked against this one, which is the first line.
 EXAMPLE_LINE = 1
@@ -50,17 +50,16 @@ def parse_strictly(
     doubtful = may_be_no_text(record, "record", numbers=True)
     json_parts = [f'record."{name}"' for name, part in parts_of(record) if str(part) == "JSON"]
     in_json = " OR ".join(has_no_numbers(part) for part in json_parts) or "false"
-    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as example:
-        json.dump(_example(record), example)
-        example.write("\n")
-        example.flush()
+    with scratch() as folder:
+        example = folder / "example.jsonl"
+        example.write_text(f"{json.dumps(_example(record))}\n", encoding="utf-8")
         connection.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE parsed AS
             WITH lines AS (
                 SELECT row_number() OVER () AS line, *
                 FROM read_json(
-                    {text_list([example.name, *map(str, files)])},
+                    {text_list([str(example), *map(str, files)])},
                     format = 'newline_delimited',
                     sample_size = 1,
                     maximum_sample_files = 1,

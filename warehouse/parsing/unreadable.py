@@ -8,7 +8,6 @@ from __future__ import annotations
 import codecs
 import json
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from warehouse.lake.table import Table
 from warehouse.parsing.columns import SelectColumns
 from warehouse.parsing.parse import statements, without_moved_casts
 from warehouse.parsing.unusual import KEY_TWICE
+from warehouse.scratch import scratch
 
 # How bytes that are no text are written in a row's text; no JSON has this.
 ESCAPED_BYTE = re.compile(r"\\x[0-9a-f]{2}")
@@ -45,8 +45,8 @@ def _find_texts(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) ->
     )
     lost = {line for (line,) in connection.execute("SELECT line FROM parsed WHERE unreadable = ''").fetchall()}
     columns = "{'line': 'BIGINT', 'text': 'VARCHAR', 'reason': 'VARCHAR', 'json': 'JSON'}"
-    with tempfile.TemporaryDirectory() as folder:
-        texts = Path(folder) / "texts.jsonl"
+    with scratch() as folder:
+        texts = folder / "texts.jsonl"
         longest = 0
         with texts.open("w", encoding="ascii") as file:
             for line, raw in _raw_lines(files) if lost else ():

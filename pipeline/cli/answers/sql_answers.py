@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import shutil
 import sys
-import tempfile
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from warehouse import Lake
 from warehouse.asking.excel import MOST_CHARACTERS
 from warehouse.asking.query import KINDS, ask, write_rows
 from warehouse.errors import QueryError
+from warehouse.scratch import scratch, written_whole
 
 FOR_FILES = {"parquet": "Parquet", "xlsx": "Excel"}
 SHOWN_ROWS = 200
@@ -38,8 +38,8 @@ def answer(lake: Lake, query: str, *, kind: str | None = None, output: Path | No
         elif output:
             _tell_of_cuts(write_rows(lake, query, kind, output))
         else:
-            with tempfile.TemporaryDirectory() as folder:
-                file = Path(folder) / "answer"
+            with scratch() as folder:
+                file = folder / "answer"
                 write_rows(lake, query, kind, file)
                 with file.open("rb") as rows:
                     shutil.copyfileobj(rows, sys.stdout.buffer)
@@ -61,7 +61,8 @@ def _tell_of_cuts(cells: int) -> None:
 def _show(lake: Lake, query: str, output: Path | None) -> None:
     with ask(lake, query) as rows:
         if output:
-            output.write_text(str(rows) + "\n", encoding="utf-8")
+            with written_whole(output) as partial:
+                partial.write_text(str(rows) + "\n", encoding="utf-8")
         else:
             shown = io.StringIO()
             with redirect_stdout(shown):

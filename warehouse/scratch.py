@@ -1,0 +1,114 @@
+"""Folders for what is on its way: locked as long as their process lives, and removed by the next if that was killed."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+# Nobody else calls a folder so: what is left of it is deleted.
+PREFIX = ".rapidlake-partial-"
+RANDOM = "????????"
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A folder of this process alone, until `remove`."""
+
+    path: Path
+    lock: int
+
+    def remove(self) -> None:
+        """Delete it, and what is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self.lock)
+
+
+def make_scratch(parent: Path, prefix: str = PREFIX) -> Scratch:
+    """Make a folder in `parent`, which is there.
+
+    Raises:
+        OSError: nothing can be made there.
+    """
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        lock = _lock(path)
+        if lock is not None:
+            if path.is_dir():
+                return Scratch(path, lock)
+            os.close(lock)  # another process took it for a dead one's, before it was locked
+
+
+def remove_left(parent: Path, prefix: str = PREFIX) -> bool:
+    """Delete the folders in `parent` whose processes are dead; True if there were any."""
+    left = False
+    for path in parent.glob(prefix + RANDOM):
+        lock = _lock(path)
+        if lock is not None:
+            left = True
+            Scratch(path, lock).remove()
+    return left
+
+
+def others_live(parent: Path, prefix: str = PREFIX, *, ours: Path) -> bool:
+    """Whether `parent` has folders of living processes beside this one."""
+    for path in parent.glob(prefix + RANDOM):
+        lock = None if path == ours else _lock(path)
+        if lock is not None:
+            os.close(lock)
+        elif path != ours and path.is_dir():
+            return True
+    return False
+
+
+@contextmanager
+def scratch(parent: Path | None = None) -> Iterator[Path]:
+    """A folder while the block runs, in `parent`, or where the system has temporary files."""
+    where = parent or Path(tempfile.gettempdir())
+    remove_left(where)
+    made = make_scratch(where)
+    try:
+        yield made.path
+    finally:
+        made.remove()
+
+
+@contextmanager
+def written_whole(file: Path) -> Iterator[Path]:
+    """Where to write a file that takes the place of `file` when the block ends well: whole, or not at all.
+
+    What is no file, such as a terminal or a pipe, is written as it is.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if file.exists() and not file.is_file():
+        yield file
+        return
+    target = file.resolve()
+    with scratch(target.parent) as folder:
+        partial = folder / target.name
+        yield partial
+        partial.replace(target)
+
+
+def _lock(path: Path) -> int | None:
+    """A lock on a folder, which the system takes back with the process; None if another has it, or it is gone."""
+    try:
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(folder)
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return None
+        raise
+    return folder
