@@ -14,6 +14,7 @@ import pytest
 from filelock import FileLock
 
 from sandbox import Sandbox, Workspace
+from tests import processes
 from tests.commands import COMMAND, access, run, start
 from tests.conftest import Answer, Asked, Serve
 from tests.lakes import new_lake
@@ -92,7 +93,7 @@ def test_a_command_that_waits_for_another_process_ends(
 ) -> None:
     with Sandbox(small_workspace, keep=True, requests_per_hour=0) as served, FileLock(synced / "locks" / "schema.lock"):
         process = start(*command, "--lake", synced, **access(served))
-        wait_until_open(process, "schema.lock")
+        wait_until_open(process, "catalog.sqlite")
         assert KEPT in stopped(process)
 
 
@@ -116,7 +117,7 @@ def test_a_command_is_stopped_in_words_from_its_first_moment_on(synced: Path, nu
 def test_a_second_interrupt_ends_at_once(synced: Path, small_workspace: Workspace) -> None:
     with Sandbox(small_workspace, keep=True, requests_per_hour=0) as served, FileLock(synced / "locks" / "schema.lock"):
         process = start("sync", "labels", "--lake", synced, **access(served))
-        wait_until_open(process, "schema.lock")
+        wait_until_open(process, "catalog.sqlite")
         process.send_signal(signal.SIGINT)
         assert process.stderr and "Ctrl-C again to stop at once" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
@@ -135,8 +136,6 @@ def test_a_command_that_was_told_not_to_mind_the_end_of_its_terminal_goes_on(syn
 
 
 def start_without_hangups(*arguments: object) -> Process:
-    from tests import processes
-
     return processes.start(["nohup", COMMAND, *arguments], env=dict(os.environ))
 
 
