@@ -78,7 +78,7 @@ def test_a_file_that_unpacks_to_more_than_is_set_is_told_and_downloaded_once(san
     assert "RAPIDLAKE_LARGEST_ARCHIVE" in result.message
     assert ids(lake) == [1]
     assert downloads(sandbox) == 2
-    assert not list((lake / "spool").iterdir())
+    assert not [path for path in (lake / "spool").rglob("*") if path.is_file()]
 
 
 def listing(serve: Serve, sandbox: Sandbox, odd: bytes) -> str:
