@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypedDict
 
 from starlette.applications import Starlette
@@ -75,6 +76,7 @@ class Api:
     requests: list[SeenRequest] = field(default_factory=list)
     after_page: Callable[[str], None] | None = None
     before_file: Callable[[str], None] | None = None
+    date_of: Callable[[str, datetime], datetime | str | None] | None = None
 
     def application(self) -> Starlette:
         """Return the API as an application."""
@@ -100,6 +102,7 @@ class Api:
             )
             response = await self._spoil(response, fault, endpoint)
         assert response is not None
+        self._date(response, name or "")
         self._remember(request, response, scope, name, fault)
         return response
 
@@ -111,6 +114,7 @@ class Api:
         if fault != "ok":
             response = await asyncio.to_thread(spoiled, response, fault, request)
         response = await self._spoil(response, fault, None)
+        self._date(response, FILES)
         self._remember(request, response, None, FILES, fault)
         return response
 
@@ -140,7 +144,8 @@ class Api:
         facts = _facts(endpoint)
         if fault.startswith("throttle"):
             wait = self.dice.faults.throttle_seconds
-            hint = {"throttle": str(wait), "throttle_date": http_date(time.time() + wait)}.get(fault)
+            until = http_date(self.workspace.clock() / dates.SECOND + wait)
+            hint = {"throttle": str(wait), "throttle_date": until}.get(fault)
             text = "Request was throttled." + (f" Expected available in {wait} seconds." if hint else "")
             return throttled(text, hint, **facts)
         refusal = self.throttle.admit(endpoint.scope)
@@ -262,6 +267,14 @@ class Api:
         elif fault.startswith("throttle") and endpoint is None:
             return Response("Please reduce your request rate.", 503, {"Retry-After": str(faults.throttle_seconds)})
         return response
+
+    def _date(self, response: Response, endpoint: str) -> None:
+        """Say when the answer was made: by the server's clock, or as `date_of` says."""
+        moment: datetime | str | None = dates.from_micros(self.workspace.clock())
+        if self.date_of is not None and isinstance(moment, datetime):
+            moment = self.date_of(endpoint, moment)
+        if moment is not None:
+            response.headers["Date"] = moment if isinstance(moment, str) else http_date(moment.timestamp())
 
     def _remember(self, request: Request, response: Response, scope: str | None, name: str | None, fault: str) -> None:
         if len(self.requests) >= _REMEMBERED:

@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Self
 
 import uvicorn
@@ -119,6 +120,15 @@ class Sandbox:
     def before_file(self, hook: Callable[[str], None] | None) -> None:
         self.api.before_file = hook
 
+    @property
+    def date_of(self) -> Callable[[str, datetime], datetime | str | None] | None:
+        """Called with an endpoint and the server's time: what the answer's `Date` says; None for no such header."""
+        return self.api.date_of
+
+    @date_of.setter
+    def date_of(self, hook: Callable[[str, datetime], datetime | str | None] | None) -> None:
+        self.api.date_of = hook
+
     def start(self) -> Self:
         """Serve, on the port asked for, until `stop`."""
         api_socket, file_socket = _listen(self._port), _listen(0)
@@ -210,6 +220,7 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
+                date_header=False,  # the application says it, by its own clock
                 timeout_keep_alive=75,
             )
         )
@@ -221,10 +232,8 @@ class _Server(uvicorn.Server):
         self._ended.set()
 
     async def main_loop(self) -> None:
-        """Keep the date in the headers right until the end."""
-        while not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), 0.5)
+        """Wait for the end."""
+        await self._ended.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close everything."""

@@ -6,7 +6,7 @@ import random
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -24,7 +24,8 @@ class Workspace(AbstractContextManager["Workspace"]):
         self.store = Store(TABLES)
         self.offered: set[str] = {"definitions"}
         self.generation: Generation | None = None  # of the server; None: rows are served as they are stored
-        self.clock = clock
+        self.ahead = timedelta(0)  # by how much the server's clock is wrong
+        self._clock = clock
         self.archive_folders = [self.store.directory / "archives"]
         self.archive_folders[0].mkdir()
         self.deleted_files: set[str] = set()  # archive files that are served no more
@@ -63,6 +64,10 @@ class Workspace(AbstractContextManager["Workspace"]):
 
     def __exit__(self, *ended: object) -> None:
         self.close()
+
+    def clock(self) -> int:
+        """Return what the server's clock shows, in microseconds since the epoch."""
+        return self._clock() + self.ahead // timedelta(microseconds=1)
 
     # -- reading --
 
