@@ -2,6 +2,9 @@
 
 RapidPro throttles per workspace and scope over a sliding hour, for all tokens together. We use a share of that and
 leave the rest to the workspace's other integrations. The count lives in a SQLite file in the user's cache folder.
+
+Its clock is the one that nobody sets and that all processes share: the time since the machine was started. What was
+counted before a start counts as of just now, for nobody knows how long ago that is.
 """
 
 from __future__ import annotations
@@ -16,6 +19,9 @@ from platformdirs import user_cache_path
 from pyrate_limiter import Duration, Rate, RateItem, SQLiteBucket
 
 from pipeline.errors import SettingsError
+
+# Not that of earlier versions, which counted by a clock that can be set.
+TABLE = "asked"
 
 
 class Budget:
@@ -37,7 +43,7 @@ class Budget:
         item = RateItem(scope, _now())
         if bucket.put(item):
             return 0.0
-        bucket.leak(item.timestamp)
+        _settle(bucket)
         return max(float(str(bucket.waiting(item))) / 1000, 0.001)
 
     def left(self, scope: str) -> int | None:
@@ -45,7 +51,7 @@ class Budget:
         if self._limit <= 0:
             return None
         bucket = self._bucket(scope)
-        bucket.leak(_now())
+        _settle(bucket)
         return max(self._limit - bucket.count(), 0)
 
     def close(self) -> None:
@@ -64,9 +70,11 @@ class Budget:
         file = _folder() / f"{name}.sqlite"
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            return SQLiteBucket.init_from_file(
-                [Rate(self._limit, Duration.HOUR)], table="requests", db_path=str(file), use_file_lock=True
+            bucket = SQLiteBucket.init_from_file(
+                [Rate(self._limit, Duration.HOUR)], table=TABLE, db_path=str(file), use_file_lock=True
             )
+            _settle(bucket)
+            return bucket
         except (OSError, sqlite3.Error) as error:
             raise SettingsError(
                 f"The count of requests in {file} cannot be kept ({error}): "
@@ -74,9 +82,18 @@ class Budget:
             ) from None
 
 
+def _settle(bucket: SQLiteBucket) -> None:
+    """Let what was counted by a clock that showed more be of now, and forget what is older than an hour."""
+    now = _now()
+    with bucket.lock:
+        bucket.conn.execute(f"UPDATE {TABLE} SET item_timestamp = {now} WHERE item_timestamp > {now}")
+        bucket.conn.commit()
+    bucket.leak(now)
+
+
 def _now() -> int:
-    """Milliseconds since the epoch, as all processes of the machine count them."""
-    return time.time_ns() // 1_000_000
+    """Milliseconds since the machine was started, as all its processes count them."""
+    return time.monotonic_ns() // 1_000_000
 
 
 def _folder() -> Path:
