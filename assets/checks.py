@@ -5,7 +5,6 @@ No `from __future__ import annotations` here: Dagster reads the annotations of i
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -15,6 +14,7 @@ from pipeline.errors import told
 from pipeline.proof.checks import CHECKS, Checked, checks_of, verified
 from pipeline.streams import STREAMS
 from warehouse import LakeNotFound, RapidlakeError
+from warehouse.lake import clock
 
 VERIFIED = dg.AssetCheckKey(dg.AssetKey("verify"), "verified")
 _BY_NAME = {check.name: check for check in CHECKS}
@@ -35,7 +35,7 @@ CHEAP_CHECKS = [spec.key for spec in _SPECS if spec.name == "verified" or _BY_NA
 )
 def lake_checks(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> Iterator[dg.AssetCheckResult]:
     """Ask what was selected."""
-    now = datetime.now(UTC)
+    now = clock.now()
     selected = sorted(context.selected_asset_check_keys)
     try:
         with workspace.lake() as lake:

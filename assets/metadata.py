@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -13,6 +13,7 @@ from pipeline.results import StreamResult, Tally
 from pipeline.streams import Stream
 from pipeline.syncing.session import Session
 from warehouse import Lake
+from warehouse.lake import clock
 from warehouse.lake.literal import literal
 
 PREVIEW_ROWS, PREVIEW_COLUMNS = 5, 8
@@ -55,7 +56,7 @@ def _minutes_behind(lake: Lake, stream: Stream) -> float | None:
         f"SELECT epoch(watermark) FROM _cursor WHERE stream = {literal(stream.name)} AND feed = 'rows' "
         "AND watermark IS NOT NULL"
     )
-    return round((datetime.now(UTC).timestamp() - rows[0][0]) / 60, 1) if rows else None
+    return round((clock.now().timestamp() - rows[0][0]) / 60, 1) if rows else None
 
 
 def live_rows(lake: Lake, stream: Stream, month: Month | None = None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 import tenacity
@@ -13,6 +13,7 @@ from pipeline.months import Month
 from pipeline.reading.progress import Lines, Tell, summary
 from pipeline.results import StreamResult
 from warehouse import LakeNotFound, RapidlakeError
+from warehouse.lake import clock
 
 # What a run that must be gone on with carries: that it is one, and, per asset, after when and with which partitions.
 UNFINISHED, GO_ON = "rapidlake/unfinished", "rapidlake_go_on"
@@ -66,7 +67,7 @@ def ended(context: dg.AssetExecutionContext, results: Sequence[StreamResult], le
     months = [str(month) for month in left]
     if last.outcome == "waiting":
         go_on_later(context, said, last.go_on_in or 0.0, months)
-    elif last.outcome == "skipped" and any(month.end <= datetime.now(UTC) for month in left):
+    elif last.outcome == "skipped" and any(month.end <= clock.now() for month in left):
         go_on_later(context, said, BUSY_SECONDS, months)
     elif last.outcome == "skipped":
         context.log.info(said)
@@ -78,7 +79,7 @@ def ended(context: dg.AssetExecutionContext, results: Sequence[StreamResult], le
 
 def go_on_later(context: dg.AssetExecutionContext, said: str, seconds: float, partitions: Sequence[str] = ()) -> None:
     """Say that a later run goes on with `partitions`, and leave the note for the sensor that begins it."""
-    after = datetime.now(UTC) + timedelta(seconds=seconds)
+    after = clock.now() + timedelta(seconds=seconds)
     context.log.warning(f"{said} Goes on after {after:%Y-%m-%d %H:%M:%S} UTC.")
     if context.run.tags.get(PACE) in OFTEN:
         return
@@ -114,7 +115,7 @@ def _await_successor(context: dg.AssetExecutionContext, asset: str) -> None:
 def held_still(context: dg.AssetExecutionContext) -> bool:
     """True if this run should still be in the queue: the instance does not hold runs back, so it has to wait itself."""
     until = context.run.tags.get(HELD_UNTIL)
-    return until is not None and datetime.fromisoformat(until) > datetime.now(UTC)
+    return until is not None and datetime.fromisoformat(until) > clock.now()
 
 
 def _partitions(context: dg.AssetExecutionContext) -> list[str]:

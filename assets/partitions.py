@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import dagster as dg
 
 from pipeline.months import Month
 from pipeline.settings import Settings, local_settings
 from pipeline.streams import ARCHIVED
 from warehouse import Lake, LakeNotFound, RapidlakeError
+from warehouse.lake import clock
 
 # Servers keep rows about so long before they archive them: what an empty lake is offered.
 MONTHS_WITHOUT_ARCHIVES = 3
@@ -20,7 +19,7 @@ def first_month() -> Month:
 
     Never later than the one that an empty lake begins with, so that a run and the page it was started from agree.
     """
-    default = Month.of(datetime.now(UTC)).plus(-MONTHS_WITHOUT_ARCHIVES)
+    default = Month.of(clock.now()).plus(-MONTHS_WITHOUT_ARCHIVES)
     try:
         settings = local_settings()
         if settings.first_month:

@@ -4,7 +4,7 @@ No `from __future__ import annotations` here: Dagster reads the annotations of i
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -30,6 +30,7 @@ from pipeline.settings import load_settings
 from pipeline.streams import ARCHIVED
 from pipeline.syncing.backfill import months_to_load
 from warehouse import Lake, LakeNotFound, RapidlakeError
+from warehouse.lake import clock
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 LOADS = "rapidlake/loads_archives"
@@ -50,7 +51,7 @@ def first_sync(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | 
         yield dg.SkipReason(f"The lake {settings.lake} is there: the schedules keep it up to date.")
     except LakeNotFound:
         key = f"first sync of {settings.lake.resolve()}"
-        month = str(Month.of(datetime.now(UTC)))
+        month = str(Month.of(clock.now()))
         yield dg.RunRequest(run_key=f"{key}: {HOURLY_SYNC}", job_name=HOURLY_SYNC)
         yield dg.RunRequest(run_key=f"{key}: {LIVE_SYNC}", job_name=LIVE_SYNC, partition_key=month)
     except RapidlakeError as error:
@@ -87,7 +88,7 @@ def archives_arrived(
 
 def _load(context: dg.SensorEvaluationContext, stream: str, months: Mapping[Month, int]) -> dg.RunRequest | str:
     """The run that loads the latest months without a gap between them; or why there is none to begin."""
-    now = datetime.now(UTC)
+    now = clock.now()
     known = sorted(month for month in months if MONTHS.has_partition_key(str(month)) and month.end <= now)
     if not known:
         unknown = min(months, default=None)
@@ -132,7 +133,7 @@ def rate_limit_freed(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequ
 
 def _let_go(context: dg.SensorEvaluationContext) -> None:
     """Let runs leave the queue whose time has come."""
-    now = datetime.now(UTC)
+    now = clock.now()
     held = context.instance.get_runs(dg.RunsFilter(tags={HELD: "yes"}, statuses=[dg.DagsterRunStatus.QUEUED]))
     for run in held:
         if datetime.fromisoformat(run.tags[HELD_UNTIL]) <= now:

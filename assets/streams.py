@@ -5,7 +5,7 @@ No `from __future__ import annotations` here: Dagster reads the annotations of i
 
 import math
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 import dagster as dg
 
@@ -31,6 +31,7 @@ from pipeline.syncing.backfill import backfill_month
 from pipeline.syncing.session import Session
 from pipeline.syncing.sync import sync_in
 from warehouse import RapidlakeError
+from warehouse.lake import clock
 
 # The default workspace; pools are named after it, for a rate limit is a workspace's.
 WORKSPACE = "main"
@@ -122,7 +123,7 @@ def _months(
     """Bring months up to date, one after another: each is told as soon as it is committed."""
     months = [Month.parse(key) for key in context.partition_keys]
     for number, month in enumerate(months, start=1):
-        begun = datetime.now(UTC)
+        begun = clock.now()
         context.log.info(f"{stream.name} {month}: month {number} of {len(months)}")
         results = _month(context, config, settings, session, stream, month)
         if not ended(context, results, left=months[number - 1 :]):

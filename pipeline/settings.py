@@ -46,6 +46,7 @@ from pydantic_settings import (
 from pipeline.errors import SettingsError
 from pipeline.months import Month
 from pipeline.streams import check_left_out, parse_revisits
+from warehouse.lake import clock
 
 LOOPBACK_NAMES = {"localhost", "localhost."}
 MEGABYTE, GIGABYTE = 1024**2, 1024**3
@@ -254,6 +255,6 @@ def parse_date(text: str) -> datetime:
     if at.year < EARLIEST_YEAR:
         raise SettingsError(f"{text!r} lies before there was any RapidPro: leave --since out to read everything.")
     at = at.replace(tzinfo=at.tzinfo or UTC)
-    if at > datetime.now(UTC):
+    if at > clock.now():
         raise SettingsError(f"{text!r} lies in the future: --since takes a date from which rows exist.")
     return at.astimezone(UTC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,3 +47,10 @@ def test_tests_mirror_the_rooms() -> None:
     rooms = {package.relative_to(ROOT) for root in ROOTS for package in packages(root)}
     folders = {file.parent.relative_to(ROOT / "tests") for file in (ROOT / "tests").rglob("test_*.py")} - {Path(".")}
     assert folders - rooms == set()
+
+
+def test_only_the_view_that_analysts_ask_goes_by_the_clock_of_the_database() -> None:
+    files = [file for root in ROOTS for file in (ROOT / root).rglob("*") if file.suffix in (".py", ".sql")]
+    theirs = re.compile(r"(?<![\w.`])(now\(\)|current_timestamp|today\(\))")
+    found = {str(file.relative_to(ROOT)) for file in files if theirs.search(file.read_text("utf-8"))}
+    assert found == {"warehouse/lake/clock.py", "warehouse/views/facts/group_sizes.sql"}

@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 
 from pipeline.errors import NotOffered, ServerError, TokenRefused, told
@@ -16,6 +15,7 @@ from pipeline.settings import Settings
 from pipeline.streams import STREAMS, Daily, PerFlow, Single, Stream, Window
 from pipeline.syncing.session import Workspace, identify, open_client
 from warehouse import Lake, RapidlakeError
+from warehouse.lake import clock
 from warehouse.lake.catalog import has_catalog
 from warehouse.proof.mangled import count_mangled
 
@@ -58,7 +58,7 @@ def _address(settings: Settings) -> Finding:
 
 
 def _clock(client: Client) -> Finding:
-    skew = (datetime.now(UTC) - client.now()).total_seconds()
+    skew = (clock.now() - client.now()).total_seconds()
     if abs(skew) <= LARGEST_SKEW_SECONDS:
         return Finding("clock", True, "agrees with the server's")
     way = "ahead of" if skew > 0 else "behind"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pipeline.proof.retention import time_until_lost
 from pipeline.streams import STREAMS, Stream
 from warehouse import Lake
+from warehouse.lake import clock
 from warehouse.lake.literal import literal
 
 
@@ -53,5 +54,5 @@ def stream_statuses(lake: Lake, left_out: Collection[str] = ()) -> list[dict[str
 def _hours_until_lost(stream: Stream, watermark: object) -> float | None:
     """Hours until the server deletes the first row that may not be read yet; None if it keeps or archives all."""
     read = datetime.fromtimestamp(watermark, UTC) if isinstance(watermark, float) else None
-    left = time_until_lost(stream, read, datetime.now(UTC))
+    left = time_until_lost(stream, read, clock.now())
     return None if left is None else round(left / timedelta(hours=1), 1)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pipeline.errors import SettingsError
 from pipeline.proof.comparing import Comparison, Verification
@@ -21,6 +21,7 @@ from pipeline.syncing.lanes import Run
 from pipeline.syncing.session import Session, open_session
 from pipeline.syncing.sync import choose, sync_in
 from warehouse import Lake
+from warehouse.lake import clock
 from warehouse.proof.counted import Uncounted, compare_statistics
 from warehouse.proof.mangled import count_mangled, drop_mangled
 from warehouse.proof.verification import Finding, note_verification
@@ -170,7 +171,7 @@ def _not_verified(stream: Stream, mangled: int) -> StreamResult:
         f"{counted(mangled, 'row')} in the catalog cannot be read back: "
         "run `rapidlake verify --repair`, which drops them and reads them again"
     )
-    return StreamResult(stream.name, "failed", datetime.now(UTC), 0.0, Tally(), message)
+    return StreamResult(stream.name, "failed", clock.now(), 0.0, Tally(), message)
 
 
 def _by_month(findings: Sequence[Finding]) -> list[Finding]:

@@ -12,6 +12,7 @@ from pipeline.server.client import AGREEING_CLOCKS, Params
 from pipeline.server.pages import Page
 from pipeline.streams import Daily, PerFlow
 from warehouse import Cursor, documents_to_read, note_read, read_up_to
+from warehouse.lake.clock import NOW
 from warehouse.lake.inlining import safe_from_text
 from warehouse.loading.documents import Asked, States
 
@@ -87,5 +88,5 @@ def _mark_those_of_deleted_rows(connection: duckdb.DuckDBPyConnection, documents
     found = connection.execute(f'SELECT count(*) FROM "{documents}" WHERE {gone}').fetchone()
     if found and found[0]:
         with safe_from_text(connection, f'(FROM "{documents}" WHERE {gone})'):
-            connection.execute(f'UPDATE "{documents}" SET deleted_on = now(), synced_on = now() WHERE {gone}')
+            connection.execute(f'UPDATE "{documents}" SET deleted_on = {NOW}, synced_on = {NOW} WHERE {gone}')
     return found[0] if found else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pipeline.report.charts import Image, Row, Spec
 from pipeline.report.drawing import draw
 from pipeline.streams import STREAMS
 from warehouse import Lake, LakeDamaged
+from warehouse.lake import clock
 from warehouse.lake.connection import explain
 
 DIRECTIONS = ("received", "sent")
@@ -99,7 +100,7 @@ def render(lake: Lake, draw: Draw, left_out: Collection[str] = ()) -> str:
         delivery=delivery,
         streams=_streams(lake, left_out),
         verification=verification,
-        made_on=datetime.now(UTC),
+        made_on=clock.now(),
     )
 
 
@@ -254,7 +255,7 @@ def _ago(moment: str | None) -> str:
     """How long ago a moment was, at most in days."""
     if not moment:
         return "never"
-    hours = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds() / 3600
+    hours = (clock.now() - datetime.fromisoformat(moment)).total_seconds() / 3600
     if hours < 1:
         return f"{max(hours, 0) * 60:.0f} min ago"
     return f"{hours:.0f} h ago" if hours < 48 else f"{hours / 24:.0f} days ago"

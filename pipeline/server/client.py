@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -37,6 +37,7 @@ from pipeline.server.budget import Budget
 from pipeline.server.pages import NoPage, NotJson, Page, read_object, read_page
 from pipeline.server.retrying import Failing, Throttled, Transient, http_date, retry_after
 from pipeline.settings import EARLIEST_YEAR, MEGABYTE, is_loopback
+from warehouse.lake import clock
 
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 AGREEING_CLOCKS = timedelta(seconds=10)
@@ -129,7 +130,7 @@ class Client(AbstractContextManager["Client"]):
 
     def now(self) -> datetime:
         """The server's clock (UTC). It tells whole seconds only, so this machine's is used where the two agree."""
-        here = datetime.now(UTC)
+        here = clock.now()
         if self._server_clock is None:
             return here
         at, seen = self._server_clock

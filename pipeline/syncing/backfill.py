@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import product
 
 from pipeline.errors import SettingsError
@@ -20,6 +19,7 @@ from pipeline.streams import ARCHIVE_LIST, ARCHIVED, Stream
 from pipeline.syncing.session import Session, open_session
 from pipeline.syncing.sync import sync_in
 from warehouse import Lake, archives_to_load
+from warehouse.lake import clock
 
 # Another process is done with listing the archives, though not with loading many, after so long.
 PATIENCE_SECONDS = 30.0
@@ -37,7 +37,7 @@ def closed_months(months: Sequence[str], to: str | None = None) -> list[Month]:
         raise SettingsError("--to takes one month before it, the first: name either months, or the first and --to.")
     named = [Month.parse(month) for month in months]
     chosen = month_range(named[0], Month.parse(to)) if to else named
-    if open_ones := [month for month in chosen if month >= Month.of(datetime.now(UTC))]:
+    if open_ones := [month for month in chosen if month >= Month.of(clock.now())]:
         raise SettingsError(f"{open_ones[0]} is not over yet: `rapidlake sync` keeps it up to date.")
     return chosen
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from filelock import FileLock, Timeout
 
@@ -22,6 +22,7 @@ from pipeline.settings import Settings
 from pipeline.streams import STREAMS, Archives, Strategy, Stream
 from pipeline.syncing.session import Session
 from warehouse import RapidlakeError
+from warehouse.lake import clock
 
 Readers = Mapping[type[Strategy], type[Reader]]
 # How often one who waits for another process looks whether it shall stop.
@@ -78,7 +79,7 @@ class Run:
 
     def one(self, stream: Stream) -> StreamResult:
         """Run one stream and say how it ended; only errors that nobody can cause come out as exceptions."""
-        started_on, begun, tally = datetime.now(UTC), time.monotonic(), Tally()
+        started_on, begun, tally = clock.now(), time.monotonic(), Tally()
         self._progress.begun(stream.name)
         outcome, message, go_on_in = self._outcome(stream, tally)
         result = StreamResult(stream.name, outcome, started_on, time.monotonic() - begun, tally, message, go_on_in)

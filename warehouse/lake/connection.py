@@ -35,7 +35,7 @@ from warehouse.errors import (
     LakeUnwritable,
     QueryError,
 )
-from warehouse.lake import schema
+from warehouse.lake import clock, schema
 from warehouse.lake.catalog import catalog_of, damaged, explain_damage, has_catalog, holds_rows, unfinished
 from warehouse.lake.engine import check_extension, explain_mismatch, keep_catalog
 from warehouse.lake.inlining import forget_inlining_option, inline_small_batches, without_inlining
@@ -233,6 +233,7 @@ class Lake(AbstractContextManager["Lake"]):
         with self._turn:
             self._connection.begin()
             try:
+                clock.tell(self._connection)
                 result = work(self._connection)
                 self._connection.commit()
             except BaseException:

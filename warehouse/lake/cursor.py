@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import duckdb
 
+from warehouse.lake.clock import NOW
 from warehouse.lake.literal import literal
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -88,4 +89,4 @@ def save_cursor(connection: duckdb.DuckDBPyConnection, stream: str, feed: str, c
     ]
     forget_cursor(connection, stream, feed)
     values = ", ".join(map(literal, (stream, feed, *times)))
-    connection.execute(f"INSERT INTO _cursor (stream, feed, {', '.join(_TIMES)}, updated_on) VALUES ({values}, now())")
+    connection.execute(f"INSERT INTO _cursor (stream, feed, {', '.join(_TIMES)}, updated_on) VALUES ({values}, {NOW})")

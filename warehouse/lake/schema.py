@@ -18,6 +18,7 @@ from types import MappingProxyType
 import duckdb
 
 from warehouse.errors import LakeIsNewer
+from warehouse.lake.clock import NOW
 from warehouse.lake.literal import literal
 from warehouse.lake.retype import retype
 
@@ -191,7 +192,7 @@ def bring_up(lake: duckdb.DuckDBPyConnection, path: Path) -> None:
     else:
         lake.execute(
             "INSERT INTO _lake (format, schema_fingerprint, created_on, extra_read_with) "
-            f"VALUES ({FORMAT}, {literal(fingerprint())}, now(), {literal(fingerprint_of_reading())})"
+            f"VALUES ({FORMAT}, {literal(fingerprint())}, {NOW}, {literal(fingerprint_of_reading())})"
         )
 
 

@@ -10,12 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from warehouse.errors import LakeBusy
+from warehouse.lake import clock
 from warehouse.lake.connection import Lake
 from warehouse.lake.literal import literal
 
@@ -76,7 +77,7 @@ def maintain(lake: Lake, *, keep: timedelta, grace: timedelta = GRACE) -> Upkeep
     done = Upkeep(before, before)
     try:
         with _alone(lake):
-            now = datetime.now(UTC)
+            now = clock.now()
             _expire_snapshots(lake, now - keep)
             for table in _tables(lake):
                 _tidy(lake, table, done)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import duckdb
 
+from warehouse.lake.clock import NOW
 from warehouse.lake.cursor import time_at
 from warehouse.lake.inlining import safe_from_text
 from warehouse.lake.table import Table, count, materialise
@@ -94,7 +95,7 @@ class Reading:
 
 def mark_deleted(connection: duckdb.DuckDBPyConnection, table: Table, keys: str) -> int:
     """Set deleted_on for the rows of `keys`, a relation (SQL); return how many. Inside the caller's transaction."""
-    return _update(connection, table, keys, "deleted_on = now()")
+    return _update(connection, table, keys, f"deleted_on = {NOW}")
 
 
 def _update(connection: duckdb.DuckDBPyConnection, table: Table, keys: str, values: str) -> int:
@@ -105,7 +106,7 @@ def _update(connection: duckdb.DuckDBPyConnection, table: Table, keys: str, valu
             connection.execute(
                 f"""
                 MERGE INTO "{table.name}" AS stored USING {keys} AS incoming ON {table.same_key}
-                WHEN MATCHED THEN UPDATE SET {values}, synced_on = now()
+                WHEN MATCHED THEN UPDATE SET {values}, synced_on = {NOW}
                 """
             )
     return number
@@ -141,7 +142,7 @@ def mark_rows_of_deleted_contacts(
                 connection.execute(
                     f"""
                     MERGE INTO "{table.name}" AS stored USING {contacts} AS incoming ON {dying}
-                    WHEN MATCHED THEN UPDATE SET deleted_on = incoming.deleted_on, synced_on = now()
+                    WHEN MATCHED THEN UPDATE SET deleted_on = incoming.deleted_on, synced_on = {NOW}
                     """
                 )
         marked += rows
@@ -158,7 +159,7 @@ def take_off_lists(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table
             connection,
             "shorter",
             f"""
-            SELECT * REPLACE ({shorter} AS {column}, now() AS synced_on)
+            SELECT * REPLACE ({shorter} AS {column}, {NOW} AS synced_on)
             FROM "{table.name}", (SELECT list(uuid) AS uuids FROM {contacts}) AS gone
             WHERE deleted_on IS NULL AND len({shorter}) < len({column})
             """,

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import duckdb
 
+from warehouse.lake.clock import NOW
 from warehouse.lake.literal import literal
 from warehouse.lake.table import History, Table
 
@@ -53,11 +54,11 @@ def _changes(table: Table, history: History, column: str, seen: str) -> str:
     before, after = f"stored.{column}", f"incoming.{column}"
     return f"""
         SELECT {keys}, '{column}' AS what, {written.format(before)} AS from_value, {written.format(after)} AS to_value,
-            least(now(), CASE
+            least({NOW}, CASE
                 WHEN stored.source = 'archive' THEN greatest(stored.archived_in + INTERVAL 1 DAY, {seen})
                 ELSE greatest(begun.started_on, {seen})
             END) AS still_on,
-            now() AS changed_by
+            {NOW} AS changed_by
         FROM changed AS incoming
         JOIN known AS stored ON {table.same_key}
         ASOF LEFT JOIN begun ON stored.synced_on >= begun.started_on

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 
 import duckdb
 
+from warehouse.lake.clock import NOW
 from warehouse.lake.literal import literal
 from warehouse.lake.table import Table, count, materialise
 from warehouse.loading.absence import Reading
@@ -110,7 +111,7 @@ def adopt_monthly_files(connection: duckdb.DuckDBPyConnection) -> int:
         """
         INSERT INTO _archives
             (archive_type, period, start_date, hash, size, record_count, rows, unreadable, origin, loaded_on, settled)
-        SELECT archive_type, 'monthly', start_date, hash, size, record_count, rows, unreadable, 'daily files', now(),
+        SELECT archive_type, 'monthly', start_date, hash, size, record_count, rows, unreadable, 'daily files', {NOW},
             settled
         FROM adopted
         """
@@ -186,7 +187,7 @@ def note_archive(
         INSERT INTO _archives
             (archive_type, period, start_date, hash, size, record_count, rows, unreadable, origin, loaded_on, settled)
         VALUES ({literal(key.archive_type)}, {literal(key.period)}, DATE '{key.start_date}', {literal(digest)}, {size},
-            {record_count}, {rows}, {unreadable}, 'file', now(), {settled})
+            {record_count}, {rows}, {unreadable}, 'file', {NOW}, {settled})
         """
     )
     if not first and count(connection, f"(SELECT DISTINCT period FROM _archives WHERE {month})") > 1:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import duckdb
 
 from warehouse.errors import RowsUnaccounted
+from warehouse.lake.clock import NOW
 from warehouse.lake.inlining import write_apart
 from warehouse.lake.literal import literal
 from warehouse.lake.table import Table, columns_of, count, quoted
@@ -146,4 +147,4 @@ def note_drift(connection: duckdb.DuckDBPyConnection, drift: Iterable[tuple[str,
     noted = set(connection.execute("SELECT stream, key, kind FROM _drift").fetchall())
     for row in sorted(set(drift) - noted):
         values = ", ".join(map(literal, row))
-        connection.execute(f"INSERT INTO _drift (stream, key, kind, first_seen_on) VALUES ({values}, now())")
+        connection.execute(f"INSERT INTO _drift (stream, key, kind, first_seen_on) VALUES ({values}, {NOW})")

@@ -14,6 +14,7 @@ from importlib import metadata, resources
 
 import duckdb
 
+from warehouse.lake.clock import NOW
 from warehouse.lake.connection import MACROS
 from warehouse.lake.literal import literal
 from warehouse.lake.table import Table, columns_of, count, materialise
@@ -61,7 +62,7 @@ def put_aside(connection: duckdb.DuckDBPyConnection, batch: Batch, *, tombstones
         f"""
         INSERT INTO _quarantine
             (stream, digest, reason, record, source, seen_on, key, archived_in, tombstone, tried_with)
-        SELECT {stream}, digest, coalesce(reason, {literal(batch.reason)}), record, {literal(batch.source)}, now(), key,
+        SELECT {stream}, digest, coalesce(reason, {literal(batch.reason)}), record, {literal(batch.source)}, {NOW}, key,
             {_date(batch.archived_in)}, {tombstones}, {literal(reading_of(batch.table.name))}
         FROM refused
         """

@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from warehouse.errors import LakeError
+from warehouse.lake.clock import NOW
 from warehouse.lake.connection import outside_the_lake
 from warehouse.lake.literal import literal
 from warehouse.lake.table import Table, columns_of, count, quoted
@@ -128,7 +129,7 @@ def _present(
     selected = quoted(columns)
     deleted_on, dead = ('"modified_on"' if tombstones else "NULL::TIMESTAMPTZ"), ""
     if table.longest_name:
-        deleted_on = "CASE WHEN is_deleted_name(name) THEN now() END"
+        deleted_on = f"CASE WHEN is_deleted_name(name) THEN {NOW} END"
         selected = selected.replace('"name"', f'name_before("name", {table.longest_name}) AS "name"')
     if table.contact and count(connection, "dead"):
         deleted_on, dead = "died_on", f'LEFT JOIN dead ON "{table.contact}" = dead_uuid'
@@ -137,7 +138,7 @@ def _present(
         f"""
         CREATE OR REPLACE TEMP VIEW batch AS
         SELECT {selected}, {archived if table.archive_type else ""}{deleted_on} AS deleted_on,
-            '{"archive" if archived_in else "api"}' AS source, now() AS synced_on, extra
+            '{"archive" if archived_in else "api"}' AS source, {NOW} AS synced_on, extra
         FROM parsed_row {dead}
         WHERE {won}
         """

@@ -10,6 +10,7 @@ from datetime import date, datetime
 
 import duckdb
 
+from warehouse.lake.clock import NOW
 from warehouse.lake.inlining import safe_from_text
 from warehouse.lake.literal import literal, text_list
 from warehouse.lake.table import Table, columns_of, count, materialise, quoted
@@ -329,7 +330,7 @@ def note_verification(connection: duckdb.DuckDBPyConnection, run: uuid.UUID, fin
             connection.execute(
                 f"""
                 INSERT INTO _verification (run, verified_on, stream, month, {columns}, unreadable, examples)
-                VALUES ('{run}', now(), {literal(one.stream)}, {month}, {", ".join(map(str, numbers))},
+                VALUES ('{run}', {NOW}, {literal(one.stream)}, {month}, {", ".join(map(str, numbers))},
                     {one.unreadable}, {examples})
                 """
             )

@@ -19,6 +19,7 @@ from importlib.resources.abc import Traversable
 import duckdb
 from filelock import FileLock
 
+from warehouse.lake.clock import NOW
 from warehouse.lake.connection import Lake
 from warehouse.lake.literal import literal
 from warehouse.lake.table import materialise
@@ -102,7 +103,7 @@ def _refresh(connection: duckdb.DuckDBPyConnection, look: Look, changed: set[str
     connection.execute("DELETE FROM _look")
     connection.execute(
         "INSERT INTO _look (fingerprint, snapshot, looked_on) "
-        f"VALUES ({literal(_fingerprint())}, {look.current}, now())"
+        f"VALUES ({literal(_fingerprint())}, {look.current}, {NOW})"
     )
     return written
 
@@ -167,12 +168,12 @@ def _note_group_sizes(connection: duckdb.DuckDBPyConnection, timezone: str) -> N
         )
         GROUP BY day
         HAVING day > (SELECT coalesce(max(day), '-infinity') FROM _group_sizes)
-            AND day < timezone({literal(timezone)}, now())::DATE
+            AND day < timezone({literal(timezone)}, {NOW})::DATE
         ORDER BY day
         """
     ).fetchall()
     days = [(literal(str(day)), f"AT (VERSION => {snapshot})") for day, snapshot in ended]
-    for day, version in [*days, (f"timezone({literal(timezone)}, now())", "")]:
+    for day, version in [*days, (f"timezone({literal(timezone)}, {NOW})", "")]:
         connection.execute(f"SET VARIABLE day = {day}::DATE")
         select = _sql("learned/group_sizes.sql").format(at=version)
         _upsert(connection, "_group_sizes", ("group_uuid", "day"), select)

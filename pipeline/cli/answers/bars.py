@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Self
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.progress import Progress as Bars
 from pipeline.cli.answers.saying import quoted, warn
 from pipeline.reading.progress import MARKS, Lines, Quiet, Tell, compared, duration, summary
 from pipeline.results import StreamResult, Tally
+from warehouse.lake import clock
 
 COLOURS = {"done": "green", "failed": "red", "suspicious": "yellow", "stopped": "yellow", "waiting": "yellow"}
 
@@ -52,7 +54,7 @@ class Terminal(Quiet):
 
     def waiting(self, stream: str, seconds: float) -> None:
         if seconds >= 1:
-            until = time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))
+            until = f"{(clock.now() + timedelta(seconds=seconds)).astimezone():%H:%M:%S}"
             self._tell(stream, f"[yellow]waiting {duration(seconds)} for the rate limit, until {until}[/]")
 
     def retrying(self, stream: str, why: str | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from rich.console import Console
 
@@ -15,6 +15,7 @@ from pipeline.proof.retention import at_risk
 from pipeline.proof.statuses import stream_statuses
 from pipeline.streams import STREAMS, Stream
 from warehouse import Lake
+from warehouse.lake import clock
 
 
 def print_status(lake: Lake, left_out: Collection[str] = (), *, json: bool) -> None:
@@ -116,7 +117,7 @@ def _short(at: object) -> str:
 def _ago(at: object) -> str:
     if not at:
         return ""
-    seconds = (datetime.now(UTC) - datetime.fromisoformat(str(at))).total_seconds()
+    seconds = (clock.now() - datetime.fromisoformat(str(at))).total_seconds()
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit} ago"
