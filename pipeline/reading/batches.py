@@ -43,6 +43,7 @@ from warehouse import (
     stage,
     take_off_lists,
 )
+from warehouse.lake import clock
 
 # More of a table than this is not marked deleted unasked: the fault may lie with the token, or the server.
 MOST_DELETIONS = 0.2
@@ -84,6 +85,7 @@ class Batches:
         self._archives: Archived | None = None
         self.held = False
         self._cut_off = False
+        self._begun = clock.now()
 
     def add(self, rows: list[msgspec.Raw]) -> None:
         """Take the rows of one page."""
@@ -256,7 +258,14 @@ class Batches:
         if batch:
             self._rows_of_reading += batch.rows
             waiting = self._waiting is None or self._table.name in self._waiting
-            loaded = merge(connection, batch, tombstones=tombstones, sightings=self.sightings, waiting=waiting)
+            loaded = merge(
+                connection,
+                batch,
+                tombstones=tombstones,
+                sightings=self.sightings,
+                waiting=waiting,
+                begun=self._begun,
+            )
             if tombstones:
                 dragged = mark_rows_of_deleted_contacts(connection, DIES_WITH_CONTACT)
                 take_off_lists(connection, LISTS_CONTACTS)

@@ -14,9 +14,13 @@ from collections.abc import Collection
 
 import duckdb
 
+from warehouse.lake.clock import NOW
 from warehouse.lake.inlining import write_apart
 from warehouse.lake.literal import literal
 from warehouse.lake.table import Table, columns_of, materialise
+
+# SQL of the time at which the reading began that brought the batch, by this machine's clock; NULL if it is not known.
+BEGUN = "getvariable('begun')::TIMESTAMPTZ"
 
 
 def find_known(connection: duckdb.DuckDBPyConnection, table: Table, matched: str) -> int:
@@ -137,9 +141,13 @@ def _uuids(references: str) -> str:
 
 
 def _wins(table: Table) -> str:
-    """SQL that says whether the incoming state of a row is the later one."""
+    """SQL that says whether the incoming state of a row is the later one.
+
+    One read after the stored one was written is, whatever their dates: the server's clock may have been set back.
+    """
     later = (
-        f'coalesce(stored."{table.never_older}" <= incoming."{table.never_older}", true)'
+        f"""(coalesce(stored."{table.never_older}" <= incoming."{table.never_older}", true)
+            OR stored.synced_on NOT BETWEEN coalesce({BEGUN}, '-infinity') AND {NOW})"""
         if table.never_older
         else "true"
     )

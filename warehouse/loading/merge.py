@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 
 import duckdb
 
@@ -48,18 +49,22 @@ def merge(
     tombstones: bool = False,
     sightings: Sequence[Sighting] = (),
     waiting: bool = True,
+    begun: datetime | None = None,
 ) -> Loaded:
     """Write what `batch` brings into its table, and its unreadable rows into `_quarantine`.
 
     Runs inside the caller's transaction. A row equal to the one in the lake is not written.
     Tombstones only mark: the values last seen of a deleted row stay.
     `sightings` says when rows were last seen, for the history of changes. `waiting=False` if none of the table's rows
-    wait in quarantine, which costs to ask.
+    wait in quarantine, which costs to ask. `begun` is when the reading began that brought the batch, by this machine's
+    clock.
 
     Raises:
         RowsUnaccounted: rows of the batch are neither new nor known.
     """
     table = batch.table
+    if table.never_older:
+        connection.execute(f"SET VARIABLE begun = {literal(begun)}")
     if waiting:
         release(connection, table)
     quarantined = put_aside(connection, batch, tombstones=tombstones) if batch.unreadable else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,15 @@ class Loader:
     folder: Path
     used: set[str] = field(default_factory=lambda: {"_quarantine"})
 
-    def load(self, stream: str, *rows: Row | str, tombstones: bool = False, files: int = 1) -> tuple[Batch, Loaded]:
-        """Load rows, the text of some given as it is, from as many files."""
+    def load(
+        self,
+        stream: str,
+        *rows: Row | str,
+        tombstones: bool = False,
+        files: int = 1,
+        begun: datetime | None = None,
+    ) -> tuple[Batch, Loaded]:
+        """Load rows, the text of some given as it is, from as many files, of a reading that had `begun` then."""
         self.used.add(stream)
         lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
         size = -(-len(lines) // files)
@@ -36,7 +44,7 @@ class Loader:
 
         def work(connection: duckdb.DuckDBPyConnection) -> tuple[Batch, Loaded]:
             batch = stage(connection, STREAMS[stream].table, paths, tombstones=tombstones)
-            loaded = merge(connection, batch, tombstones=tombstones)
+            loaded = merge(connection, batch, tombstones=tombstones, begun=begun)
             forget_batch(connection)
             return batch, loaded
 

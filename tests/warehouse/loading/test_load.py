@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 import pytest
+import time_machine
 
 from pipeline.streams import STREAMS
 from sandbox import Workspace
@@ -109,6 +110,20 @@ def test_a_row_older_than_the_one_in_the_lake_is_not_taken(loader: Loader) -> No
     _, loaded = loader.load("contacts", contact(modified_on="2026-03-01T23:59:59.999999Z", name="old"))
     assert loaded == Loaded(equal=1)
     assert loader.lake.rows("SELECT name FROM contacts") == [("new",)]
+
+
+def test_a_row_read_after_the_stored_one_was_written_is_taken_whatever_their_dates(loader: Loader) -> None:
+    begun = datetime.now(UTC)
+    loader.load("contacts", contact(name="Ann"), begun=begun)
+    # A reading that went on at the same time may have seen an earlier state.
+    loader.load("contacts", contact(name="Before", modified_on="2026-02-01T00:00:00Z"), begun=begun)
+    assert loader.lake.rows("SELECT name FROM contacts") == [("Ann",)]
+    # The server's clock was set back by a month, and then ours.
+    loader.load("contacts", contact(name="Bea", modified_on="2026-02-01T00:00:00Z"), begun=datetime.now(UTC))
+    assert loader.lake.rows("SELECT name FROM contacts") == [("Bea",)]
+    with time_machine.travel(begun - timedelta(days=30)):
+        loader.load("contacts", contact(name="Cid", modified_on="2026-01-01T00:00:00Z"), begun=datetime.now(UTC))
+    assert loader.lake.rows("SELECT name FROM contacts") == [("Cid",)]
 
 
 def test_a_row_that_had_no_date_does_not_stay_for_ever(loader: Loader) -> None:
