@@ -20,6 +20,12 @@ class Counters:
     bytes: int = 0
     waited_seconds: float = 0.0
 
+    def add(self, other: Counters) -> None:
+        """Count what `other` has cost too."""
+        self.requests += other.requests
+        self.bytes += other.bytes
+        self.waited_seconds += other.waited_seconds
+
 
 @dataclass
 class Tally:

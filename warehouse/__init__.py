@@ -21,7 +21,7 @@ from warehouse.errors import (
     RowsUnaccounted,
 )
 from warehouse.lake.connection import Lake
-from warehouse.lake.cursor import Cursor, OpenWalk, forget_cursor, read_cursors, save_cursor
+from warehouse.lake.cursor import Cursor, OpenWalk, forget_cursor, last_sync_before, read_cursors, save_cursor
 from warehouse.lake.schema import ColumnDescription, TableDescription, describe_tables
 from warehouse.lake.table import Table
 from warehouse.lake.upkeep import Size, Upkeep, maintain
@@ -103,6 +103,7 @@ __all__ = [
     "forget_cursor",
     "harvest",
     "keep_whole",
+    "last_sync_before",
     "leave_waiting",
     "live_rows",
     "loaded_months",

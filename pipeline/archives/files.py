@@ -172,10 +172,11 @@ class ArchivesReader(ListReader):
     def _chosen_start(self) -> Cursor:
         """From when on archives are wanted: what `--since` said in any sync, the earliest."""
         before, since = self.cursor(ROWS), self.options.since
-        if before.watermark is None or self.options.full:
-            return Cursor(self.before, since)
+        read = self.reached(self.before)
+        if ROWS not in self.cursors or self.options.full:
+            return Cursor(read, since)
         start = before.complete_from
-        return Cursor(self.before, min(start, since) if start and since else start)
+        return Cursor(read, min(start, since) if start and since else start)
 
     # Loading.
 

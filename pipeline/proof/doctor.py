@@ -58,15 +58,20 @@ def _address(settings: Settings) -> Finding:
 
 
 def _clock(client: Client) -> Finding:
-    skew = (clock.now() - client.now()).total_seconds()
+    there = client.server_now()
+    if there is None:
+        return Finding(
+            "clock", True, "cannot be compared: the server's answers tell no time; syncs follow this machine's"
+        )
+    skew = (clock.now() - there).total_seconds()
     if abs(skew) <= LARGEST_SKEW_SECONDS:
         return Finding("clock", True, "agrees with the server's")
     way = "ahead of" if skew > 0 else "behind"
     return Finding(
         "clock",
         True,
-        f"{abs(skew):,.0f} s {way} the server's; syncs follow the server's clock",
-        "set this machine's clock (NTP)",
+        f"{abs(skew):,.0f} s {way} the server's; syncs end at the earlier of the two",
+        "set this machine's clock (NTP), or let the server's be set",
     )
 
 

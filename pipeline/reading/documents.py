@@ -53,9 +53,9 @@ class PerFlowReader(Reader):
 
         for start in range(0, len(asked), strategy.at_once):
             params: Params = {"flow": asked[start : start + strategy.at_once], "dependencies": "none"}
-            begun = self.client.now() - AGREEING_CLOCKS
+            begun = self._server_time() - AGREEING_CLOCKS
             page = self.client.page(self.stream.path, params, scope=self.stream.scope, listener=listener, rows="flows")
-            between = (begun, self.client.now() + AGREEING_CLOCKS)
+            between = (begun, self._server_time() + AGREEING_CLOCKS)
             answered |= {str(keys_of(row, key)[0]).lower(): between for row in page.results}
             self.batches.add(page.results)
             if self.batches.full:
@@ -63,6 +63,10 @@ class PerFlowReader(Reader):
         if not self.batches.empty:
             self.batches.commit(save)
         return answered
+
+    def _server_time(self) -> datetime:
+        """What the server, which dates its rows, takes for the present (UTC)."""
+        return self.client.server_now() or self.client.now()
 
 
 class DailyReader(Reader):
@@ -76,7 +80,7 @@ class DailyReader(Reader):
         first = cursor.watermark is None or self.options.full
         start = self.before - strategy.first if first or not cursor.watermark else cursor.watermark - strategy.again
         self.take(self.days_since(start))
-        self.batches.commit(self.saving({ROWS: Cursor(self.before)}))
+        self.batches.commit(self.saving({ROWS: Cursor(self.reached(self.before))}))
 
     def days_since(self, start: datetime) -> Page:
         """A row for each day from `start` (UTC) on."""

@@ -19,7 +19,7 @@ class SingleReader(Reader):
 
     def read_stream(self) -> None:
         """Commit it."""
-        self.batches.add([msgspec.Raw(self.workspace)])
+        self.batches.add([msgspec.Raw(self.read_workspace())])
         self.batches.commit()
 
 
@@ -76,7 +76,8 @@ class NewestReader(ListReader):
             self.batches.commit()
             self.tally.notes.append("rows kept changing while they were read; the next sync reads them again")
             return
-        feeds = {ROWS: Cursor(self.before)} | ({WHOLE: Cursor(self.before)} if whole else {})
+        read = Cursor(self.reached(self.before))
+        feeds = {ROWS: read} | ({WHOLE: read} if whole else {})
         self.batches.commit()
         if whole:
             self.settle_absences()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,13 +14,14 @@ import duckdb
 from pipeline.months import Month
 from pipeline.reading.archive_list import ask_for_archives
 from pipeline.reading.batches import Batches
+from pipeline.reading.doubts import Clocks, as_believed, is_doubtful
 from pipeline.reading.progress import Progress
 from pipeline.reading.walk import Fetch
-from pipeline.results import Tally
-from pipeline.server.client import Client, Listener
+from pipeline.results import Counters, Tally
+from pipeline.server.client import AGREEING_CLOCKS, Client, Listener
 from pipeline.server.pages import Page
 from pipeline.settings import Settings
-from pipeline.streams import Archives, Stream
+from pipeline.streams import Archives, PerFlow, Stream
 from warehouse import (
     Archived,
     ArchiveKey,
@@ -27,10 +29,12 @@ from warehouse import (
     Lake,
     archives_wanted_from,
     forget_cursor,
+    last_sync_before,
     read_cursors,
     remember_deleted_contacts,
     save_cursor,
 )
+from warehouse.lake import clock
 
 # Feeds of a stream: each has a cursor of its own.
 ROWS, DELETED, WHOLE, REVISIT, MONTH = "rows", "deleted", "whole", "revisit", "month"
@@ -85,7 +89,11 @@ class Options:
 
 @dataclass
 class Reader(ABC):
-    """One stream being read; `before` is the fixed end of its windows (server time, UTC, less the lag)."""
+    """One stream being read; `before` is the fixed end of its windows (the earlier of two clocks, UTC, less the lag).
+
+    `workspace` is what the server said of the workspace when the session was opened, `opened` what that has cost, as
+    far as no stream has counted it. `doubted` has the feeds of which a cursor was found that cannot be right.
+    """
 
     client: Client
     lake: Lake
@@ -97,6 +105,9 @@ class Reader(ABC):
     options: Options
     before: datetime
     workspace: bytes
+    opened: Counters = field(default_factory=Counters)
+    doubted: set[str] = field(default_factory=set)
+    _begun: float = field(default_factory=time.monotonic)
 
     def read(self) -> None:
         """Bring the stream up to `before`. The caller holds the stream's lock, so that its cursors are ours."""
@@ -111,7 +122,57 @@ class Reader(ABC):
     def cursors(self) -> dict[str, Cursor]:
         """How far each feed is read; a stream that is listed whole has none and does not ask for any."""
         with self.lake.connection() as connection:
-            return read_cursors(connection, self.stream.name)
+            found = read_cursors(connection, self.stream.name)
+        if isinstance(self.stream.strategy, PerFlow):  # its watermark is the date of a row
+            return found
+        # Another process may have read on since `before` was fixed.
+        now = max(self.before + self._lag, self.client.now())
+        self.doubted |= {feed for feed, cursor in found.items() if is_doubtful(cursor, now)}
+        return found | self._as_believed({feed: found[feed] for feed in self.doubted})
+
+    def _as_believed(self, doubtful: dict[str, Cursor]) -> dict[str, Cursor]:
+        """What can be believed of cursors that cannot be right, and say so."""
+        if not doubtful:
+            return {}
+        with self.lake.connection() as connection:
+            found = {
+                feed: as_believed(
+                    cursor,
+                    Clocks(self.client.now(), clock.now()),
+                    lambda at: last_sync_before(connection, self.stream.name, at),
+                )
+                for feed, cursor in doubtful.items()
+            }
+        # What is only read again now and then is due; a month is read from its beginning.
+        believed = {feed: one if feed in (ROWS, DELETED) else Cursor() for feed, one in found.items()}
+        told = [one for feed, one in doubtful.items() if self._concerns(feed)]
+        if told:
+            self._tell_doubts(told, [one for feed, one in found.items() if self._concerns(feed)])
+        return believed
+
+    def _concerns(self, feed: str) -> bool:
+        """True if this reading goes by the feed: a month by its own only."""
+        return feed == f"{MONTH} {self.options.month}" if self.options.month else not feed.startswith(MONTH)
+
+    def _tell_doubts(self, doubtful: list[Cursor], believed: list[Cursor]) -> None:
+        ends = [end for one in doubtful for end in (one.watermark, one.walk and one.walk.before) if end]
+        safe = max((one.watermark for one in believed if one.watermark), default=None)
+        self.tally.notes.append(
+            f"a clock was wrong: this was noted as read up to {max(ends):%Y-%m-%d %H:%M} UTC before that had come; "
+            + (f"it counts as read up to {safe:%Y-%m-%d %H:%M} UTC" if safe else "it counts as not read")
+        )
+
+    @property
+    def _lag(self) -> timedelta:
+        return timedelta(seconds=self.settings.lag)
+
+    def reached(self, before: datetime) -> datetime:
+        """What may be noted once all is read up to `before`: that, unless a clock was ahead and has been set since.
+
+        Then it is what the clocks of now would have shown when reading began.
+        """
+        began = self.client.now() - timedelta(seconds=time.monotonic() - self._begun) - self._lag
+        return before if before <= began + AGREEING_CLOCKS else began
 
     @property
     def overlap(self) -> timedelta:
@@ -159,7 +220,15 @@ class Reader(ABC):
         if wanted_from is None:
             with self.lake.connection() as connection:
                 wanted_from = archives_wanted_from(connection)
-        return ask_for_archives(self.client, self.listener(), of, wanted_from, self.client.now())
+        return ask_for_archives(self.client, self.listener(), of, wanted_from, self.client.latest())
+
+    def read_workspace(self) -> bytes:
+        """What the server says of the workspace: as when the session was opened, and anew for whoever comes later."""
+        if not self.opened.requests:
+            return self.client.document(self.stream.path, {}, scope=self.stream.scope, listener=self.listener())
+        self.tally.counters.add(self.opened)
+        self.opened.requests = 0
+        return self.workspace
 
     def cursor(self, feed: str) -> Cursor:
         """Where a feed stands."""

@@ -185,10 +185,11 @@ def counts_through_a_tie(page: Page) -> bool:
 
 
 def date_of(row: msgspec.Raw, on: str) -> datetime | None:
-    """The date `on` of a row; None if it has no readable one."""
+    """The date `on` of a row, without a zone in UTC, as it is loaded; None if it has no readable one."""
     try:
         value = getattr(_decoder((on,)).decode(row), on)
-        return datetime.fromisoformat(value).astimezone(UTC) if isinstance(value, str) else None
+        at = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return at and (at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))
     except UNREADABLE:
         return None
 

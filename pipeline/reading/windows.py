@@ -12,8 +12,9 @@ from pipeline.months import Month
 from pipeline.reading.reader import DELETED, MONTH, REVISIT, ROWS, Reader
 from pipeline.reading.vanished import settle_vanished
 from pipeline.reading.walk import Fetch, seek
-from pipeline.streams import Window, parse_revisits
+from pipeline.streams import HOUR, Window, parse_revisits
 from warehouse import Cursor, OpenWalk, Sighting, forget_cursor
+from warehouse.lake import clock
 from warehouse.lake.cursor import time_at
 from warehouse.lake.literal import literal
 
@@ -21,6 +22,8 @@ from warehouse.lake.literal import literal
 LONG_WAIT_SECONDS = 5.0
 # A slice of a month ends with the day on which it has so many rows: 80 pages.
 SLICE_ROWS = 20_000
+# Smaller ones are within the overlap.
+LARGE_SKEW = timedelta(minutes=15)
 
 
 class WindowReader(Reader):
@@ -35,6 +38,7 @@ class WindowReader(Reader):
         if self.options.month:
             self._month(strategy, self.options.month)
             return
+        self._note_server_ahead()
         self._window(strategy, ROWS, {})
         if self.stream.deleted_feed:
             self._window(strategy, DELETED, self.stream.deleted_feed)
@@ -45,22 +49,25 @@ class WindowReader(Reader):
             cursor = self._walk(strategy, feed, params, cursor, cursor.walk)
         due = [] if feed == DELETED else self._due_revisits(strategy)
         shapes = self._shape_feeds() if feed == ROWS else {}
-        after = self._start(cursor, due, reshaped=bool(shapes) and cursor.watermark is not None)
+        reshaped = bool(shapes) and cursor.watermark is not None
+        after = self._start(cursor, due, again=reshaped or (feed in self.doubted and cursor.watermark is None))
         if after is not None and after >= self.before:
+            self._note_nothing(after, self.before)
             return
         whole = (
             cursor.watermark is None
             or after is None
             or (cursor.complete_from is not None and after <= cursor.complete_from)
         )
-        self._walk(strategy, feed, params, cursor, OpenWalk(after, self.before), shapes if whole else {})
+        beside = (self._mended(strategy) if feed == ROWS else {}) | (shapes if whole else {})
+        self._walk(strategy, feed, params, cursor, OpenWalk(after, self.before), beside)
 
-    def _start(self, cursor: Cursor, due: list[timedelta], *, reshaped: bool) -> datetime | None:
-        """Where the next window begins; None for the beginning of time."""
+    def _start(self, cursor: Cursor, due: list[timedelta], *, again: bool) -> datetime | None:
+        """Where the next window begins, `again` to read all that was ever wanted; None for the beginning of time."""
         since = self.options.since
         if self.options.full:
             return since
-        if reshaped:
+        if again:
             return min(since, cursor.complete_from) if since and cursor.complete_from else cursor.complete_from
         if cursor.watermark is None:
             return since
@@ -73,10 +80,18 @@ class WindowReader(Reader):
         cursor = self.cursor(feed)
         if cursor.walk:
             cursor = self._walk(strategy, feed, {}, cursor, cursor.walk)
-        after = cursor.watermark or month.start
-        for before in self._slice_ends(strategy, after, min(month.end, self.before)):
+        after, end = cursor.watermark or month.start, min(month.end, self.before)
+        slices = self._slice_ends(strategy, after, end)
+        if not slices and not cursor.watermark:
+            self._note_nothing(after, end)
+        for before in slices:
             cursor = self._walk(strategy, feed, {}, cursor, OpenWalk(after, before))
             after = before
+        if end < month.end:
+            self.tally.notes.append(
+                f"{month} was not over at {self.before:%Y-%m-%d %H:%M} UTC, where this reading ends: "
+                f"`rapidlake sync {self.stream.name}` reads the rest"
+            )
         if not self.batches.held:
             self.lake.commit(lambda connection: forget_cursor(connection, self.stream.name, feed))
 
@@ -162,6 +177,24 @@ class WindowReader(Reader):
             self.batches.commit(self.saving(revisited))
         return ended
 
+    def _note_nothing(self, after: datetime, before: datetime) -> None:
+        """Say why nothing is asked for: reading would begin at `after`, which is not before its end (both UTC)."""
+        note = (
+            f"nothing was asked for: reading would begin at {after:%Y-%m-%d %H:%M:%S} UTC and end at "
+            f"{before:%Y-%m-%d %H:%M:%S} UTC, the earlier of two clocks less RAPIDLAKE_LAG"
+        )
+        if note not in self.tally.notes:
+            self.tally.notes.append(note)
+
+    def _note_server_ahead(self) -> None:
+        """Say that rows are read late, where the server dates them later than this machine's clock shows."""
+        there, here = self.client.server_now(), clock.now()
+        if there and there - here > LARGE_SKEW:
+            self.tally.notes.append(
+                f"the server's clock is {(there - here) / HOUR:.1f} h ahead of this machine's: what it dates later "
+                "than this machine's clock shows is read when that has come; let the one that is wrong be set"
+            )
+
     def _sightings(self, strategy: Window) -> list[Sighting]:
         """When the rows of recent windows were last read."""
         last = self.cursor(ROWS).watermark
@@ -176,7 +209,8 @@ class WindowReader(Reader):
 
     def _ended(self, cursor: Cursor, walk: OpenWalk) -> Cursor:
         """The cursor after a walk: its end is the watermark, unless a later one stands already."""
-        watermark = max(walk.before, cursor.watermark or walk.before)
+        reached = self.reached(walk.before)
+        watermark = max(reached, cursor.watermark or reached)
         if walk.after is None or (cursor.watermark and cursor.complete_from is None):
             complete_from = None
         else:
@@ -204,10 +238,21 @@ class WindowReader(Reader):
                 due.append(revisit.window)
         return due
 
+    def _mended(self, strategy: Window) -> dict[str, Cursor | None]:
+        """Feeds that a wrong clock has dated, and that no reading dates anew: shapes, whose date decides nothing, and
+        revisits of other settings.
+        """
+        revisits = {_revisit_feed(revisit.window) for revisit in strategy.revisits}
+        shapes = tuple(f"{shape.by} " for shape in self.stream.shapes)
+        feeds: dict[str, Cursor | None] = {
+            feed: Cursor(self.before) for feed in self.doubted if feed.startswith(shapes)
+        }
+        return feeds | {feed: None for feed in self.doubted if feed.startswith(REVISIT) and feed not in revisits}
+
     def _revisited(self, strategy: Window, walk: OpenWalk) -> dict[str, Cursor]:
         """Cursors of the revisits that this walk has done; those of every sync need none."""
         return {
-            _revisit_feed(revisit.window): Cursor(watermark=walk.before)
+            _revisit_feed(revisit.window): Cursor(watermark=self.reached(walk.before))
             for revisit in strategy.revisits
             if revisit.every and (walk.after is None or walk.after <= walk.before - revisit.window)
         }

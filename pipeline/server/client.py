@@ -129,13 +129,26 @@ class Client(AbstractContextManager["Client"]):
         return self._get(path, params, scope, listener or Listener(), read, "object")
 
     def now(self) -> datetime:
-        """The server's clock (UTC). It tells whole seconds only, so this machine's is used where the two agree."""
-        here = clock.now()
+        """The earlier of two clocks (UTC), this machine's and the server's: one that is ahead decides nothing.
+
+        The server's tells whole seconds only, so this machine's is used where the two agree.
+        """
+        return self._present(min)
+
+    def latest(self) -> datetime:
+        """The later of the two clocks (UTC): nothing is older than it seems by this one."""
+        return self._present(max)
+
+    def server_now(self) -> datetime | None:
+        """What the server's clock shows (UTC); None if no answer has told."""
         if self._server_clock is None:
-            return here
+            return None
         at, seen = self._server_clock
-        there = at + timedelta(seconds=time.monotonic() - seen)
-        return here if abs(here - there) <= AGREEING_CLOCKS else there
+        return at + timedelta(seconds=time.monotonic() - seen)
+
+    def _present(self, choose: Callable[[datetime, datetime], datetime]) -> datetime:
+        here, there = clock.now(), self.server_now()
+        return here if there is None or abs(here - there) <= AGREEING_CLOCKS else choose(here, there)
 
     def requests_left(self, scope: str) -> int | None:
         """Requests of a scope that may go out now; None without a limit."""
@@ -250,12 +263,18 @@ class Client(AbstractContextManager["Client"]):
     def _note_clock(self, response: httpx.Response) -> None:
         sent = http_date(response.headers.get("Date", ""))
         if sent is not None and sent.year in YEARS:
-            self._server_clock = (sent, time.monotonic())
+            self._server_clock = (sent + _age(response), time.monotonic())
 
 
 def _query(params: Params) -> httpx.QueryParams:
     """Query parameters in order; a sequence repeats its name."""
     return httpx.QueryParams({name: value if isinstance(value, str) else list(value) for name, value in params.items()})
+
+
+def _age(response: httpx.Response) -> timedelta:
+    """How long a cache between the server and us has kept an answer, as far as it says so."""
+    said = response.headers.get("Age", "")
+    return timedelta(seconds=int(said)) if re.fullmatch(r"[0-9]{1,8}", said) else timedelta(0)
 
 
 def _check_status(path: str, response: httpx.Response, url: str) -> None:

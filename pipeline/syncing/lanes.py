@@ -35,7 +35,7 @@ MakeBatches = Callable[[Stream, Spool, Tally], Batches]
 class Run:
     """What is done to all streams: `readers` says by strategy how, `make_batches` where their rows go.
 
-    `before` is the fixed end of all windows: the server's clock, less the lag (UTC).
+    `before` is the fixed end of all windows: the earlier of two clocks, less the lag (UTC).
     """
 
     def __init__(
@@ -112,6 +112,8 @@ class Run:
                 f"{place} cannot be used ({error.strerror}): nothing committed is lost; mend it and sync again",
                 None,
             )
+        if not tally.counters.requests and not tally.notes:
+            tally.notes.append("no request was needed: nothing has changed that it would be read for")
         return ("suspicious" if tally.suspicious else "done"), "; ".join(tally.notes) or None, None
 
     @contextmanager
@@ -159,6 +161,7 @@ class Run:
                 options=self._options,
                 before=self.before,
                 workspace=self._session.body,
+                opened=self._session.opened,
             ).read()
         finally:
             batches.end_whole_reading()

@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import duckdb
@@ -14,6 +14,7 @@ import msgspec
 
 from pipeline.errors import NotOffered, SettingsError, WrongWorkspace
 from pipeline.reading.progress import Progress, Quiet
+from pipeline.results import Counters
 from pipeline.server.budget import Budget
 from pipeline.server.client import Client, Listener
 from pipeline.settings import MEGABYTE, Settings
@@ -37,12 +38,16 @@ class Workspace(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Session:
-    """A workspace's server and its lake; `body` is what the server said of the workspace."""
+    """A workspace's server and its lake.
+
+    `body` is what the server said of the workspace, `opened` what that has cost.
+    """
 
     client: Client
     lake: Lake
     workspace: Workspace
     body: bytes
+    opened: Counters = field(default_factory=Counters)
 
 
 @contextmanager
@@ -57,13 +62,14 @@ def open_session(
         RapidlakeError: server, token, workspace or lake do not let anything begin.
     """
     with open_client(settings, stop=stop) as client:
-        body, workspace = identify(client, progress)
+        opened = Counters()
+        body, workspace = identify(client, progress, opened)
         client.patience = settings.patience
         client.budget = Budget(f"{settings.url} {workspace.uuid}", _budget(settings))
         with Lake.create(settings.lake) as lake:
             _claim(lake, workspace, settings.url)
             harvest(lake, [stream.table for stream in STREAMS.values()])
-            yield Session(client, lake, workspace, body)
+            yield Session(client, lake, workspace, body, opened)
 
 
 def _budget(settings: Settings) -> int:
@@ -83,13 +89,16 @@ def open_client(settings: Settings, *, stop: threading.Event | None = None) -> C
     )
 
 
-def identify(client: Client, progress: Progress | None = None) -> tuple[bytes, Workspace]:
-    """Ask whose token it is; return the answer as it came, and what it says.
+def identify(
+    client: Client, progress: Progress | None = None, counters: Counters | None = None
+) -> tuple[bytes, Workspace]:
+    """Ask whose token it is; return the answer as it came, and what it says; `counters` count what that costs.
 
     Raises:
         RapidlakeError: the server cannot be reached, refuses, or is none of RapidPro's.
     """
-    listener = Listener(failing=partial((progress or Quiet()).retrying, "workspace"))
+    failing = partial((progress or Quiet()).retrying, "workspace")
+    listener = Listener(counters or Counters(), failing=failing)
     try:
         body = client.document("workspace.json", {}, scope="v2", listener=listener)
         return body, msgspec.json.decode(body, type=Workspace)

@@ -5,7 +5,7 @@ A cursor is saved in the transaction that writes the rows it speaks of, never ou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import duckdb
@@ -37,27 +37,49 @@ class Cursor:
     watermark: everything up to here is in the lake.
     complete_from: everything from here on is; None means from the beginning.
     walk: the window that is being read now, if any.
+    saved_on: when this was written, by this machine's clock; None if it was not yet.
     """
 
     watermark: datetime | None = None
     complete_from: datetime | None = None
     walk: OpenWalk | None = None
+    saved_on: datetime | None = field(default=None, compare=False)
 
 
 def read_cursors(connection: duckdb.DuckDBPyConnection, stream: str) -> dict[str, Cursor]:
     """The saved cursors of a stream by feed."""
-    columns = ", ".join(f"epoch_us({time})" for time in _TIMES)
+    columns = ", ".join(f"epoch_us({time})" for time in (*_TIMES, "updated_on"))
     rows = connection.execute(f"SELECT feed, {columns} FROM _cursor WHERE stream = {literal(stream)}").fetchall()
     return {feed: _cursor(*times) for feed, *times in rows}
 
 
 def _cursor(
-    watermark: int | None, complete_from: int | None, after: int | None, before: int | None, place: int | None
+    watermark: int | None,
+    complete_from: int | None,
+    after: int | None,
+    before: int | None,
+    place: int | None,
+    saved_on: int | None,
 ) -> Cursor:
     """A cursor from times in microseconds since the epoch."""
     end, here = _time(before), _time(place)
     walk = OpenWalk(_time(after), end, here) if end and here else None
-    return Cursor(_time(watermark), _time(complete_from), walk)
+    return Cursor(_time(watermark), _time(complete_from), walk, _time(saved_on))
+
+
+def last_sync_before(connection: duckdb.DuckDBPyConnection, stream: str, at: datetime) -> datetime | None:
+    """When the sync of a stream began that went on at a time (UTC), or else the last before; None if none is known."""
+    found = connection.execute(
+        f"""
+        SELECT epoch_us(coalesce(
+            min(started_on) FILTER (started_on + to_seconds(ceil(seconds)) >= {literal(at)}),
+            max(started_on)
+        ))
+        FROM _sync
+        WHERE stream = {literal(stream)} AND started_on <= {literal(at)} AND outcome <> 'skipped'
+        """
+    ).fetchone()
+    return _time(found[0]) if found else None
 
 
 def time_at(microseconds: int) -> datetime:

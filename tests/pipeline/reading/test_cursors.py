@@ -102,7 +102,10 @@ def test_a_watermark_never_goes_back(scene: Scene) -> None:
 
 def test_a_date_that_is_not_reached_yet_reads_nothing_until_it_is(scene: Scene) -> None:
     since = now() - timedelta(minutes=20)
-    scene.sync("messages", "contacts", lag=60 * 60, options=Options(since))
+    for result in scene.sync("messages", "contacts", lag=60 * 60, options=Options(since)).values():
+        assert result.message and result.message.startswith(
+            f"nothing was asked for: reading would begin at {since:%F %T}"
+        )
     assert (scene.windows("messages"), scene.windows("contacts"), scene.cursors()) == ([], [], {})
     scene.sync("messages", options=Options(since))
     assert scene.windows("messages")[0][0] == since

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -149,6 +150,21 @@ def test_the_date_of_a_row_is_read_or_there_is_none(row: bytes, date: datetime |
     origin = serve(lambda asked: Answer(b'{"results":[' + row + b'],"next":null}'))
     [raw] = fetching(origin, "contacts")({}).results
     assert date_of(raw, "modified_on") == date
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Africa/Kigali", "UTC"])
+@pytest.mark.parametrize("month", [1, 7])
+def test_a_date_without_a_zone_is_of_utc_wherever_this_machine_is(
+    zone: str, month: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        row = msgspec.Raw(f'{{"modified_on":"2026-{month:02}-31T08:00:00"}}'.encode())
+        assert date_of(row, "modified_on") == datetime(2026, month, 31, 8, tzinfo=UTC)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 # -- resuming --

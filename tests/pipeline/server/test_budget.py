@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import threading
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import time_machine
 
 from pipeline.server.budget import Budget
 from tests.processes import start
@@ -106,6 +110,31 @@ def test_processes_share_one_budget() -> None:
     assert sum(granted) == 30
     budget = Budget("farm", 30)
     assert budget.left("v2.runs") == 0
+    budget.close()
+
+
+def test_a_clock_that_jumps_neither_frees_the_limit_nor_blocks_it_for_longer_than_an_hour() -> None:
+    budget = Budget("farm", 3)
+    with time_machine.travel(datetime(2026, 7, 15, 12, tzinfo=UTC)) as clock:
+        assert taken(budget, 2) == 2
+        for days in (3, -3, 0.2, -0.2):
+            clock.shift(timedelta(days=days))
+            assert budget.left("v2") == 1
+        clock.shift(timedelta(days=5))
+        assert taken(budget, 5) == 1
+    assert 3500 < budget.seconds_until_free("v2") <= 3601
+    budget.close()
+
+
+def test_what_was_counted_before_the_machine_was_started_counts_as_of_just_now() -> None:
+    budget = Budget("farm", 5)
+    taken(budget, 4)
+    budget.close()
+    [file] = Path(os.environ["RAPIDLAKE_CACHE"]).rglob("*.sqlite")
+    with closing(sqlite3.connect(file)) as count, count:  # which the clock shows after so many more days only
+        count.execute("UPDATE asked SET item_timestamp = item_timestamp + 40 * 86400000")
+    assert taken(budget, 3) == 1
+    assert 3500 < budget.seconds_until_free("v2") <= 3601
     budget.close()
 
 

@@ -6,7 +6,8 @@ import json
 import threading
 import traceback
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
@@ -307,15 +308,52 @@ def test_no_request_goes_out_once_stopped(sandbox: Sandbox) -> None:
     assert sandbox.requests == []
 
 
-# -- the server's clock --
+# -- clocks --
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
-def test_time_is_the_servers_once_it_has_answered(serve: Serve) -> None:
-    origin = scripted(serve, Answer(headers={"Date": DATE}))
+@pytest.mark.parametrize("ahead", [3 * HOUR, -3 * HOUR, 4 * DAY, -4 * DAY, timedelta(seconds=9)], ids=str)
+def test_the_earlier_clock_says_what_the_present_is(serve: Serve, ahead: timedelta) -> None:
+    origin = scripted(serve, Answer(headers={"Date": format_datetime(datetime.now(UTC) + ahead, usegmt=True)}))
     with Client(origin.url, TOKEN) as client:
-        assert abs((client.now() - datetime.now(UTC)).total_seconds()) < 60
+        assert shown(client) == (0, 0, None)
         client.page("contacts.json", {}, scope="v2.contacts")
-        assert abs((client.now() - datetime(2026, 10, 21, 7, 28, tzinfo=UTC)).total_seconds()) < 60
+        minutes = ahead / timedelta(minutes=1)
+        assert shown(client) == (round(min(minutes, 0)), round(max(minutes, 0)), round(minutes))
+
+
+def shown(client: Client) -> tuple[int, int, int | None]:
+    """By how many minutes its clocks differ from this machine's: the earlier, the later, and the server's."""
+    here, there = datetime.now(UTC), client.server_now()
+    now, latest, server = (
+        at and round((at - here) / timedelta(minutes=1)) for at in (client.now(), client.latest(), there)
+    )
+    assert now is not None and latest is not None
+    return now, latest, server
+
+
+def test_the_last_answer_that_has_a_date_tells_the_servers_clock(serve: Serve) -> None:
+    dates = [format_datetime(datetime.now(UTC) - back * HOUR, usegmt=True) for back in (5, 2)]
+    odd = [Answer(headers={"Date": "yesterday"}), Answer()]
+    origin = scripted(serve, *(Answer(headers={"Date": date}) for date in dates), *odd)
+    told = []
+    with Client(origin.url, TOKEN) as client:
+        for _ in range(4):
+            client.page("contacts.json", {}, scope="v2.contacts")
+            told.append(shown(client)[0])
+    assert told == [-300, -120, -120, -120]
+
+
+def test_an_answer_that_a_cache_has_kept_is_as_old_as_it_says(serve: Serve) -> None:
+    date = format_datetime(datetime.now(UTC) - HOUR, usegmt=True)
+    origin = scripted(serve, *(Answer(headers={"Date": date, "Age": age}) for age in ("3600", "0", "long", "9" * 30)))
+    told = []
+    with Client(origin.url, TOKEN) as client:
+        for _ in range(4):
+            client.page("contacts.json", {}, scope="v2.contacts")
+            told.append(shown(client)[0])
+    assert told == [0, -60, -60, -60]
 
 
 # -- addresses --
