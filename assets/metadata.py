@@ -53,8 +53,8 @@ def sync_metadata(session: Session, stream: Stream, results: Sequence[StreamResu
 def _minutes_behind(lake: Lake, stream: Stream) -> float | None:
     """Minutes between now and what is read."""
     rows = lake.rows(
-        f"SELECT epoch(watermark) FROM _cursor WHERE stream = {literal(stream.name)} AND feed = 'rows' "
-        "AND watermark IS NOT NULL"
+        "SELECT epoch(least(watermark, updated_on)) FROM _cursor "
+        f"WHERE stream = {literal(stream.name)} AND feed = 'rows' AND watermark IS NOT NULL"
     )
     return round((clock.now().timestamp() - rows[0][0]) / 60, 1) if rows else None
 

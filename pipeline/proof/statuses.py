@@ -25,10 +25,13 @@ def stream_statuses(lake: Lake, left_out: Collection[str] = ()) -> list[dict[str
     found = lake.rows(
         f"""
         WITH counted AS ({counts}),
-        cursors AS (SELECT * FROM _cursor WHERE feed = 'rows'),
+        cursors AS (
+            SELECT * REPLACE (CASE WHEN watermark > updated_on THEN updated_on ELSE watermark END AS watermark)
+            FROM _cursor WHERE feed = 'rows'
+        ),
         last AS (
             SELECT DISTINCT ON (stream) stream, started_on, outcome, message
-            FROM _sync ORDER BY stream, outcome = 'skipped', started_on DESC
+            FROM _sync ORDER BY stream, outcome = 'skipped', started_on > {literal(clock.now())}, started_on DESC
         ),
         refused AS (SELECT stream, count(*) AS quarantined FROM _quarantine GROUP BY stream)
         SELECT stream, live, deleted, watermark::VARCHAR, complete_from::VARCHAR, walk_before IS NOT NULL,

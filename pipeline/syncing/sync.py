@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import duckdb
 
@@ -37,6 +38,7 @@ from pipeline.streams import (
 from pipeline.syncing.lanes import Readers, Run
 from pipeline.syncing.session import Session, open_session
 from warehouse import Lake, mark_rows_of_deleted_contacts, note_drift, refresh_views, take_off_lists, waiting_streams
+from warehouse.lake import clock
 from warehouse.lake.literal import Value, literal
 
 READERS: Readers = {
@@ -102,7 +104,7 @@ def sync_in(
         options = replace(options, waiting=waiting_streams(connection))
     run = Run(session, settings, options, progress, READERS, make_batches)
     results = run.each(streams)
-    _mark_rows_of_newly_deleted_contacts(session.lake, results)
+    _mark_rows_of_newly_deleted_contacts(session.lake, results, time.monotonic() - begun)
     record(session.lake, run.uuid, results)
     refresh_views(session.lake)
     return SyncResult(run.uuid, session.workspace.name, str(settings.lake), results, time.monotonic() - begun)
@@ -114,9 +116,12 @@ def _accept_command(stream: Stream, options: Options) -> str:
     return f"rapidlake sync {stream.name}{' --full' if options.full else ''} --accept-deletions"
 
 
-def _mark_rows_of_newly_deleted_contacts(lake: Lake, results: Sequence[StreamResult]) -> None:
-    """Mark rows that were on their way, in this process or another, when the deletion of their contact arrived."""
-    begun = min(result.started_on for result in results)
+def _mark_rows_of_newly_deleted_contacts(lake: Lake, results: Sequence[StreamResult], seconds: float) -> None:
+    """Mark rows that were on their way, in this process or another, when the deletion of their contact arrived.
+
+    `seconds` is how long it took: a clock that was set back meanwhile would show a time before it began.
+    """
+    begun = min([clock.now() - timedelta(seconds=seconds), *(result.started_on for result in results)])
     recent = f"(SELECT uuid, deleted_on FROM contacts WHERE deleted_on IS NOT NULL AND synced_on >= {literal(begun)})"
     if lake.rows(f"SELECT count(*) FROM {recent}")[0][0]:
         marked = lake.commit(lambda connection: _mark(connection, recent))

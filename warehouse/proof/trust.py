@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
+from warehouse.lake import clock
 from warehouse.lake.connection import Lake
 from warehouse.lake.cursor import Cursor, read_cursors
 from warehouse.lake.literal import literal
@@ -129,7 +130,9 @@ def last_verification(lake: Lake) -> Verified | None:
         f"""
         SELECT epoch(max(verified_on)), sum(compared)::BIGINT, sum({differences})::BIGINT
         FROM _verification
-        WHERE run = (SELECT run FROM _verification ORDER BY verified_on DESC LIMIT 1)
+        WHERE run = (
+            SELECT run FROM _verification ORDER BY verified_on > {literal(clock.now())}, verified_on DESC LIMIT 1
+        )
         """
     )[0]
     return None if rows[0] is None else Verified(datetime.fromtimestamp(rows[0], UTC), rows[1], rows[2])

@@ -19,6 +19,7 @@ from importlib.resources.abc import Traversable
 import duckdb
 from filelock import FileLock
 
+from warehouse.lake import clock
 from warehouse.lake.clock import NOW
 from warehouse.lake.connection import Lake
 from warehouse.lake.literal import literal
@@ -90,7 +91,7 @@ def _tables_changed_since(lake: Lake, snapshot: int) -> set[str]:
 
 
 def _refresh(connection: duckdb.DuckDBPyConnection, look: Look, changed: set[str]) -> int:
-    learned = _learn(connection, changed, look.looked_on - SLOWEST_COMMIT if look.looked_on else None)
+    learned = _learn(connection, changed, _written_since(look))
     timezone = _timezone(connection)
     if "groups" in changed:
         _note_group_sizes(connection, timezone)
@@ -106,6 +107,13 @@ def _refresh(connection: duckdb.DuckDBPyConnection, look: Look, changed: set[str
         f"VALUES ({literal(_fingerprint())}, {look.current}, {NOW})"
     )
     return written
+
+
+def _written_since(look: Look) -> datetime | None:
+    """From when on rows may be new to the look (UTC); None for all, if a clock was set back that dates them."""
+    if look.looked_on is None or look.looked_on > clock.now():
+        return None
+    return look.looked_on - SLOWEST_COMMIT
 
 
 def _learn(connection: duckdb.DuckDBPyConnection, changed: set[str], since: datetime | None) -> bool:
@@ -167,7 +175,10 @@ def _note_group_sizes(connection: duckdb.DuckDBPyConnection, timezone: str) -> N
             WHERE list_contains(map_extract_value(changes, 'tables_created'), 'main.groups')
         )
         GROUP BY day
-        HAVING day > (SELECT coalesce(max(day), '-infinity') FROM _group_sizes)
+        HAVING day > (
+                SELECT coalesce(max(day), '-infinity') FROM _group_sizes
+                WHERE day <= timezone({literal(timezone)}, {NOW})::DATE
+            )
             AND day < timezone({literal(timezone)}, {NOW})::DATE
         ORDER BY day
         """

@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import time_machine
 
 from tests.lakes import new_lake
 from tests.pipeline.report.test_report_queries import sql_of
@@ -58,6 +59,16 @@ def test_a_name_is_learned_from_every_row_that_has_it_also_of_a_slow_sync_and_wh
         put(lake, table, row.format(it=it, name=name, id=next(IDS)), synced_on=SLOW)
         refresh_views(lake)
         assert name_of(lake, kind, it) == name
+
+
+def test_a_name_is_learned_though_a_clock_was_hours_ahead_at_the_last_look(lake: Lake) -> None:
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=5)):
+        put(lake, "flows", SOURCES["flow", "flows"].format(it=thing(), name="any"), synced_on="now()")
+        refresh_views(lake)
+    it = thing()
+    put(lake, "flows", SOURCES["flow", "flows"].format(it=it, name="New"), synced_on="now()")
+    refresh_views(lake)
+    assert name_of(lake, "flow", it) == "New"
 
 
 def test_a_name_is_learned_though_the_version_that_brought_it_is_forgotten(tmp_path: Path) -> None:
