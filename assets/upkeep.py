@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from assets.catalogue import OWNERS, UPKEEP, left_out
-from assets.outcome import go_on_later, progress_in_log, refused
+from assets.outcome import HELD, go_on_later, progress_in_log, refused
 from assets.workspace import WorkspaceResource
 from pipeline.proof.comparing import Verification
 from pipeline.proof.verify import VerifyResult, choose_verifiable, verify_in
@@ -31,11 +31,12 @@ WAIT_FOR_SYNCS_SECONDS = 900.0
 class VerifyConfig(dg.Config):
     """What may be asked of one verification, as the command line's options.
 
-    sample: percent of the days to read; the setting RAPIDLAKE_VERIFY_SAMPLE if not given; repair: mend what differs.
+    sample: percent of the days to read, chosen at random (100: all), instead of those whose turn it is; repair: mend
+    what differs.
     """
 
     sample: float | None = None
-    repair: bool = False
+    repair: bool = True
 
 
 @dg.asset(
@@ -43,8 +44,10 @@ class VerifyConfig(dg.Config):
     deps=[stream.name for stream in choose_verifiable([]) if stream.name not in left_out()],
     group_name=UPKEEP,
     description=(
-        "Syncs, then reads the server again and holds every row against the lake: missing, stale, double, unexpectedly "
-        "alive, not archived. What it finds is in the table `_verification`, and turns the check `verified` red."
+        "Syncs, then reads again what was proven longest ago, holds every row against the lake (missing, stale, "
+        "double, unexpectedly alive, not archived), and mends what differs. Ten nights cover all that the API shows. "
+        "What it finds is in the table `_verification`, what is proven in `_proven`; what it cannot mend turns the "
+        "check `verified` red."
     ),
     kinds={"rapidpro", "ducklake"},
     owners=OWNERS,
@@ -62,7 +65,12 @@ def verify_asset(
         fresh = Options(revisit_now=True, wait_for_others=WAIT_FOR_SYNCS_SECONDS)
         wanted = [stream for stream in STREAMS.values() if stream.name not in settings.left_out]
         sync_in(session, settings, wanted, progress_in_log(context), fresh)
-        asked = Verification(config.sample or settings.verify_sample, config.repair)
+        asked = Verification(
+            100.0 if config.sample is None else config.sample,
+            config.repair,
+            rotate=config.sample is None,
+            goes_on=HELD in context.run.tags,
+        )
         patient = Options(wait_for_others=WAIT_FOR_SYNCS_SECONDS)
         result = verify_in(session, settings, streams, progress_in_log(context, compared), patient, asked)
     except RapidlakeError as error:

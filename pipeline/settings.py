@@ -23,7 +23,6 @@ RAPIDLAKE_FIRST_MONTH          first month, YYYY-MM, that Dagster offers to read
 RAPIDLAKE_LIVE_MINUTES         minutes between Dagster's syncs of contacts, messages, runs and tickets (default: 15)
 RAPIDLAKE_NIGHT_HOUR           hour of the workspace's day when Dagster begins its nightly work (default: 2)
 RAPIDLAKE_KEEP_DAYS            days that old versions of rows stay readable (default: 30)
-RAPIDLAKE_VERIFY_SAMPLE        percent of the days that Dagster verifies each night (default: 10)
 """
 
 from __future__ import annotations
@@ -84,7 +83,6 @@ class Settings(BaseSettings):
     live_minutes: Literal[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60] = 15
     night_hour: int = Field(default=2, ge=0, le=23)
     keep_days: float = Field(default=30.0, gt=0, le=LONGEST_SECONDS / 86_400)
-    verify_sample: float = Field(default=10.0, ge=0.1, le=100)
 
     @classmethod
     def settings_customise_sources(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pipeline.proof.retention import at_risk, time_until_lost
 from pipeline.streams import Stream
 from warehouse import Lake, read_cursors
+from warehouse.proof.proven import unproven_since
 from warehouse.proof.trust import (
     count_double_keys,
     count_orphans,
@@ -26,6 +27,8 @@ LEAST_USUAL_ROWS = 20
 LEAST_WEEKS = 4
 DAY_FACTOR, WEEK_FACTOR = 5.0, 2.0
 VERIFIED_WITHIN = timedelta(days=3)
+# The night in which it is due may be a long one.
+PROVEN_WITHIN = timedelta(days=11)
 
 Facts = dict[str, int | float | str]
 
@@ -167,20 +170,22 @@ def _volume_usual(lake: Lake, stream: Stream, now: datetime) -> Checked:
 
 
 def verified(lake: Lake, now: datetime) -> Checked:
-    """Whether the last verification found nothing, and is not old."""
+    """Whether the last verifications left nothing as it should not be, and are not old."""
     last = last_verification(lake)
     if last is None:
         return Checked(
             False, "The lake was never verified: materialise `verify`, or run `rapidlake verify`.", grave=False
         )
-    facts: Facts = {"compared": last.compared, "differences": last.differences}
-    if last.differences:
-        return Checked(
-            False, f"{last.differences:,} rows differ from the server: run `rapidlake verify --repair`.", facts
-        )
+    facts: Facts = {"compared": last.compared, "differences": last.differences, "left": last.left}
+    if last.left:
+        return Checked(False, f"{last.left:,} rows differ from the server: run `rapidlake verify --repair`.", facts)
     if abs(now - last.at) > VERIFIED_WITHIN:
         return Checked(False, f"The last verification is of {last.at:%Y-%m-%d}: verify again.", facts, grave=False)
-    return Checked(True, f"{last.compared:,} rows were held against the server, and none differed.", facts)
+    if late := unproven_since(lake, now - PROVEN_WITHIN):
+        said = f"Some of {', '.join(late)} was last proven more than {PROVEN_WITHIN.days} days ago"
+        return Checked(False, f"{said}: run `rapidlake verify --rotate --repair`.", facts, grave=False)
+    found = f"{last.differences:,} differed and were mended" if last.differences else "none differed"
+    return Checked(True, f"{last.compared:,} rows were held against the server, and {found}.", facts)
 
 
 CHECKS = (

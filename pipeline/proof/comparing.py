@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
 
-from pipeline.reading.batches import Batches
+from pipeline.reading.batches import MOST_DELETIONS, Batches
 from pipeline.reading.refused import Save
 from pipeline.reading.spool import Spool
 from pipeline.results import Tally
-from pipeline.streams import (
-    Daily,
-    Newest,
-    Stream,
-    Window,
-)
+from pipeline.streams import Daily, Newest, Stream, Window
 from warehouse import (
     Lake,
     Loaded,
@@ -26,18 +21,27 @@ from warehouse import (
     mark_rows_of_deleted_contacts,
     remember_deleted_contacts,
 )
+from warehouse.lake.cursor import EPOCH
 from warehouse.lake.table import count
+from warehouse.proof.proven import forget_days, forget_whole, note_days, note_whole
 from warehouse.proof.verification import Finding, HeldRows
 
-DAY = timedelta(days=1)
+# So many rows of some days may vanish unasked, whatever part of these days' rows that is.
+FEW_DELETIONS = 250
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What is asked of a verification: rows of this percentage of days; differences to be repaired or not."""
+    """What is asked of a verification.
+
+    sample: rows of this percentage of the days; rotate: of the days whose turn it is; goes_on: of those that an
+    interrupted night has left; repair: differences are repaired.
+    """
 
     sample: float = 100.0
     repair: bool = False
+    rotate: bool = False
+    goes_on: bool = False
 
 
 class Comparison(Batches):
@@ -60,6 +64,8 @@ class Comparison(Batches):
         self._on = stream.strategy.on if isinstance(stream.strategy, Window | Newest | Daily) else None
         self._read_up_to: datetime | None = None
         self._held: HeldRows | None = None
+        self._read_on = EPOCH
+        self._rows_before = self._unreadable_before = 0
 
     @property
     def _rows(self) -> HeldRows:
@@ -67,12 +73,26 @@ class Comparison(Batches):
         return self._held
 
     def begin(self, read_up_to: datetime | None) -> None:
-        """Begin to compare; rows that changed after `read_up_to` cannot be in the lake yet."""
+        """Begin to compare; rows that changed after `read_up_to` cannot be in the lake yet; doubles go."""
         self._read_up_to = read_up_to
         with self._lake.connection() as connection:
             if self._held:
                 self._held.forget(connection)
             self._held = HeldRows(connection, self._table)
+        with self._lake.snapshot() as connection:
+            self._rows.find_doubles(connection, self._on)
+        if self.asked.repair:
+            self._lake.commit(self._rows.remove_doubles)
+
+    def begin_reading(self, now: datetime) -> None:
+        """Begin, at a time (UTC), to read what is proven or not as one: some days, or the whole stream."""
+        self._read_on, self._cut_off = now, False
+        self._rows_before, self._unreadable_before = self._tally.rows_read, self._tally.rows_unreadable
+
+    @property
+    def brought_rows(self) -> bool:
+        """True if the reading brought any row."""
+        return self._tally.rows_read > self._rows_before
 
     def load(
         self,
@@ -103,6 +123,11 @@ class Comparison(Batches):
                 forget_batch(connection)
         self._note(batch, loaded)
 
+    @property
+    def shows_absence(self) -> bool:
+        """True if what this reading did not bring is not there."""
+        return self._tally.rows_unreadable == self._unreadable_before and not self._cut_off
+
     def alive(self, within: str) -> int:
         """How many live rows `within` a condition (SQL) the server did not bring; 0 where that tells nothing."""
         self._within = within
@@ -119,30 +144,81 @@ class Comparison(Batches):
         with self._lake.connection() as connection:
             return self._rows.alive_keys(connection)
 
-    def end(self) -> None:
-        """Find the doubles, sum up, and repair what is left to repair."""
+    def settle_days(self, first: date | None, last: date, live: int) -> None:
+        """Mark what is gone from these days (UTC; `first` None: from the beginning), and note those that are proven.
+
+        `live` is how many live rows the lake had of them.
+        """
+        good = self._settle(live) and not (first and first > last)
+        with self._lake.connection() as connection:
+            rows = self._rows.rows_by_day(connection)
+            differing = self._rows.differing_days(connection, repaired=self.asked.repair)
+        name, read_on = self._table.name, self._read_on
+        if good:
+            self._lake.commit(
+                lambda connection: note_days(connection, name, first, last, rows, read_on, besides=differing)
+            )
+        elif differing:
+            self._lake.commit(lambda connection: forget_days(connection, name, differing))
+
+    def settle_whole(self) -> None:
+        """Mark what is gone from a stream that was read whole, and end; note whether it is proven."""
+        good = self._settle(0)
+        self.end()
+        left, name, read_on = any(one.left for one in self.findings), self._table.name, self._read_on
+        if good and not left and not self._tally.suspicious:
+            rows = sum(one.compared + one.pending for one in self.findings)
+            self._lake.commit(lambda connection: note_whole(connection, name, rows, read_on))
+        elif left:
+            self._lake.commit(lambda connection: forget_whole(connection, name))
+
+    def _settle(self, live: int) -> bool:
+        """Mark what is gone where that is asked, and is not too much; True if what was read can be proven."""
+        good = self.shows_absence and not self.held
+        gone = len(self.alive_keys())
+        if gone and self.asked.repair:
+            doubts, self._tally.suspicious = self._tally.suspicious, False
+            if not self._too_many(gone, live):
+                self.mark_gone(gone)
+            good = good and not self._tally.suspicious
+            self._tally.suspicious = self._tally.suspicious or doubts
+        with self._lake.connection() as connection:
+            self._rows.settle_unseen(connection, marked=good)
+        return good
+
+    def _too_many(self, gone: int, live: int) -> bool:
+        """True, and said, if too many rows of some days are gone; `mark_gone` looks at the whole table."""
+        if self._accept_deletions or not live or gone <= max(FEW_DELETIONS, MOST_DELETIONS * live):
+            return False
+        self.doubt(
+            f"{gone:,} of {live:,} rows of the same days are no longer on the server ({gone / live:.0%}): were they "
+            f"deleted on purpose? Then run `{self._accept_command}`; nothing was marked yet"
+        )
+        return True
+
+    def sum_up(self) -> None:
+        """Tell what was found so far; of a reading that could not be ended, too."""
         with self._lake.snapshot() as connection:
-            self._rows.find_doubles(connection, self._on)
+            self.findings = self._rows.summarise(connection, repaired=self.asked.repair)
+
+    def end(self) -> None:
+        """Find what the lake alone shows to be wrong, repair it, and sum up."""
+        with self._lake.snapshot() as connection:
             self._rows.find_rows_of_deleted_contacts(connection, self._on)
-            self.findings = self._rows.summarise(connection)
-            gone = len(self._rows.alive_keys(connection))
             unreadable = self._rows.find_unreadable(connection)
+        self.sum_up()
         if unreadable:
             self.findings.append(unreadable)
         elif self._tally.rows_read and not any(one.compared for one in self.findings):
-            self._doubt(
+            self.doubt(
                 f"none of the {self._tally.rows_read:,} rows that the server lists could be compared, because all "
                 "changed after the last sync: sync, then verify again"
             )
-        if self.asked.repair:
-            if self._table.contact:  # such rows were deleted when their contact was, and not only now
-                deleted = "(SELECT uuid, deleted_on FROM contacts WHERE deleted_on IS NOT NULL)"
-                self._tally.rows_deleted += self._lake.commit(
-                    lambda connection: mark_rows_of_deleted_contacts(connection, [self._table], deleted)
-                )
-            if gone:
-                self.mark_gone(gone)
-            self._lake.commit(self._rows.remove_doubles)
+        if self.asked.repair and self._table.contact:
+            deleted = "(SELECT uuid, deleted_on FROM contacts WHERE deleted_on IS NOT NULL)"
+            self._tally.rows_deleted += self._lake.commit(
+                lambda connection: mark_rows_of_deleted_contacts(connection, [self._table], deleted)
+            )
 
     def end_whole_reading(self) -> None:
         """Give back the memory of what was found of each row."""
@@ -156,20 +232,25 @@ class Comparison(Batches):
         self._rows.still_alive(connection, self._where_absence_counts(connection))
         return self._rows.mark_alive(connection)
 
-    def expect_some(self, within: str) -> None:
-        """Doubt a server that lists nothing where the lake has live rows `within` a condition (SQL)."""
+    def live_rows(self, within: str) -> int:
+        """How many live rows the lake has `within` a condition (SQL)."""
         with self._lake.connection() as connection:
-            kept = 0 if self._tally.rows_read else count(connection, f'"{self._table.name}" WHERE {within}')
-        if kept:
-            self._doubt(
-                f"the server lists no rows where the lake has {kept:,}: look at the workspace, then verify again"
-            )
+            return count(connection, f'"{self._table.name}" WHERE deleted_on IS NULL AND ({within})')
 
     def pending(self, keys: Sequence[str]) -> None:
         """Count these keys as changed after the last sync where they differ."""
         with self._lake.connection() as connection:
             self._rows.mark_pending(connection, keys)
 
-    def _doubt(self, note: str) -> None:
+    def expect_some(self, kept: int) -> None:
+        """Doubt a server that lists nothing where the lake has so many live rows."""
+        if kept:
+            self.doubt(
+                f"the server lists no rows where the lake has {kept:,}: look at the workspace, then verify again"
+            )
+
+    def doubt(self, note: str) -> None:
+        """Say why what was read is not to be trusted."""
         self._tally.suspicious = True
-        self._tally.notes.append(note)
+        if note not in self._tally.notes:
+            self._tally.notes.append(note)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from pipeline.proof.retention import time_until_lost
-from pipeline.streams import STREAMS, Stream
+from pipeline.proof.rotation import proven_months
+from pipeline.streams import STREAMS, Stream, Window
 from warehouse import Lake
 from warehouse.lake import clock
 from warehouse.lake.literal import literal
+from warehouse.proof.proven import Span, day_of, proven_days, proven_whole
 
 
 def stream_statuses(lake: Lake, left_out: Collection[str] = ()) -> list[dict[str, object]]:
@@ -44,14 +46,37 @@ def stream_statuses(lake: Lake, left_out: Collection[str] = ()) -> list[dict[str
     names = ("stream", "rows", "deleted", "read_up_to", "complete_from", "walk_open",
              "last_sync", "outcome", "message", "quarantined", "watermark")  # fmt: skip
     rows = [dict(zip(names, row, strict=True)) for row in found]
+    days, whole = proven_days(lake), proven_whole(lake)
+    archived = dict(lake.rows("SELECT archive_type, min(start_date) FROM _archives GROUP BY archive_type"))
     for row in rows:
         if row["last_sync"] is not None:
             row["last_sync"] = datetime.fromtimestamp(row["last_sync"], UTC).isoformat()
         row["left_out"] = row["stream"] in left_out
+        row |= _proofs(STREAMS[str(row["stream"])], days, whole, archived)
         row["lost_in_hours"] = _hours_until_lost(STREAMS[str(row["stream"])], row.pop("watermark"))
         if row["left_out"]:
             row["lost_in_hours"] = None
     return rows
+
+
+def _proofs(
+    stream: Stream, days: dict[str, list[Span]], whole: dict[str, datetime], archived: dict[str | None, date]
+) -> dict[str, object]:
+    """When the stream was last proven, all of it; for streams that are read by date also when each month was.
+
+    None where some of it never was.
+    """
+    if not isinstance(stream.strategy, Window):
+        at = whole.get(stream.name)
+        return {"proven_on": at and at.isoformat()}
+    spans = days.get(stream.name, [])
+    months = proven_months(spans, archived.get(stream.table.archive_type), day_of(clock.now()))
+    proofs = [at for at in (*(span.proven_on for span in spans if span.first is None), *months.values()) if at]
+    complete = bool(spans) and spans[0].first is None and None not in months.values()
+    return {
+        "proven_on": min(proofs).isoformat() if complete and proofs else None,
+        "months": [{"month": str(month), "proven_on": at and at.isoformat()} for month, at in months.items()],
+    }
 
 
 def _hours_until_lost(stream: Stream, watermark: object) -> float | None:

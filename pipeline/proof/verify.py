@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import duckdb
+
 from pipeline.errors import SettingsError
 from pipeline.proof.comparing import Comparison, Verification
+from pipeline.proof.rotation import parts_of_streams, tonight
 from pipeline.proof.verifiers import VERIFIERS
 from pipeline.reading.progress import Progress, counted
 from pipeline.reading.reader import ArchiveChoice, Options
 from pipeline.reading.spool import Spool
 from pipeline.results import FAILED, StreamResult, Tally
 from pipeline.settings import Settings
-from pipeline.streams import ARCHIVE_LIST, ARCHIVED, STREAMS, Stream
+from pipeline.streams import ARCHIVE_LIST, ARCHIVED, STREAMS, Stream, Window
 from pipeline.syncing.lanes import Run
 from pipeline.syncing.session import Session, open_session
 from pipeline.syncing.sync import choose, sync_in
@@ -24,6 +27,7 @@ from warehouse import Lake
 from warehouse.lake import clock
 from warehouse.proof.counted import Uncounted, compare_statistics
 from warehouse.proof.mangled import count_mangled, drop_mangled
+from warehouse.proof.proven import note_whole, proven_whole
 from warehouse.proof.verification import Finding, note_verification
 
 NOT_COMPARED = (
@@ -43,11 +47,12 @@ class VerifyResult:
     uncounted: list[Uncounted]
     seconds: float
     repaired: bool = False
+    rotated: bool = False
 
     @property
     def failed(self) -> bool:
-        """True if anything differs, or was not verified."""
-        return any(one.differences for one in self.findings) or not self.complete
+        """True if anything differs, or was not verified; of a rotation that repairs, if anything is left so."""
+        return any(one.left if self.rotated else one.differences for one in self.findings) or not self.complete
 
     @property
     def complete(self) -> bool:
@@ -66,7 +71,9 @@ class VerifyResult:
         unreadable = sum(finding.unreadable for finding in self.findings)
         differences = sum(finding.differences for finding in self.findings) - unreadable
         wait = f"{counted(unreadable, 'row')} cannot be read by this version (see _quarantine)"
-        if differences and not self.repaired:
+        if differences and self.rotated and self.repaired and self.complete:
+            found = f"{differences:,} differences were found and repaired"
+        elif differences and not self.repaired:
             found = f"{differences:,} differences (--repair mends them)"
         elif differences:
             what = "were repaired; verify again to see that none is left" if self.complete else "were not all repaired"
@@ -75,6 +82,8 @@ class VerifyResult:
             return f"The lake is not true: {wait}, no other differences"
         elif self.failed:
             return "No differences in what was read, but not everything was"
+        elif self.rotated:
+            return "No differences in what was due"
         else:
             return "The lake is true: no differences"
         return f"{found}, and {wait}" if unreadable else found
@@ -105,7 +114,9 @@ def verify(
     accept_deletions: bool = False,
     stop: threading.Event | None = None,
 ) -> VerifyResult:
-    """Read `streams` again from `since` (UTC) on and hold them against the lake; the findings go to `_verification`.
+    """Read `streams` again from `since` (UTC) on and hold them against the lake.
+
+    The findings go to `_verification`, what is proven to `_proven`.
 
     Raises:
         RapidlakeError: nothing could be begun: server, token, workspace or lake.
@@ -136,10 +147,12 @@ def verify_in(
 
     mangled = _mangled(session.lake, streams, repair=asked.repair)
     good = [stream for stream in streams if stream.name not in mangled]
+    if asked.rotate:
+        good = _tonight(session, good, goes_on=asked.goes_on)
     run = Run(session, settings, options, progress, VERIFIERS, make_batches)
     results = run.each(good)
     if asked.repair and mangled:  # what was dropped may be of any time
-        options, asked = replace(options, since=None), replace(asked, sample=100.0)
+        options, asked = replace(options, since=None), Verification(repair=True)
         whole = Run(session, settings, options, progress, VERIFIERS, make_batches)
         results += whole.each([stream for stream in streams if stream.name in mangled])
     else:
@@ -147,15 +160,44 @@ def verify_in(
     order = list(STREAMS)
     comparisons.sort(key=lambda comparison: order.index(comparison.stream.name))
     findings = [finding for comparison in comparisons for finding in _by_month(comparison.findings)]
-    session.lake.commit(lambda connection: note_verification(connection, run.uuid, findings))
+    if asked.repair:
+        reloaded = _reload_archives(session, settings, findings, progress)
+        results += reloaded
+        if all(one.good for one in reloaded):
+            findings = [replace(one, repaired=one.repaired + one.unarchived) for one in findings]
+    now = session.client.now()
+    not_offered = [one.stream for one in results if one.outcome == "not offered"]
+
+    def note(connection: duckdb.DuckDBPyConnection) -> None:
+        note_verification(connection, run.uuid, findings)
+        for name in not_offered:
+            note_whole(connection, name, 0, now)
+
+    session.lake.commit(note)
     uncounted = []
     if not {"messages", "statistics"} & {*settings.left_out}:
         with session.lake.connection() as connection:
             uncounted = compare_statistics(connection)
-    if asked.repair:
-        results += _reload_archives(session, settings, findings, progress)
-    seconds = time.monotonic() - begun
-    return VerifyResult(session.workspace.name, str(settings.lake), findings, results, uncounted, seconds, asked.repair)
+    return VerifyResult(
+        session.workspace.name,
+        str(settings.lake),
+        findings,
+        results,
+        uncounted,
+        time.monotonic() - begun,
+        repaired=asked.repair,
+        rotated=asked.rotate,
+    )
+
+
+def _tonight(session: Session, streams: Sequence[Stream], *, goes_on: bool) -> list[Stream]:
+    """The streams that are read by date, of which each night reads some days, and those others whose turn it is."""
+    whole = [stream for stream in streams if not isinstance(stream.strategy, Window)]
+    rows = {stream.name: session.lake.rows(f'SELECT count(*) FROM "{stream.name}"')[0][0] for stream in whole}
+    now = session.client.now()
+    taken = tonight(parts_of_streams(proven_whole(session.lake), rows, now), now, goes_on=goes_on)
+    names = {part.stream for part in taken}
+    return [stream for stream in streams if isinstance(stream.strategy, Window) or stream.name in names]
 
 
 def _mangled(lake: Lake, streams: Sequence[Stream], *, repair: bool) -> dict[str, int]:

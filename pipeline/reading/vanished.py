@@ -52,9 +52,9 @@ def second_look(
     strategy = stream.strategy
     assert isinstance(strategy, Window)
     if len(keys) <= ASKED_ONE_BY_ONE and strategy.moves:
-        yield from _by_key(keys, stream, fetch)
+        yield from by_key(keys, stream, fetch)
         return
-    times = _times_of(keys, lake, stream, strategy.on)
+    times = times_of(keys, lake, stream, strategy.on)
     if len(keys) > ASKED_ONE_BY_ONE:
         spans = [(times[0], until or times[-1])] if times else []
     else:
@@ -72,7 +72,8 @@ def second_look(
         )
 
 
-def _by_key(keys: list[tuple[object, ...]], stream: Stream, fetch: Fetch) -> Iterator[Piece]:
+def by_key(keys: list[tuple[object, ...]], stream: Stream, fetch: Fetch) -> Iterator[Piece]:
+    """Ask for rows by their keys, a request each."""
     (name,) = stream.table.key
     for (key,) in keys:
         # A server that ignores the filter answers with its first page.
@@ -80,7 +81,7 @@ def _by_key(keys: list[tuple[object, ...]], stream: Stream, fetch: Fetch) -> Ite
         yield Piece([row for row in rows if str(keys_of(row, stream.table.key)[0]) == str(key)])
 
 
-def _times_of(keys: list[tuple[object, ...]], lake: Lake, stream: Stream, on: str) -> list[datetime]:
+def times_of(keys: list[tuple[object, ...]], lake: Lake, stream: Stream, on: str) -> list[datetime]:
     """The dates `on` (UTC) of stored rows, each once, in order."""
     texts = [str(next(value for value in key if value is not None)) for key in keys]
     rows = lake.rows(

@@ -31,9 +31,8 @@ def workspace() -> Iterator[Workspace]:
 
 
 def test_a_verification_syncs_first_and_tells_what_it_compared_found_and_mended(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment,
 ) -> None:
-    monkeypatch.setenv("RAPIDLAKE_VERIFY_SAMPLE", "1")  # a run may say otherwise
     workspace = deployment.workspace
     ((_, facts),) = deployment.run("verify", config={"sample": 100}).materialised("verify")
     deployment.assert_true(*LISTED)
@@ -52,25 +51,42 @@ def test_a_verification_syncs_first_and_tells_what_it_compared_found_and_mended(
     workspace.edit("messages", [recent], changes={"status": "failed"})
     workspace.add("messages", 5, at=datetime.now(UTC) - timedelta(minutes=5))
     damage(deployment, f"UPDATE messages SET text = 'damaged' WHERE id = {ages[0][1]}")
-    monkeypatch.setenv("RAPIDLAKE_VERIFY_SAMPLE", "100")
-    ran = deployment.run("verify", config={"repair": True})
+    ran = deployment.run("verify", config={"sample": 100})
     assert ran.success
     ((_, facts),) = ran.materialised("verify")
     assert facts["differences"] == 1
     found = by_stream(facts)
     assert (found["messages"]["compared"], found["messages"]["stale"]) == (len(workspace.rows("messages")), 1)
     deployment.assert_true("messages")
-    red = evaluation(deployment)  # until the next one finds nothing
+    mended = evaluation(deployment)
+    assert mended.passed and (mended.description or "").endswith("1 differed and were mended.")
+
+    damage(deployment, f"UPDATE messages SET text = 'damaged' WHERE id = {ages[0][1]}")
+    assert deployment.run("verify", config={"sample": 100, "repair": False}).success
+    red = evaluation(deployment)  # until it is mended, or found no more
     assert (red.passed, red.severity) == (False, dg.AssetCheckSeverity.ERROR)
-    assert red.metadata["differences"].value == 1
+    assert red.metadata["left"].value == 1
+
+
+def test_nights_take_turns_and_mend_what_they_find(deployment: Deployment) -> None:
+    ((_, facts),) = deployment.run("verify").materialised("verify")
+    messages = len(deployment.workspace.rows("messages"))
+    assert by_stream(facts)["messages"]["compared"] < messages // 2
+    assert facts["conclusion"].startswith("No differences in what was due")
+    (oldest,) = deployment.rows("SELECT arg_min(id, created_on) FROM messages")[0]
+    damage(deployment, f"UPDATE messages SET text = 'damaged' WHERE id = {oldest}")
+    damage(deployment, "UPDATE _proven SET proven_on = proven_on - INTERVAL 9 DAY")
+    ((_, facts),) = deployment.run("verify").materialised("verify")
+    assert facts["differences"] == 1
+    deployment.assert_true("messages")
+    assert evaluation(deployment).passed
 
 
 def test_a_verification_that_could_not_compare_a_stream_is_red_and_one_of_few_days_compares_few_rows(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment,
 ) -> None:
-    monkeypatch.setenv("RAPIDLAKE_VERIFY_SAMPLE", "1")
     deployment.sandbox.faults = Faults(script={"labels": ["ok", "forbidden"]})
-    ran = deployment.run("verify")
+    ran = deployment.run("verify", config={"sample": 1})
     assert not ran.success
     assert ran.materialised("verify") == []
     assert ran.reason.startswith("No differences in what was read, but not everything was")
@@ -84,7 +100,7 @@ def test_a_verification_that_could_not_compare_a_stream_is_red_and_one_of_few_da
 
 def test_a_verification_that_must_wait_for_long_leaves_a_note_and_no_verdict(deployment: Deployment) -> None:
     deployment.sandbox.faults = Faults(script={"labels": ["ok", "throttle"]}, throttle_seconds=600)
-    ran = deployment.run("verify")
+    ran = deployment.run("verify", config={"sample": 1})
     assert ran.success
     assert ran.materialised("verify") == []
     assert ran.tags["rapidlake/unfinished"] == "yes"

@@ -24,7 +24,7 @@ from warehouse.proof.verification import KINDS
 
 LANGUAGES = ["eng", "fra", "kin"]
 # What a run writes beside the tables of its streams; of archives, also the rows that are in them.
-ASIDE = ("_cursor", "_sync", "_documents", "_quarantine", "_drift", "_verification", "message_history")
+ASIDE = ("_cursor", "_sync", "_documents", "_quarantine", "_drift", "_verification", "_proven", "message_history")
 ARCHIVES = ("archives", "_archives", "messages", "runs")
 
 
@@ -59,9 +59,11 @@ class Scene:
         given = self.settings(**settings)
         return backfill_month(self.session, given, STREAMS[stream], month, Quiet(), accept_deletions=accept)[-1]
 
-    def verify(self, *streams: str, since: datetime | None = None, repair: bool = False) -> VerifyResult:
+    def verify(
+        self, *streams: str, since: datetime | None = None, repair: bool = False, rotate: bool = False
+    ) -> VerifyResult:
         self._begin()
-        asked, options = Verification(repair=repair), Options(since=since)
+        asked, options = Verification(repair=repair, rotate=rotate), Options(since=since)
         return verify_in(self.session, self.settings(), choose_verifiable(streams), Quiet(), options, asked)
 
     def _begin(self) -> None:

@@ -185,7 +185,6 @@ def test_space_around_a_token_is_dropped(given: pytest.MonkeyPatch) -> None:
         *(("RAPIDLAKE_FIRST_MONTH", value) for value in ("2026", "2026-13", "1999-01", "July", "2026-07-01")),
         *(("RAPIDLAKE_LIVE_MINUTES", value) for value in ("0", "7", "90", "15 min", "1.5")),
         *(("RAPIDLAKE_NIGHT_HOUR", value) for value in ("24", "-1", "2 am")),
-        *(("RAPIDLAKE_VERIFY_SAMPLE", value) for value in ("0", "101", "10 %")),
     ],
 )
 def test_a_wrong_value_is_told_in_one_sentence_that_names_its_variable(

@@ -116,26 +116,32 @@ def volume_of(lake: Lake, table: Table, day: date) -> Volume:
 
 @dataclass(frozen=True)
 class Verified:
-    """The last verification of a stream: when (UTC), and how many rows it compared, and found to differ."""
+    """The last verification of every stream: when the latest was (UTC), and how many rows all compared.
+
+    differences: rows that were found to differ; left: those of them that were not mended.
+    """
 
     at: datetime
     compared: int
     differences: int
+    left: int
 
 
 def last_verification(lake: Lake) -> Verified | None:
-    """What the last verification came to; None if there was none."""
+    """What the last verification of every stream came to; None if there was none."""
     differences = " + ".join(f'coalesce("{kind}", 0)' for kind in KINDS)
     rows = lake.rows(
         f"""
-        SELECT epoch(max(verified_on)), sum(compared)::BIGINT, sum({differences})::BIGINT
+        SELECT epoch(max(verified_on)), sum(compared)::BIGINT, sum({differences})::BIGINT,
+            sum({differences} - coalesce(repaired, 0))::BIGINT
         FROM _verification
-        WHERE run = (
-            SELECT run FROM _verification ORDER BY verified_on > {literal(clock.now())}, verified_on DESC LIMIT 1
-        )
+        SEMI JOIN (
+            SELECT stream, arg_max(run, row(verified_on <= {literal(clock.now())}, verified_on)) AS run
+            FROM _verification GROUP BY stream
+        ) AS last USING (stream, run)
         """
     )[0]
-    return None if rows[0] is None else Verified(datetime.fromtimestamp(rows[0], UTC), rows[1], rows[2])
+    return None if rows[0] is None else Verified(datetime.fromtimestamp(rows[0], UTC), *rows[1:])
 
 
 def _number(lake: Lake, relation: str) -> int:

@@ -33,6 +33,7 @@ class Finding:
 
     compared: rows of the server, or records of archive files; pending: rows that changed after the last sync.
     unreadable: rows that this version cannot read, and that are in quarantine at best.
+    repaired: how many of the differences were mended.
     """
 
     stream: str
@@ -45,16 +46,23 @@ class Finding:
     unarchived: int = 0
     unreadable: int = 0
     pending: int = 0
+    repaired: int = 0
     examples: tuple[str, ...] = ()
 
     @property
     def differences(self) -> int:
-        """How many rows are not as the server has them."""
+        """How many rows are not as the server has them, or were not."""
         return sum(getattr(self, kind) for kind in KINDS)
+
+    @property
+    def left(self) -> int:
+        """How many of them still are not."""
+        return self.differences - self.repaired
 
     def __add__(self, other: Finding) -> Finding:
         """Both, of one stream and month, as one."""
-        both = {name: getattr(self, name) + getattr(other, name) for name in ("compared", *KINDS, "pending")}
+        numbers = ("compared", *KINDS, "pending", "repaired")
+        both = {name: getattr(self, name) + getattr(other, name) for name in numbers}
         return Finding(self.stream, self.month, examples=(self.examples + other.examples)[:SHOWN_EXAMPLES], **both)
 
 
@@ -69,7 +77,7 @@ class HeldRows:
         connection.execute(
             f"""
             CREATE TEMP TABLE {self._found} AS
-            SELECT {table.select_keys()}, NULL::DATE AS month, '' AS kind FROM "{table.name}" WHERE false
+            SELECT {table.select_keys()}, NULL::DATE AS day, '' AS kind FROM "{table.name}" WHERE false
             """
         )
         connection.execute(f"CREATE TEMP TABLE {self._unread} (digest VARCHAR, key VARCHAR)")
@@ -101,7 +109,7 @@ class HeldRows:
         connection.execute(
             f"""
             INSERT INTO {self._found}
-            SELECT {table.select_keys()}, {_month(on)},
+            SELECT {table.select_keys()}, {_day(on)},
                 CASE
                     WHEN {_among(table, "known")} AND NOT {_among(table, "changed")} THEN 'same'
                     WHEN coalesce({later}, false) THEN 'pending'
@@ -155,9 +163,9 @@ class HeldRows:
         connection.execute(
             f"""
             INSERT INTO {self._found}
-            SELECT DISTINCT {table.select_keys("stored")}, {_month(on)}, 'unseen'
+            SELECT DISTINCT {table.select_keys("stored")}, {_day(on)}, 'unseen'
             FROM (FROM "{table.name}" WHERE deleted_on IS NULL AND ({within})) AS stored
-            ANTI JOIN {self._found} AS incoming ON {table.same_key}
+            ANTI JOIN (FROM {self._found} WHERE kind <> 'double') AS incoming ON {table.same_key}
             """
         )
         return count(connection, f"{self._found} WHERE kind = 'unseen'")
@@ -168,7 +176,7 @@ class HeldRows:
         connection.execute(
             f"""
             DELETE FROM {self._found} WHERE kind = 'unseen' AND (
-                {table.distinct} IN (SELECT {table.distinct} FROM {self._found} WHERE kind <> 'unseen')
+                {table.distinct} IN (SELECT {table.distinct} FROM {self._found} WHERE kind NOT IN ('unseen', 'double'))
                 OR {table.distinct} NOT IN
                     (SELECT {table.distinct} FROM "{table.name}" WHERE deleted_on IS NULL AND ({within}))
             )
@@ -194,7 +202,7 @@ class HeldRows:
         connection.execute(
             f"""
             INSERT INTO {self._found}
-            SELECT {table.select_keys()}, {_month(f"any_value({on})" if on else None, quoted=False)}, 'double'
+            SELECT {table.select_keys()}, {_day(f"any_value({on})" if on else None, quoted=False)}, 'double'
             FROM "{table.name}" GROUP BY {", ".join(table.identity())} HAVING count(*) > 1
             """
         )
@@ -207,32 +215,55 @@ class HeldRows:
         connection.execute(
             f"""
             INSERT INTO {self._found}
-            SELECT DISTINCT {table.select_keys()}, {_month(on)}, 'alive' FROM "{table.name}"
+            SELECT DISTINCT {table.select_keys()}, {_day(on)}, 'alive' FROM "{table.name}"
             WHERE deleted_on IS NULL
               AND "{table.contact}" IN (SELECT uuid FROM contacts WHERE deleted_on IS NOT NULL)
               AND {table.distinct} NOT IN
-                  (SELECT {table.distinct} FROM {self._found} WHERE kind IN ('alive', 'unseen'))
+                  (SELECT {table.distinct} FROM {self._found} WHERE kind IN ('alive', 'unseen', 'left alive'))
             """
         )
 
-    def summarise(self, connection: duckdb.DuckDBPyConnection) -> list[Finding]:
+    def settle_unseen(self, connection: duckdb.DuckDBPyConnection, *, marked: bool) -> None:
+        """Keep what `find_alive` noted, as marked deleted or as left alive; it will note others."""
+        kind = "alive" if marked else "left alive"
+        connection.execute(f"UPDATE {self._found} SET kind = '{kind}' WHERE kind = 'unseen'")
+
+    def rows_by_day(self, connection: duckdb.DuckDBPyConnection) -> dict[date, int]:
+        """Day (UTC) → rows of it that the server listed."""
+        rows = connection.execute(
+            f"""
+            SELECT day, count(DISTINCT {self.table.key_text()}) FROM {self._found}
+            WHERE day IS NOT NULL AND kind NOT IN ('double', 'unseen', 'left alive') GROUP BY day
+            """
+        ).fetchall()
+        return dict(rows)
+
+    def differing_days(self, connection: duckdb.DuckDBPyConnection, *, repaired: bool) -> set[date]:
+        """The days (UTC) with differences; of a verification that repairs, those that it has left."""
+        kinds = "('left alive')" if repaired else "('missing', 'stale', 'double', 'alive', 'left alive')"
+        rows = connection.execute(f"SELECT DISTINCT day FROM {self._found} WHERE kind IN {kinds}").fetchall()
+        return {day for (day,) in rows if day}
+
+    def summarise(self, connection: duckdb.DuckDBPyConnection, *, repaired: bool) -> list[Finding]:
         """What was found, by month."""
         rows = connection.execute(
             f"""
             WITH found AS (
-                SELECT DISTINCT {self.table.key_text()} AS key, month,
-                    CASE kind WHEN 'unseen' THEN 'alive' ELSE kind END AS kind
-                FROM {self._found}
+                SELECT {self.table.key_text()} AS key, date_trunc('month', day)::DATE AS month,
+                    CASE WHEN kind IN ('unseen', 'left alive') THEN 'alive' ELSE kind END AS kind,
+                    bool_or(kind IN ('unseen', 'left alive')) AS alive
+                FROM {self._found} GROUP BY key, month, 3
             )
             SELECT month, count(DISTINCT key) FILTER (kind NOT IN ('double', 'alive', 'pending')),
                 {", ".join(f"count(*) FILTER (kind = '{kind}')" for kind in (*KINDS, "pending"))},
+                count(*) FILTER ({repaired} AND kind IN {KINDS} AND NOT alive),
                 coalesce(
                     list(kind || ' ' || key ORDER BY kind, key) FILTER (kind IN {KINDS}), []
                 )[:{SHOWN_EXAMPLES}]
             FROM found GROUP BY month ORDER BY month DESC NULLS LAST
             """
         ).fetchall()
-        names = ("month", "compared", *KINDS, "pending")
+        names = ("month", "compared", *KINDS, "pending", "repaired")
         return [
             Finding(self.table.name, examples=tuple(examples), **dict(zip(names, row, strict=True)))
             for *row, examples in rows
@@ -322,16 +353,15 @@ def verify_archives(
 def note_verification(connection: duckdb.DuckDBPyConnection, run: uuid.UUID, findings: Sequence[Finding]) -> None:
     """Write the findings into `_verification`, inside the caller's transaction."""
     for one in findings:
-        numbers = (one.compared, one.missing, one.stale, one.double, one.alive, one.unarchived, one.pending)
-        columns = "compared, missing, stale, double, alive, unarchived, pending"
+        columns = ("compared", *KINDS, "pending", "repaired")
+        numbers = [getattr(one, name) for name in columns]
         month = f"DATE '{one.month}'" if one.month else "NULL"
         examples = text_list(one.examples)
         with safe_from_text(connection, f"(SELECT {examples} AS examples)"):
             connection.execute(
                 f"""
-                INSERT INTO _verification (run, verified_on, stream, month, {columns}, unreadable, examples)
-                VALUES ('{run}', {NOW}, {literal(one.stream)}, {month}, {", ".join(map(str, numbers))},
-                    {one.unreadable}, {examples})
+                INSERT INTO _verification (run, verified_on, stream, month, {quoted(columns)}, examples)
+                VALUES ('{run}', {NOW}, {literal(one.stream)}, {month}, {", ".join(map(str, numbers))}, {examples})
                 """
             )
 
@@ -340,10 +370,9 @@ def _among(table: Table, relation: str) -> str:
     return f"{table.distinct} IN (SELECT {table.distinct} FROM {relation})"
 
 
-def _month(on: str | None, *, quoted: bool = True) -> str:
+def _day(on: str | None, *, quoted: bool = True) -> str:
     column = f'"{on}"' if quoted else on
     if not on:
         return "NULL"
     # Python knows no other years.
-    month = f"date_trunc('month', {column} AT TIME ZONE 'UTC')::DATE"
-    return f"greatest(least({month}, DATE '9999-12-01'), DATE '0001-01-01')"
+    return f"greatest(least(({column} AT TIME ZONE 'UTC')::DATE, DATE '9999-12-31'), DATE '0001-01-01')"

@@ -187,7 +187,8 @@ CREATE TABLE _verification (
     unarchived BIGINT NOT NULL,
     pending BIGINT NOT NULL,
     examples VARCHAR[] NOT NULL,
-    unreadable BIGINT
+    unreadable BIGINT,
+    repaired BIGINT
 );
 
 COMMENT ON TABLE _verification IS 'What each `rapidlake verify` found: one row per stream and month.';
@@ -205,3 +206,21 @@ COMMENT ON COLUMN _verification.unreadable IS
     'Rows that cannot be read, and are in _quarantine at best; null in verifications of earlier versions.';
 COMMENT ON COLUMN _verification.pending IS 'Rows that changed after the last sync; no difference.';
 COMMENT ON COLUMN _verification.examples IS 'Up to ten of the differences: what, and which key.';
+COMMENT ON COLUMN _verification.repaired IS 'How many of the differences were mended; null in verifications of earlier versions.';
+
+CREATE TABLE _proven (
+    stream VARCHAR NOT NULL,
+    first_day DATE,
+    last_day DATE,
+    proven_on TIMESTAMPTZ NOT NULL,
+    rows BIGINT NOT NULL
+);
+
+COMMENT ON TABLE _proven IS
+    'When what the server lists was last held against the lake and found the same, or mended: days of streams that are read by date, others whole.';
+COMMENT ON COLUMN _proven.stream IS 'Stream, named after its table.';
+COMMENT ON COLUMN _proven.first_day IS
+    'First day (UTC), by the date that the stream is read by; null for all time before, and for streams that are read whole.';
+COMMENT ON COLUMN _proven.last_day IS 'Last day (UTC), included; null for streams that are read whole.';
+COMMENT ON COLUMN _proven.proven_on IS 'When they were last proven (UTC).';
+COMMENT ON COLUMN _proven.rows IS 'Rows that the server listed of them then.';

@@ -136,12 +136,13 @@ def _facts(result: VerifyResult) -> dict[str, object]:
         "seconds": round(result.seconds, 3),
         "failed": result.failed,
         "repaired": result.repaired,
+        "rotated": result.rotated,
         "differences": sum(finding.differences for finding in result.findings),
         "findings": [
             {
                 "stream": finding.stream,
                 "month": str(finding.month) if finding.month else None,
-                **{name: getattr(finding, name) for name in ("compared", *KINDS, "pending")},
+                **{name: getattr(finding, name) for name in ("compared", *KINDS, "pending", "repaired")},
                 "examples": list(finding.examples),
             }
             for finding in result.findings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from rich.console import Console
 
@@ -18,8 +19,11 @@ from warehouse import Lake
 from warehouse.lake import clock
 
 
-def print_status(lake: Lake, left_out: Collection[str] = (), *, json: bool) -> None:
-    """What the lake holds, stream by stream, on standard output; streams that are `left_out` are marked."""
+def print_status(lake: Lake, left_out: Collection[str] = (), *, months: bool = False, json: bool) -> None:
+    """What the lake holds, stream by stream, or when each month was proven, on standard output.
+
+    Streams that are `left_out` are marked.
+    """
     owner, created = lake.rows("SELECT workspace_name, created_on::VARCHAR FROM _lake")[0]
     rows = stream_statuses(lake, left_out)
     if json:
@@ -29,8 +33,12 @@ def print_status(lake: Lake, left_out: Collection[str] = (), *, json: bool) -> N
             )
         )
         return
+    title = f"{owner or 'no workspace yet'} in {lake.path}"
+    if months:
+        _print_months(title, rows)
+        return
     shown = table(
-        f"{owner or 'no workspace yet'} in {lake.path}",
+        title,
         Column("stream"),
         Column("rows", right=True),
         Column("deleted", right=True),
@@ -39,6 +47,7 @@ def print_status(lake: Lake, left_out: Collection[str] = (), *, json: bool) -> N
         Column("outcome"),
         Column("quarantined", right=True),
         Column("lost in", right=True),
+        Column("proven"),
     )
     for row in rows:
         shown.add_row(
@@ -50,6 +59,7 @@ def print_status(lake: Lake, left_out: Collection[str] = (), *, json: bool) -> N
             _outcome(row),
             f"{row['quarantined']:,}" if row["quarantined"] else "",
             _lost_in(STREAMS[str(row["stream"])], row["lost_in_hours"]),
+            _ago(row["proven_on"]) or ("partly" if row.get("months") else ""),
         )
     out = console()
     out.print(shown)
@@ -63,6 +73,18 @@ def _outcome(row: Mapping[str, object]) -> str:
     if row["left_out"]:
         return "left out"
     return str(row["outcome"] or ("interrupted" if row["rows"] else "never synced"))
+
+
+def _print_months(title: str, rows: Sequence[dict[str, Any]]) -> None:
+    """When each month of each stream that is read by date was last proven, all of its days."""
+    proofs = {
+        row["stream"]: {one["month"]: one["proven_on"] for one in row["months"]} for row in rows if "months" in row
+    }
+    shown = table(title, Column("month"), *(Column(stream) for stream in proofs))
+    for month in sorted({month for of in proofs.values() for month in of}, reverse=True):
+        shown.add_row(month, *((of[month] or "never")[:10] if month in of else "" for of in proofs.values()))
+    console().print(shown)
+    print("A day gets its first turn within ten nights; `rapidlake verify --rotate --repair` is a night.")
 
 
 def _lost_in(stream: Stream, hours: object) -> str:

@@ -91,6 +91,8 @@ def test_what_cannot_be_asked_is_refused_in_one_sentence(call: partial[Ended], t
         ("verify", "--sample", "0"): (2, "Invalid value for '--sample'"),
         ("verify", "labels", "messages", "--sample", "nan"): (2, "sample"),
         ("verify", "--since", "rubbish"): (2, "'rubbish' is no date"),
+        ("verify", "--rotate", "--sample", "10"): (2, "--rotate chooses the days itself"),
+        ("verify", "--rotate", "--since", "2026-01-31"): (2, "--rotate chooses the days itself"),
         ("verify", "--since", "2999-01-01"): (2, "lies in the future"),
         ("verify", "labels", "--lake", none): (1, "There is no lake at"),
         ("archives", "--lake", none): (1, "There is no lake at"),
@@ -105,6 +107,22 @@ def test_what_cannot_be_asked_is_refused_in_one_sentence(call: partial[Ended], t
             failures.append((arguments, one.code, one.said))
     assert not failures
     assert not none.exists()
+
+
+def test_a_night_mends_and_ends_well_and_status_tells_what_is_proven(call: partial[Ended], lake: Path) -> None:
+    oldest = "(SELECT min(created_on) FROM messages WHERE archived_in IS NULL)"
+    change(lake, f"DELETE FROM messages WHERE created_on = {oldest}")
+    assert call("verify", "messages").code == 1  # what is known to differ comes first
+    mended = call("verify", "--rotate", "--repair", "--json")
+    assert (mended.code, mended.facts["rotated"], mended.facts["differences"]) == (0, True, 1)
+    before = {one["stream"]: one for one in call("status", "--json").facts["streams"]}
+    assert before["contacts"]["proven_on"] is None
+    assert call("verify").code == 0
+    after = {one["stream"]: one for one in call("status", "--json").facts["streams"]}
+    assert all(one["proven_on"] for one in after.values() if one["rows"] and one["stream"] != "archives")
+    assert all(month["proven_on"] for month in after["messages"]["months"]) and after["messages"]["months"]
+    shown = call("status", "--months").out
+    assert after["messages"]["months"][0]["month"] in shown and f"{datetime.now(UTC):%Y-%m-%d}" in shown
 
 
 def test_since_reads_less_and_finds_what_lies_within(call: partial[Ended], sandbox: Sandbox, lake: Path) -> None:

@@ -29,7 +29,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
         "FROM (VALUES "
         f"('messages', '2026-10-01 12:00:00Z', 'failed'), ('messages', '{LAST_SYNC}', 'done'), "
         "('runs', '2026-10-02 09:00:00Z', 'failed')) AS syncs (stream, made, outcome)",
-        "_verification SELECT run::UUID, made::TIMESTAMPTZ, stream, month::DATE, compared, n, n, n, n, n, 0, [], NULL "
+        "_verification SELECT run::UUID, made::TIMESTAMPTZ, stream, month::DATE, compared, n, n, n, n, n, 0, [], "
+        "NULL, NULL "
         f"FROM (VALUES ({old}, '2026-09-01 12:00:00Z', 'runs', '2026-08-01', 7, 1), "
         f"({new}, '2026-10-12 11:00:00Z', 'messages', '2026-09-01', 1000, 0), "
         f"({new}, '2026-10-12 11:00:00Z', 'contacts', NULL, 234, 0), "

@@ -162,7 +162,7 @@ def test_the_last_verification_is_summed_over_its_streams_and_kinds(lake: Lake) 
         lake,
         "_verification",
         *(
-            f"('{run}', '{at}', '{stream}', NULL, {', '.join(map(str, numbers))}, [], NULL)"
+            f"('{run}', '{at}', '{stream}', NULL, {', '.join(map(str, numbers))}, [], NULL, NULL)"
             for run, at, stream, *numbers in rows
         ),
     )
