@@ -75,13 +75,21 @@ class WindowReader(Reader):
         return min([*starts, since] if since else starts)
 
     def _month(self, strategy: Window, month: Month) -> None:
-        """Read a month whole, a slice at a time; an interrupted reading goes on with the slice that it had begun."""
+        """Read a month whole, a slice at a time; an interrupted reading goes on with the slice that it had begun.
+
+        Which keys it saw of that is forgotten. So where absence means deletion the slice is parted at its place: the
+        rest becomes a slice of its own, and what was read is read again. Each is read in one go sooner or later.
+        """
         feed = f"{MONTH} {month}"
         cursor = self.cursor(feed)
-        if cursor.walk:
-            cursor = self._walk(strategy, feed, {}, cursor, cursor.walk)
         after, end = cursor.watermark or month.start, min(month.end, self.before)
-        slices = self._slice_ends(strategy, after, end)
+        ends: list[datetime] = []
+        if cursor.walk and not self.stream.shows_deletions:
+            cursor = self._walk(strategy, feed, {}, cursor, cursor.walk)
+            after = cursor.watermark or after
+        elif cursor.walk and cursor.walk.place and after < cursor.walk.place < end:
+            ends = [cursor.walk.place]
+        slices = [*ends, *self._slice_ends(strategy, ends[-1] if ends else after, end)]
         if not slices and not cursor.watermark:
             self._note_nothing(after, end)
         for before in slices:
@@ -168,10 +176,15 @@ class WindowReader(Reader):
         if rows == 0 and (walk.after is None or walk.place) and self._suspiciously_empty(feed, walk, fetch):
             return cursor
         ended = self._ended(cursor, walk)
-        self.batches.commit(self.saving({feed: ended, **(beside or {})}), tombstones=tombstones)
+        save = self.saving({feed: ended, **(beside or {})})
+        # A month has no revisits: it is read up to here when what has vanished is settled too, and not before.
+        of_month = finds_deletions and feed.startswith(MONTH)
+        self.batches.commit(None if of_month else save, tombstones=tombstones)
         if finds_deletions:
             ask = partial(self.archives_now, self.stream)
             settle_vanished(self.batches, self.lake, self.stream, self.fetching({}), ask, _within(strategy.on, walk))
+        if of_month:
+            self.batches.commit(save)
         revisited = self._revisited(strategy, walk)
         if revisited and not self.tally.suspicious:  # else the window stays due
             self.batches.commit(self.saving(revisited))

@@ -172,7 +172,7 @@ def test_a_month_of_many_rows_goes_on_where_it_was_each_time_that(
                   key=lambda row: str(row["created_on"]))  # fmt: skip
     for row in mine[::50]:
         workspace.put("messages", {**row, "text": "changed"})
-    gone = {str(mine[-2]["id"])}  # of the last slice
+    gone = {str(mine[place]["id"]) for place in range(7, len(mine), 150)}  # of each slice, also of those interrupted
     workspace.delete("messages", gone)
 
     begun: list[str] = []
