@@ -371,6 +371,8 @@ def _connect(
     connection = duckdb.connect(config=config)
     try:
         connection.execute("SET TimeZone = 'UTC'")
+        # Ours tell how a sync goes; DuckDB's own would be written between other lines, and into logs.
+        connection.execute("SET enable_progress_bar = false")
         for extension in EXTENSIONS:
             load_extension(connection, extension)
         inline_small_batches(connection)

@@ -77,6 +77,10 @@ def test_arrow_tables_keep_lists_and_times(lake: OpenLake) -> None:
     assert str(table.schema.field("created_on").type) == "timestamp[us, tz=UTC]"
 
 
+def test_a_long_query_draws_no_bar_between_what_a_script_prints(lake: OpenLake) -> None:
+    assert lake.df("SELECT current_setting('enable_progress_bar') AS bar").bar.tolist() == [False]
+
+
 def test_an_earlier_state_of_the_lake_can_be_read(path: Path, lake: OpenLake) -> None:
     before = str(lake.df("SELECT max(snapshot_time)::VARCHAR AS at FROM ducklake_snapshots('lake')")["at"][0])
     with Lake.create(path) as writing:
