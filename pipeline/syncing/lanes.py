@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from filelock import FileLock, Timeout
 
-from pipeline.errors import MustWait, NotOffered, Stopped, told
+from pipeline.errors import MustWait, NotOffered, ServerUnavailable, Stopped, TokenRefused, told
 from pipeline.reading.batches import Batches
 from pipeline.reading.progress import Progress
 from pipeline.reading.reader import Options, Reader
@@ -55,6 +55,7 @@ class Run:
         self._progress = progress
         self._readers = readers
         self._make_batches = make_batches
+        session.loss.forget()
 
     def each(self, streams: Sequence[Stream]) -> list[StreamResult]:
         """Run each stream; first those that decide what the rows of others hold."""
@@ -88,6 +89,9 @@ class Run:
 
     def _outcome(self, stream: Stream, tally: Tally) -> tuple[Outcome, str | None, float | None]:
         """How reading the stream ends, why, and after how many seconds to go on."""
+        loss = self._session.loss
+        if loss.why:
+            return "skipped", f"not read: {loss.why}", None
         try:
             if self._session.client.stop.is_set():
                 raise Stopped(NOT_BEGUN)
@@ -103,6 +107,10 @@ class Run:
             return "not offered", "this server does not have it", None
         except Stopped as error:
             return "stopped", told(error), None
+        except (TokenRefused, ServerUnavailable) as error:
+            if said := loss.told_of(error):
+                return "failed", said, None
+            return ("skipped", f"not read to its end: {loss.why}", None) if loss.why else ("failed", told(error), None)
         except RapidlakeError as error:
             return "failed", told(error), None
         except OSError as error:

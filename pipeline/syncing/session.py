@@ -19,6 +19,7 @@ from pipeline.server.budget import Budget
 from pipeline.server.client import Client, Listener
 from pipeline.settings import MEGABYTE, Settings
 from pipeline.streams import STREAMS
+from pipeline.syncing.loss import Loss
 from warehouse import Lake, harvest
 from warehouse.lake.literal import literal, text_list
 
@@ -40,7 +41,7 @@ class Workspace(msgspec.Struct):
 class Session:
     """A workspace's server and its lake.
 
-    `body` is what the server said of the workspace, `opened` what that has cost.
+    `body` is what the server said of the workspace, `opened` what that has cost, `loss` whether it says no more.
     """
 
     client: Client
@@ -48,6 +49,7 @@ class Session:
     workspace: Workspace
     body: bytes
     opened: Counters = field(default_factory=Counters)
+    loss: Loss = field(default_factory=Loss)
 
 
 @contextmanager
@@ -69,7 +71,14 @@ def open_session(
         with Lake.create(settings.lake) as lake:
             _claim(lake, workspace, settings.url)
             harvest(lake, [stream.table for stream in STREAMS.values()])
-            yield Session(client, lake, workspace, body, opened)
+            yield Session(client, lake, workspace, body, opened, Loss(partial(_ask_again, settings, client.stop)))
+
+
+def _ask_again(settings: Settings, stop: threading.Event) -> None:
+    """Ask whose token it is, in seconds. Raises as `identify`."""
+    with open_client(settings, stop=stop) as client:
+        client.longest_wait = 0.0
+        identify(client)
 
 
 def _budget(settings: Settings) -> int:
