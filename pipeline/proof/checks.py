@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
+from pipeline.errors import SettingsError
+from pipeline.months import Month
 from pipeline.proof.retention import at_risk, time_until_lost
+from pipeline.settings import local_settings
 from pipeline.streams import Stream
 from warehouse import Lake, read_cursors
 from warehouse.proof.proven import unproven_since
@@ -17,6 +20,7 @@ from warehouse.proof.trust import (
     count_unarchived,
     find_drift,
     last_verification,
+    made_on,
     volume_of,
 )
 
@@ -29,6 +33,8 @@ DAY_FACTOR, WEEK_FACTOR = 5.0, 2.0
 VERIFIED_WITHIN = timedelta(days=3)
 # The night in which it is due may be a long one.
 PROVEN_WITHIN = timedelta(days=11)
+# A history of years is loaded by then.
+ARCHIVES_WITHIN = timedelta(days=2)
 
 Facts = dict[str, int | float | str]
 
@@ -87,17 +93,26 @@ def _no_orphans(lake: Lake, stream: Stream, now: datetime) -> Checked:
     )
 
 
-def _read_in_time(lake: Lake, stream: Stream, now: datetime) -> Checked:
+def _read_up_to(lake: Lake, stream: Stream, now: datetime) -> datetime | None:
+    """Up to when (UTC) a stream is read; None while its first reading is not over."""
     with lake.connection() as connection:
         cursors = read_cursors(connection, stream.name)
     rows = cursors.get("rows")
     # Nothing is read before its time, whatever a clock that was wrong has written.
-    watermark = min(rows.watermark, rows.saved_on or now, now) if rows and rows.watermark else None
-    left = time_until_lost(stream, watermark, now)
-    if left is None:
-        return Checked(False, f"{stream.name} was never read to its end: run `rapidlake sync {stream.name}`.")
+    return min(rows.watermark, rows.saved_on or now, now) if rows and rows.watermark else None
+
+
+def _read_in_time(lake: Lake, stream: Stream, now: datetime) -> Checked:
+    watermark = _read_up_to(lake, stream, now)
+    # What the server had when the lake was made is what a first reading brings.
+    left = time_until_lost(stream, watermark or made_on(lake), now)
+    assert left is not None
     hours = round(left / timedelta(hours=1), 1)
     facts: Facts = {"hours until rows are lost": hours}
+    if watermark is None:
+        if not at_risk(stream, left):
+            return Checked(True, f"The first reading of {stream.name} is not over yet.", facts)
+        return Checked(False, f"{stream.name} was never read to its end: run `rapidlake sync {stream.name}`.", facts)
     if not at_risk(stream, left):
         return Checked(True, f"The server forgets unread rows in {hours:,.0f} hours.", facts)
     what = "are being lost unread" if hours <= 0 else f"will be lost unread in {hours:.0f} hours"
@@ -129,16 +144,32 @@ def _quarantine_empty(lake: Lake, stream: Stream, now: datetime) -> Checked:
 
 
 def _archives_counted(lake: Lake, stream: Stream, now: datetime) -> Checked:
-    records, lacking = count_unarchived(lake, stream.table)
-    facts: Facts = {"records": records, "lacking": lacking}
-    if not lacking:
-        return Checked(True, f"All {records:,} records of archive files are in the lake.", facts)
-    return Checked(
-        False,
-        f"{lacking:,} of {records:,} archived records of {stream.name} are not in the lake: "
-        "materialise their months, or run `rapidlake archives --load`.",
-        facts,
-    )
+    found = count_unarchived(lake, stream.table, late_before=now - ARCHIVES_WITHIN, first_month=_first_month())
+    facts: Facts = {"records": found.records, "lacking": found.lacking, "on their way": found.awaited}
+    if found.lacking:
+        return Checked(
+            False,
+            f"{found.lacking:,} of {found.records:,} archived records of {stream.name} are not in the lake: "
+            "materialise their months, or run `rapidlake archives --load`.",
+            facts,
+        )
+    if found.awaited:
+        return Checked(
+            True,
+            f"{found.awaited:,} of {found.records:,} archived records of {stream.name} are on their way: "
+            "their files are loaded by themselves.",
+            facts,
+        )
+    return Checked(True, f"All {found.records:,} records of archive files are in the lake.", facts)
+
+
+def _first_month() -> date | None:
+    """From when on archive files are loaded by themselves, if the settings say it."""
+    try:
+        chosen = local_settings().first_month
+    except SettingsError:  # told where it can be read
+        return None
+    return Month.parse(chosen).start.date() if chosen else None
 
 
 def _volume_usual(lake: Lake, stream: Stream, now: datetime) -> Checked:
@@ -150,6 +181,9 @@ def _volume_usual(lake: Lake, stream: Stream, now: datetime) -> Checked:
         "rows of the week": found.week,
         "usual for a week": found.usual_week,
     }
+    read_up_to = _read_up_to(lake, stream, now)
+    if read_up_to is None or read_up_to.astimezone(UTC).date() <= yesterday:
+        return Checked(True, f"{stream.name} is not read up to the end of {yesterday} yet.", facts)
     if found.weeks < LEAST_WEEKS:
         return Checked(True, f"There are {found.weeks} weeks of history: too few to say what is usual.", facts)
     for what, rows, usual, factor in (
@@ -172,6 +206,8 @@ def _volume_usual(lake: Lake, stream: Stream, now: datetime) -> Checked:
 def verified(lake: Lake, now: datetime) -> Checked:
     """Whether the last verifications left nothing as it should not be, and are not old."""
     last = last_verification(lake)
+    if last is None and now - made_on(lake) <= VERIFIED_WITHIN:
+        return Checked(True, "The lake is new: the coming nights verify it.")
     if last is None:
         return Checked(
             False, "The lake was never verified: materialise `verify`, or run `rapidlake verify`.", grave=False

@@ -144,7 +144,7 @@ def nothing_said(stream: Stream, months: Sequence[Month]) -> str:
 
 def _nothing_there(stream: Stream, months: Sequence[Month]) -> StreamResult:
     tally = Tally(counters=Counters(requests=1))
-    return StreamResult(stream.name, "done", datetime.now(UTC), 0.0, tally, nothing_said(stream, months))
+    return StreamResult(stream.name, "done", clock.now(), 0.0, tally, nothing_said(stream, months))
 
 
 def _before_all_known(lake: Lake, stream: Stream, months: Sequence[Month]) -> list[Month]:
@@ -159,7 +159,7 @@ def _before_all_known(lake: Lake, stream: Stream, months: Sequence[Month]) -> li
         )
         """
     )
-    end = Month.of(min(first, datetime.now(UTC).date()) if first else datetime.now(UTC).date())
+    end = Month.of(min(first, clock.now().date()) if first else clock.now().date())
     return sorted(month for month in months if month < end)
 
 

@@ -63,12 +63,51 @@ def count_quarantined(lake: Lake, stream: str) -> int:
     return _number(lake, f"_quarantine WHERE stream = {literal(stream)}")
 
 
-def count_unarchived(lake: Lake, table: Table) -> tuple[int, int]:
-    """Records of archive files: how many there are, and how many of them the lake lacks."""
+@dataclass(frozen=True)
+class Archived:
+    """Records of archive files that are wanted: how many there are, how many the lake lacks, and how many it awaits."""
+
+    records: int
+    lacking: int
+    awaited: int
+
+
+def count_unarchived(lake: Lake, table: Table, *, late_before: datetime, first_month: date | None = None) -> Archived:
+    """Hold the lake against the archive files that the server lists.
+
+    A file is awaited, and not lacking, while it was listed, or its month was over, after `late_before` (UTC). Those of
+    months before `first_month` are not wanted, nor those of which `--since` says so.
+    """
     with lake.connection() as connection:
         wanted_from = read_cursors(connection, "archives").get("rows", Cursor()).complete_from
         findings = verify_archives(connection, table, wanted_from)
-    return sum(one.compared for one in findings), sum(one.unarchived for one in findings)
+    early = f"month < DATE '{first_month}'" if first_month else "false"
+    since = f"last > DATE '{wanted_from:%Y-%m-%d}'" if wanted_from else "true"
+    young = f"greatest(synced_on, (month + INTERVAL 1 MONTH)::TIMESTAMPTZ) > {literal(late_before)}"
+    [(unwanted, awaited, late)] = lake.rows(
+        f"""
+        WITH unloaded AS (
+            SELECT record_count AS records, synced_on, date_trunc('month', start_date)::DATE AS month,
+                start_date + CASE period WHEN 'monthly' THEN INTERVAL 1 MONTH ELSE INTERVAL 1 DAY END AS last
+            FROM archives ANTI JOIN _archives USING (archive_type, period, start_date, hash)
+            WHERE archive_type = {literal(table.archive_type)} AND deleted_on IS NULL AND record_count > 0
+              AND hash IS NOT NULL
+              AND (period = 'monthly' OR (archive_type, date_trunc('month', start_date)) NOT IN
+                  (SELECT (archive_type, start_date) FROM _archives WHERE period = 'monthly'))
+        )
+        SELECT coalesce(sum(records) FILTER ({early}), 0)::BIGINT,
+            coalesce(sum(records) FILTER (NOT {early} AND {young}), 0)::BIGINT,
+            coalesce(sum(records) FILTER (NOT {early} AND NOT {young}), 0)::BIGINT
+        FROM unloaded WHERE {since}
+        """
+    )
+    loaded = sum(one.compared for one in findings)
+    return Archived(loaded + awaited + late, sum(one.unarchived for one in findings) - awaited - unwanted, awaited)
+
+
+def made_on(lake: Lake) -> datetime:
+    """When the lake was made (UTC)."""
+    return datetime.fromtimestamp(lake.rows("SELECT epoch(created_on) FROM _lake")[0][0], UTC)
 
 
 @dataclass(frozen=True)
