@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from assets.catalogue import LEFT_OUT, left_out
+from assets.outcome import StepFailed
 from assets.workspace import WorkspaceResource
 from pipeline.errors import told
 from pipeline.proof.checks import CHECKS, Checked, checks_of, verified
@@ -51,7 +52,7 @@ def lake_checks(context: dg.AssetCheckExecutionContext, workspace: WorkspaceReso
         for key in selected:
             yield _result(key, Checked(False, told(error), grave=False))
     except RapidlakeError as error:
-        raise dg.Failure(told(error)) from None
+        raise StepFailed(told(error)) from None
 
 
 def _result(key: dg.AssetCheckKey, found: Checked) -> dg.AssetCheckResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from pipeline.months import Month
 from pipeline.results import StreamResult, Tally
 from pipeline.streams import Stream
 from pipeline.syncing.session import Session
-from warehouse import Lake
+from warehouse import Cursor, Lake, read_cursors
 from warehouse.lake import clock
 from warehouse.lake.literal import literal
 
@@ -61,11 +61,15 @@ def _minutes_behind(lake: Lake, stream: Stream) -> float | None:
 
 def live_rows(lake: Lake, stream: Stream, month: Month | None = None) -> int:
     """Rows of the table that are not deleted; of those created in a month only, if one is given."""
-    within = ""
-    if month:
-        on = stream.table.partitioned_by
-        within = f'AND "{on}" >= {literal(month.start)} AND "{on}" < {literal(month.end)}'
-    return int(lake.rows(f'SELECT count(*) FROM "{stream.name}" WHERE deleted_on IS NULL {within}')[0][0])
+    return int(lake.rows(f'SELECT count(*) FROM "{stream.name}" WHERE {_live(stream, month)}')[0][0])
+
+
+def _live(stream: Stream, month: Month | None) -> str:
+    """SQL: the condition that a row is not deleted, and was created in the month, if one is given."""
+    if month is None:
+        return "deleted_on IS NULL"
+    on = stream.table.partitioned_by
+    return f'deleted_on IS NULL AND "{on}" >= {literal(month.start)} AND "{on}" < {literal(month.end)}'
 
 
 def last_written(lake: Lake, stream: Stream) -> str:
@@ -84,8 +88,28 @@ def months_written(lake: Lake, stream: Stream, since: datetime) -> list[Month]:
     return [Month.of(month) for (month,) in rows]
 
 
-def preview(lake: Lake, stream: Stream) -> dg.MetadataValue:
-    """A few rows, without names, addresses or anything that somebody wrote."""
+def months_of_nothing_known(lake: Lake, stream: Stream, months: Iterable[Month]) -> list[Month]:
+    """Those of closed `months` of which there is nothing: no row in the lake, and no archive file on the server.
+
+    None while that is not known: the stream was not read from its beginning, or the list of files not at all.
+    """
+    with lake.connection() as connection:
+        read, listed = (read_cursors(connection, name).get("rows", Cursor()) for name in (stream.name, "archives"))
+    if read.watermark is None or read.complete_from is not None or listed.watermark is None:
+        return []
+    known = lake.rows(
+        f"""
+        SELECT date_trunc('month', "{stream.table.partitioned_by}")::DATE FROM "{stream.name}"
+        UNION SELECT date_trunc('month', start_date)::DATE FROM archives
+        WHERE archive_type = {literal(stream.table.archive_type)} AND deleted_on IS NULL AND record_count > 0
+        """
+    )
+    something = {Month.of(month) for (month,) in known}
+    return [month for month in months if month not in something and month.end <= read.watermark]
+
+
+def preview(lake: Lake, stream: Stream, month: Month | None = None) -> dg.MetadataValue:
+    """A few rows, of the month if one is given, without names, addresses or anything that somebody wrote."""
     with lake.connection() as connection:
         described = connection.execute(f'DESCRIBE "{stream.name}"').fetchall()
     shown = [
@@ -96,7 +120,7 @@ def preview(lake: Lake, stream: Stream) -> dg.MetadataValue:
     rows = lake.rows(
         f"""
         SELECT {", ".join(f'coalesce("{name}"::VARCHAR, {literal("")})' for name in shown)}
-        FROM "{stream.name}" WHERE deleted_on IS NULL LIMIT {PREVIEW_ROWS}
+        FROM "{stream.name}" WHERE {_live(stream, month)} LIMIT {PREVIEW_ROWS}
         """
     )
     lines = [shown, ["---"] * len(shown), *rows]

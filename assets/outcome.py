@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import dagster as dg
 import tenacity
+from dagster._core.errors import (
+    DagsterExecutionInterruptedError,
+    DagsterUserCodeProcessError,  # whose message Dagster shows without a stack of its own
+)
+from dagster_shared.error import SerializableErrorInfo
 
 from pipeline.errors import MustWait, RequestRefused, SettingsError, TokenRefused, told
 from pipeline.months import Month
@@ -26,8 +32,34 @@ QUEUED_WITHIN_SECONDS, LOOK_EVERY_SECONDS = 90.0, 1.0
 PACE = "rapidlake/pace"
 LIVE_SYNC, HOURLY_SYNC, NIGHTLY_REVISITS = "live_sync", "hourly_sync", "nightly_revisits"
 OFTEN = (LIVE_SYNC, HOURLY_SYNC, NIGHTLY_REVISITS)
+# What a run carries that loads archive files.
+LOADS = "rapidlake/loads_archives"
 # After so many seconds a stream that another process was reading is tried again.
 BUSY_SECONDS = 60.0
+
+
+class StepFailed(dg.Failure, DagsterUserCodeProcessError):
+    """A step ends red, for what a user or a server can cause: with a sentence, and without a stack trace."""
+
+    def __init__(self, said: str, *, metadata: Mapping[str, Any] | None = None, allow_retries: bool = True) -> None:
+        Exception.__init__(self, said)
+        self.description = said
+        self.metadata = dg.Failure(said, metadata=metadata).metadata
+        self.allow_retries = allow_retries
+        self.user_code_process_error_infos = [SerializableErrorInfo(said, stack=[], cls_name=None)]
+
+
+class StepCancelled(DagsterExecutionInterruptedError, DagsterUserCodeProcessError):
+    """A step ends because somebody has cancelled its run, or stops Dagster: told as `StepFailed` is."""
+
+    def __init__(self) -> None:
+        said = "Cancelled: all that was read is committed; the next run goes on from there."
+        BaseException.__init__(self, said)
+        self.user_code_process_error_infos = [SerializableErrorInfo(said, stack=[], cls_name=None)]
+
+
+class AlreadyTold(RapidlakeError):
+    """A run cannot go on, and another step of it has said why."""
 
 
 def progress_in_log(context: dg.AssetExecutionContext, tell: Tell = summary) -> Lines:
@@ -39,17 +71,17 @@ def refused(context: dg.AssetExecutionContext, error: RapidlakeError) -> None:
     """End a step that could not begin: red with one sentence, or, if it is the rate limit or no lake yet, well.
 
     Raises:
-        dagster.Failure: unless it is.
+        StepFailed: unless it is, or another step has told it.
     """
     if isinstance(error, MustWait):
         go_on_later(context, told(error), error.seconds, _partitions(context))
         return
-    if isinstance(error, LakeNotFound):
+    if isinstance(error, LakeNotFound | AlreadyTold):
         context.log.warning(told(error))
         return
     # Asking again would meet the same answer.
     lasting = isinstance(error, SettingsError | TokenRefused | RequestRefused)
-    raise dg.Failure(told(error), allow_retries=not lasting) from None
+    raise StepFailed(told(error), allow_retries=not lasting) from None
 
 
 def ended(context: dg.AssetExecutionContext, results: Sequence[StreamResult], left: Sequence[Month] = ()) -> bool:
@@ -58,7 +90,7 @@ def ended(context: dg.AssetExecutionContext, results: Sequence[StreamResult], le
     `left` are the months that are not done then.
 
     Raises:
-        dagster.Failure: it failed, was stopped, or looks suspicious.
+        StepFailed: it failed, was stopped, or looks suspicious.
     """
     last = results[-1]
     if last.good:
@@ -73,7 +105,7 @@ def ended(context: dg.AssetExecutionContext, results: Sequence[StreamResult], le
         context.log.info(said)
     else:
         facts = {name: value for name, value in last.facts().items() if value is not None and name != "message"}
-        raise dg.Failure(said, metadata=facts, allow_retries=False)
+        raise StepFailed(said, metadata=facts, allow_retries=False)
     return False
 
 

@@ -1,27 +1,31 @@
 """When what is synced: jobs, and the schedules that run them; all are switched on by default.
 
+Loading them asks neither lake nor server; each tick does.
+
 No `from __future__ import annotations` here: Dagster reads the annotations of its functions as they stand.
 """
 
 from collections.abc import Sequence
-from datetime import UTC
-from zoneinfo import available_timezones
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo, available_timezones
 
 import dagster as dg
 
 from assets.catalogue import LIVE
 from assets.checks import CHEAP_CHECKS, lake_checks
-from assets.outcome import HOURLY_SYNC, LIVE_SYNC, NIGHTLY_REVISITS, PACE
+from assets.outcome import HOURLY_SYNC, LIVE_SYNC, NIGHTLY_REVISITS, PACE, RUN_KEY
 from assets.streams import SyncConfig
 from assets.upkeep import WAIT_FOR_SYNCS_SECONDS
 from pipeline.errors import SettingsError, told
 from pipeline.months import Month
 from pipeline.settings import Settings, load_settings, local_settings
 from pipeline.streams import STREAMS, Window
-from warehouse import Lake, RapidlakeError
+from warehouse import Lake, LakeNotFound, RapidlakeError
 
 NIGHTLY_VERIFICATION, NIGHTLY_MAINTENANCE = "nightly_verification", "nightly_maintenance"
 MORNING_REPORT = "morning_report"
+# What a machine missed of the night that was off then is made up for so long after.
+LATEST_IN_THE_NIGHT = timedelta(hours=6)
 HOURLY_CHECKS, NIGHTLY_CHECKS = "hourly_checks", "nightly_checks"
 HOURLY = tuple(name for name in STREAMS if name not in LIVE)
 # Streams of which recent rows change without a date that tells it.
@@ -60,71 +64,95 @@ JOBS = [
 ]
 
 
-def _timing() -> tuple[Settings, str]:
-    """The settings, or their defaults if they are wrong (a run tells what is), and the workspace's timezone."""
+def schedules() -> list[dg.ScheduleDefinition]:
+    """The schedules. Nights are the workspace's, which only the lake knows: each nightly one looks once an hour."""
     try:
         settings = local_settings()
-    except SettingsError:
+    except SettingsError:  # a tick tells what is wrong
         settings = Settings.model_construct()
-    return settings, _workspace_timezone(settings)
-
-
-def _workspace_timezone(settings: Settings) -> str:
-    """The timezone of the workspace in the lake; UTC while there is none."""
-    try:
-        with Lake.open(settings.lake) as lake:
-            rows = lake.rows("SELECT timezone FROM workspace LIMIT 1")
-    except RapidlakeError:
-        return "UTC"
-    return str(rows[0][0]) if rows and rows[0][0] in available_timezones() else "UTC"
-
-
-def schedules() -> list[dg.ScheduleDefinition]:
-    """The schedules; nights are those of the workspace."""
-    settings, timezone = _timing()
     minutes, hour = settings.live_minutes, settings.night_hour
     return [
         _schedule(LIVE_SYNC, f"*/{minutes} * * * *" if minutes < 60 else "0 * * * *"),
         _schedule(HOURLY_SYNC, "7 * * * *"),
-        _schedule(NIGHTLY_REVISITS, f"5 {hour} * * *", timezone),
-        _schedule(NIGHTLY_VERIFICATION, f"35 {hour} * * *", timezone),
+        _nightly(NIGHTLY_REVISITS, time(hour, 5)),
+        _nightly(NIGHTLY_VERIFICATION, time(hour, 35)),
         _schedule(HOURLY_CHECKS, "22 * * * *"),
-        _schedule(NIGHTLY_CHECKS, f"35 {(hour + 1) % 24} * * *", timezone),
-        _schedule(NIGHTLY_MAINTENANCE, f"5 {(hour + 2) % 24} * * *", timezone),
-        _schedule(MORNING_REPORT, f"5 {(hour + 4) % 24} * * *", timezone),
+        _nightly(NIGHTLY_CHECKS, time((hour + 1) % 24, 35)),
+        _nightly(NIGHTLY_MAINTENANCE, time((hour + 2) % 24, 5)),
+        _nightly(MORNING_REPORT, time((hour + 4) % 24, 5)),
     ]
 
 
-def _schedule(name: str, cron: str, timezone: str = "UTC") -> dg.ScheduleDefinition:
+def _nightly(name: str, at: time) -> dg.ScheduleDefinition:
+    """A run a night, as soon as it is `at` by the workspace's clocks."""
+    return _schedule(name, f"{at.minute} * * * *", at)
+
+
+def _schedule(name: str, cron: str, night: time | None = None) -> dg.ScheduleDefinition:
+    said = f" Once a night, from {night:%H:%M} on by the workspace's clocks." if night else ""
+
     @dg.schedule(
         job_name=name,
         name=name,
         cron_schedule=cron,
-        execution_timezone=timezone,
+        execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=(_TAKES | _CHECKS)[name][1],
+        description=f"{(_TAKES | _CHECKS)[name][1]}{said}",
     )
     def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        return _request(context, name)
+        return _request(context, name, night)
 
     return tick
 
 
-def _request(context: dg.ScheduleEvaluationContext, pace: str) -> dg.RunRequest | dg.SkipReason:
-    """A run of the job, for the month that is not over yet; none while the last one is running."""
+def _request(context: dg.ScheduleEvaluationContext, pace: str, night: time | None) -> dg.RunRequest | dg.SkipReason:
+    """A run of the job, for the month that is not over yet; none while the last one is running, or by day."""
+    at = context.scheduled_execution_time
     try:
-        load_settings()
+        timezone = _timezone(load_settings())
     except SettingsError as error:
         return dg.SkipReason(told(error))
+    except LakeNotFound:
+        return dg.SkipReason("There is no lake yet: the sensor first_sync begins it as soon as the server answers.")
+    key = f"{pace} {at.isoformat()}"
+    if night:
+        began = _last(night, at.astimezone(timezone))
+        key = f"{pace} of {began:%Y-%m-%d}"
+        if at.astimezone(timezone).replace(tzinfo=None) - began > LATEST_IN_THE_NIGHT:
+            return dg.SkipReason(f"It is day: the next begins after {night:%H:%M} ({timezone.key}).")
+        if context.instance.get_runs(dg.RunsFilter(tags={PACE: pace, RUN_KEY: key}), limit=1):
+            return dg.SkipReason(f"That of the night of {began:%Y-%m-%d} ({timezone.key}) has begun.")
     running = context.instance.get_runs(dg.RunsFilter(tags={PACE: pace}, statuses=UNFINISHED_STATUSES), limit=1)
     if running:
         return dg.SkipReason(f"Run {running[0].run_id[:8]} of {pace} is not over yet; the next tick tries again.")
-    at = context.scheduled_execution_time
     return dg.RunRequest(
-        run_key=f"{pace} {at.isoformat()}",
+        run_key=key,
         partition_key=str(Month.of(at.astimezone(UTC))) if pace in (LIVE_SYNC, NIGHTLY_REVISITS) else None,
         run_config=_REVISITING if pace == NIGHTLY_REVISITS else None,
     )
+
+
+def _timezone(settings: Settings) -> ZoneInfo:
+    """The workspace's, as the lake has it; UTC while it has none that there is.
+
+    Raises:
+        LakeNotFound: there is no lake.
+    """
+    try:
+        with Lake.open(settings.lake) as lake:
+            rows = lake.rows("SELECT timezone FROM workspace LIMIT 1")
+    except LakeNotFound:
+        raise
+    except RapidlakeError:  # the run tells what is wrong, in red
+        rows = []
+    return ZoneInfo(rows[0][0] if rows and rows[0][0] in available_timezones() else "UTC")
+
+
+def _last(night: time, here: datetime) -> datetime:
+    """When the night began last, by clocks on the wall: an hour that they skip or show twice is no night of its own."""
+    wall = here.replace(tzinfo=None)
+    today = datetime.combine(wall.date(), night)
+    return today if today <= wall else today - timedelta(days=1)
 
 
 _REVISITING = dg.RunConfig(

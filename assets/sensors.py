@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.alive import dead_runs
 from assets.outcome import (
     BACKFILL,
     GO_ON,
@@ -16,6 +17,8 @@ from assets.outcome import (
     HELD_UNTIL,
     HOURLY_SYNC,
     LIVE_SYNC,
+    LOADS,
+    PACE,
     RUN_KEY,
     UNFINISHED,
     has_successor,
@@ -24,16 +27,16 @@ from assets.outcome import (
 from assets.partitions import MONTHS
 from assets.schedules import JOBS, UNFINISHED_STATUSES
 from assets.workspace import WorkspaceResource
-from pipeline.errors import told
+from pipeline.errors import MustWait, told
 from pipeline.months import Month
-from pipeline.settings import load_settings
+from pipeline.settings import Settings, load_settings
 from pipeline.streams import ARCHIVED
 from pipeline.syncing.backfill import months_to_load
+from pipeline.syncing.session import identify, open_client
 from warehouse import Lake, LakeNotFound, RapidlakeError
 from warehouse.lake import clock
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-LOADS = "rapidlake/loads_archives"
 RUNS_AT_ONCE = 20
 # The rate limit frees within an hour: what is held for longer was noted by a clock that has been set back since.
 LONGEST_HELD = timedelta(hours=2)
@@ -43,7 +46,7 @@ LONGEST_HELD = timedelta(hours=2)
     jobs=[job for job in JOBS if job.name in (LIVE_SYNC, HOURLY_SYNC)],
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Begins to fill a lake that is not there yet, without waiting for the clock.",
+    description="Begins to fill a lake that is not there yet, as soon as the server takes the token.",
 )
 def first_sync(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Ask for all streams once, as soon as there are settings and no lake."""
@@ -52,17 +55,36 @@ def first_sync(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | 
         Lake.open(settings.lake).close()
         yield dg.SkipReason(f"The lake {settings.lake} is there: the schedules keep it up to date.")
     except LakeNotFound:
-        key = f"first sync of {settings.lake.resolve()}"
-        month = str(Month.of(clock.now()))
-        yield dg.RunRequest(run_key=f"{key}: {HOURLY_SYNC}", job_name=HOURLY_SYNC)
-        yield dg.RunRequest(run_key=f"{key}: {LIVE_SYNC}", job_name=LIVE_SYNC, partition_key=month)
+        yield from _begin(context, settings)
     except RapidlakeError as error:
         yield dg.SkipReason(told(error))
 
 
+def _begin(context: dg.SensorEvaluationContext, settings: Settings) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """The two runs that fill a lake; or one run that says in red, once, why the server lets nothing begin."""
+    under_way = dg.RunsFilter(tags={PACE: HOURLY_SYNC}, statuses=UNFINISHED_STATUSES)
+    if context.instance.get_runs(under_way, limit=1):
+        yield dg.SkipReason("The first sync is under way.")
+        return
+    key = f"first sync of {settings.lake.resolve()}"
+    try:
+        with open_client(settings.model_copy(update={"longest_wait": 0.0})) as client:
+            identify(client)
+    except MustWait as error:
+        yield dg.SkipReason(told(error))
+    except RapidlakeError as error:
+        said = told(error)
+        known = context.instance.get_runs(dg.RunsFilter(tags={RUN_KEY: f"{key}: {said}"}), limit=1)
+        yield dg.SkipReason(said) if known else dg.RunRequest(run_key=f"{key}: {said}", job_name=HOURLY_SYNC)
+    else:
+        now = clock.now()  # where it fails for another reason, it is tried again in the next hour
+        for job, month in ((HOURLY_SYNC, None), (LIVE_SYNC, str(Month.of(now)))):
+            yield dg.RunRequest(run_key=f"{key}: {job} {now:%Y-%m-%dT%H}", job_name=job, partition_key=month)
+
+
 @dg.sensor(
     target=dg.AssetSelection.assets(*(stream.name for stream in ARCHIVED.values())),
-    minimum_interval_seconds=300,
+    minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Reads the months of which archive files are new or changed since they were loaded.",
 )
@@ -93,10 +115,7 @@ def _load(context: dg.SensorEvaluationContext, stream: str, months: Mapping[Mont
     now = clock.now()
     known = sorted(month for month in months if MONTHS.has_partition_key(str(month)) and month.end <= now)
     if not known:
-        unknown = min(months, default=None)
-        if unknown is None:
-            return f"{stream}: all archive files are loaded."
-        return f"{stream}: archives go back to {unknown}: reload the definitions to see all months."
+        return f"{stream}: all archive files are loaded{f', but for {_not_due(months)}' if months else ''}."
     first = last = known[-1]
     while first.plus(-1) in known:
         first = first.plus(-1)
@@ -109,6 +128,13 @@ def _load(context: dg.SensorEvaluationContext, stream: str, months: Mapping[Mont
         asset_selection=[dg.AssetKey(stream)],
         tags={RANGE_START: str(first), RANGE_END: str(last), LOADS: "yes"},
     )
+
+
+def _not_due(months: Mapping[Month, int]) -> str:
+    """Which months' files wait, and for what."""
+    early = [month for month in months if not MONTHS.has_partition_key(str(month))]
+    told = [f"those before {MONTHS.get_first_partition_key()} (RAPIDLAKE_FIRST_MONTH)"] if early else []
+    return " and ".join([*told, *(["those of the month that is not over"] if len(early) < len(months) else [])])
 
 
 @dg.sensor(
@@ -182,4 +208,4 @@ def failures(context: dg.RunFailureSensorContext) -> None:
         context.log.error(f"{context.dagster_run.job_name}: {context.failure_event.message}")
 
 
-SENSORS = [first_sync, archives_arrived, rate_limit_freed, failures]
+SENSORS = [first_sync, archives_arrived, rate_limit_freed, dead_runs, failures]

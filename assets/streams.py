@@ -6,6 +6,7 @@ No `from __future__ import annotations` here: Dagster reads the annotations of i
 import math
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import dagster as dg
 
@@ -18,8 +19,15 @@ from assets.catalogue import (
     group_of,
     lineage_of,
 )
-from assets.metadata import last_written, live_rows, months_written, preview, sync_metadata
-from assets.outcome import ended, held_still, progress_in_log, refused
+from assets.metadata import (
+    last_written,
+    live_rows,
+    months_of_nothing_known,
+    months_written,
+    preview,
+    sync_metadata,
+)
+from assets.outcome import StepCancelled, ended, held_still, progress_in_log, refused
 from assets.partitions import MONTHS
 from assets.workspace import WorkspaceResource
 from pipeline.months import Month
@@ -27,7 +35,7 @@ from pipeline.reading.reader import ArchiveChoice, Options
 from pipeline.results import StreamResult
 from pipeline.settings import Settings
 from pipeline.streams import Archives, Stream
-from pipeline.syncing.backfill import backfill_month
+from pipeline.syncing.backfill import backfill_month, months_of_nothing, nothing_said
 from pipeline.syncing.session import Session
 from pipeline.syncing.sync import sync_in
 from warehouse import RapidlakeError
@@ -35,6 +43,8 @@ from warehouse.lake import clock
 
 # The default workspace; pools are named after it, for a rate limit is a workspace's.
 WORKSPACE = "main"
+# Dagster plots it, and shows it with the month.
+ROWS_OF_MONTH = "dagster/partition_row_count"
 
 
 class SyncConfig(dg.Config):
@@ -84,10 +94,10 @@ def stream_asset(stream: Stream) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: SyncConfig, workspace: WorkspaceResource
     ) -> Iterator[dg.MaterializeResult[None]]:
         try:
-            if stream.name in workspace.settings().left_out:
+            if workspace.leaves_out(stream):
                 context.log.info(f"{stream.name}: {LEFT_OUT}; nothing was asked for.")
                 return
-            settings, session = workspace.settings(), workspace.session(progress_in_log(context))
+            settings, session = workspace.begin(stream.name, progress_in_log(context))
             if held_still(context):
                 session.client.longest_wait = math.inf
             if monthly:
@@ -96,6 +106,12 @@ def stream_asset(stream: Stream) -> dg.AssetsDefinition:
                 yield from _whole(context, config, settings, session, stream)
         except RapidlakeError as error:
             refused(context, error)
+        except dg.DagsterExecutionInterruptedError:
+            raise StepCancelled from None
+        except RuntimeError as error:  # DuckDB's, where the interrupt reaches it in the middle of a query
+            if isinstance(error.__cause__ or error.__context__, dg.DagsterExecutionInterruptedError):
+                raise StepCancelled from None
+            raise
 
     return synced
 
@@ -122,22 +138,30 @@ def _months(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Bring months up to date, one after another: each is told as soon as it is committed."""
     months = [Month.parse(key) for key in context.partition_keys]
+    nothing = months_of_nothing(session, settings, stream, months, progress_in_log(context))
+    if nothing:
+        context.log.info(f"{stream.name} {nothing_said(stream, nothing)}.")
     for number, month in enumerate(months, start=1):
         begun = clock.now()
-        context.log.info(f"{stream.name} {month}: month {number} of {len(months)}")
-        results = _month(context, config, settings, session, stream, month)
-        if not ended(context, results, left=months[number - 1 :]):
-            return
-        facts = {
-            **sync_metadata(session, stream, results),
-            "dagster/partition_row_count": live_rows(session.lake, stream, month),
-            "preview": preview(session.lake, stream),
-        }
+        facts: dict[str, Any] = {ROWS_OF_MONTH: 0}
+        if month not in nothing:
+            context.log.info(f"{stream.name} {month}: month {number} of {len(months)}")
+            results = _month(context, config, settings, session, stream, month)
+            if not ended(context, results, left=months[number - 1 :]):
+                return
+            facts = {
+                **sync_metadata(session, stream, results),
+                ROWS_OF_MONTH: live_rows(session.lake, stream, month),
+                "preview": preview(session.lake, stream, month),
+            }
         if number < len(months):
             context.log_event(dg.AssetMaterialization(stream.name, partition=str(month), metadata=facts))
         context.add_asset_metadata(facts, partition_key=str(month))
-        if month.end > begun:
+        if month not in nothing:
             _tell_other_months(context, session, stream, begun, besides=month)
+    for month in months[:-1]:  # a month may have brought rows of those before it
+        context.add_asset_metadata({ROWS_OF_MONTH: live_rows(session.lake, stream, month)}, partition_key=str(month))
+    _tell_months_of_nothing(context, session, stream)
     yield dg.MaterializeResult(metadata={"dagster/row_count": live_rows(session.lake, stream)})
 
 
@@ -159,8 +183,25 @@ def _month(
 def _tell_other_months(
     context: dg.AssetExecutionContext, session: Session, stream: Stream, since: datetime, *, besides: Month
 ) -> None:
-    """A sync of the open month also brings late rows of earlier ones: tell their new numbers of rows."""
+    """Reading a month also brings, changes and deletes rows of others: tell their new numbers of rows."""
     for month in months_written(session.lake, stream, since):
         if month != besides and MONTHS.has_partition_key(str(month)):
-            facts = {"dagster/partition_row_count": live_rows(session.lake, stream, month)}
-            context.log_event(dg.AssetMaterialization(stream.name, partition=str(month), metadata=facts))
+            _tell(context, stream, month, live_rows(session.lake, stream, month))
+
+
+def _tell_months_of_nothing(context: dg.AssetExecutionContext, session: Session, stream: Stream) -> None:
+    """Months of which there is nothing are not missing: tell it, once, as soon as it is known."""
+    told = context.instance.get_materialized_partitions(context.asset_key) | set(context.partition_keys)
+    untold = [Month.parse(key) for key in MONTHS.get_partition_keys() if key not in told]
+    if not untold:
+        return
+    months = months_of_nothing_known(session.lake, stream, untold)
+    for month in months:
+        _tell(context, stream, month, 0)
+    if months:
+        context.log.info(f"{stream.name}: of {len(months)} months there is nothing, from {months[0]} to {months[-1]}.")
+
+
+def _tell(context: dg.AssetExecutionContext, stream: Stream, month: Month, rows: int) -> None:
+    facts = {ROWS_OF_MONTH: rows}
+    context.log_event(dg.AssetMaterialization(stream.name, partition=str(month), metadata=facts))

@@ -39,7 +39,7 @@ FAULTS = {
     ("runs", "archives_counted"): (
         ERROR,
         "INSERT INTO archives (archive_type, period, start_date, record_count, hash, synced_on) "
-        "VALUES ('run', 'daily', '2025-01-01', 4, 'd', now())",
+        "VALUES ('run', 'daily', '2025-01-01', 4, 'd', now() - INTERVAL 3 DAY)",
     ),
 }
 # Those that the checks above ask of, and that the report is made from.
@@ -70,9 +70,16 @@ def wrong(synced: tuple[Sandbox, Path], tmp_path: Path, monkeypatch: pytest.Monk
         yield Deployment(served, tmp_path / "lake", instance)
 
 
+# A lake of four days: what is forgiven to a new one is not to it.
+AGED = (
+    "UPDATE _lake SET created_on = now() - INTERVAL 4 DAY",
+    "UPDATE _drift SET first_seen_on = first_seen_on - INTERVAL 4 DAY",
+)
+
+
 def spoil(deployment: Deployment, *statements: str) -> None:
     with Lake.create(deployment.lake) as lake:
-        for sql in statements:
+        for sql in (*AGED, *statements):
             lake.commit(lambda connection, sql=sql: connection.execute(sql))
         lake.commit(
             lambda connection: connection.execute(
@@ -110,6 +117,38 @@ def test_a_true_lake_passes_and_what_is_cheap_is_asked_every_hour(wrong: Deploym
     assert {name for _, name in found} == HOURLY
     assert [key for key, one in found.items() if not one.passed] == [("verify", "verified")]
     assert {stream for stream, name in found if name == "quarantine_empty"} == STREAMS.keys()
+
+
+def test_nothing_is_red_or_yellow_while_a_new_lake_is_being_filled(wrong: Deployment) -> None:
+    shutil.rmtree(wrong.lake)
+    with Lake.create(new_lake(wrong.lake)) as lake:
+        lake.commit(
+            lambda connection: connection.execute(
+                """
+                INSERT INTO archives (archive_type, period, start_date, record_count, hash, synced_on)
+                VALUES ('message', 'monthly', '2025-01-01', 52411, 'd', now());
+                INSERT INTO messages (id, created_on, synced_on)
+                SELECT number, now() - to_days(3 + number // 40), now() FROM range(3000) AS them(number)
+                """
+            )
+        )
+    found = checked(wrong, "nightly_checks")
+    assert [(key, one.description) for key, one in found.items() if not one.passed] == []
+    assert found["messages", "archives_counted"].description == (
+        "52,411 of 52,411 archived records of messages are on their way: their files are loaded by themselves."
+    )
+    assert found["verify", "verified"].description == "The lake is new: the coming nights verify it."
+    assert str(found["messages", "volume_usual"].description).startswith("messages is not read up to the end of ")
+    assert found["channel_events", "read_in_time"].description == "The first reading of channel_events is not over yet."
+
+
+def test_archive_files_of_no_month_that_is_wanted_are_not_lacking(
+    wrong: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(wrong, FAULTS["runs", "archives_counted"][1])
+    assert not checked(wrong, "nightly_checks")["runs", "archives_counted"].passed
+    monkeypatch.setenv("RAPIDLAKE_FIRST_MONTH", "2025-02")
+    assert checked(wrong, "nightly_checks")["runs", "archives_counted"].passed
 
 
 def test_without_a_lake_every_check_fails_and_none_is_grave(wrong: Deployment) -> None:

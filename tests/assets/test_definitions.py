@@ -17,12 +17,10 @@ from assets.partitions import MONTHS, first_month
 from assets.workspace import workspace_from_environment
 from pipeline.months import Month
 from pipeline.streams import STREAMS
-from tests.assets.conftest import LOCATION, Deployment, defs
+from tests.assets.conftest import LOCATION, defs
 from tests.processes import run
-from warehouse import Lake
 
 ROOT = Path(__file__).parents[2]
-THIS = Month.of(datetime.now(UTC))
 GROUPS = {
     "messages_and_runs": "archives broadcasts channel_events flow_starts messages runs tickets",
     "contacts": "contacts fields groups",
@@ -85,7 +83,9 @@ def test_jobs_and_sensors_are_as_the_docs_name_them() -> None:
     jobs = {job.name for job in LOCATION.get_all_jobs() if not job.name.startswith("__")}
     assert jobs == {schedule.name for schedule in defs.schedules or []}
     sensors = list(defs.sensors or [])
-    assert {sensor.name for sensor in sensors} == {"first_sync", "archives_arrived", "rate_limit_freed", "failures"}
+    assert {sensor.name for sensor in sensors} == {
+        "first_sync", "archives_arrived", "rate_limit_freed", "dead_runs", "failures"
+    }  # fmt: skip
     assert {sensor.default_status for sensor in sensors} == {dg.DefaultSensorStatus.RUNNING}
 
 
@@ -115,17 +115,18 @@ def test_months_go_from_the_first_one_to_the_one_that_is_not_over() -> None:
         assert MONTHS.get_partition_keys() == ["2025-01", "2025-02", "2025-03", "2025-04"]
 
 
-def test_the_first_month_is_that_of_the_settings_else_of_the_oldest_archive(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert first_month() == THIS.plus(-3)
-    assert deployment.run("archives").success
-    oldest = min(row["start_date"] for row in deployment.workspace.rows("archives"))
-    assert str(first_month()) == oldest[:7]
-    with Lake.create(deployment.lake) as lake:
-        lake.commit(lambda connection: connection.execute("UPDATE archives SET record_count = 0"))
-    assert first_month() == THIS.plus(-3)
+def test_the_first_month_is_that_of_the_settings_else_rapidpros_first_year(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAPIDLAKE_FIRST_MONTH", raising=False)
+    assert first_month() == Month(2011, 1)
     monkeypatch.setenv("RAPIDLAKE_FIRST_MONTH", "2019-02")
     assert first_month() == Month(2019, 2)
     monkeypatch.setenv("RAPIDLAKE_FIRST_MONTH", "February")
-    assert first_month() == THIS.plus(-3)
+    assert first_month() == Month(2011, 1)
+
+
+def test_loading_asks_no_lake_and_no_server() -> None:
+    Path("lake").mkdir()
+    (Path("lake") / "catalog.sqlite").write_bytes(b"no catalog at all")
+    ended = load(RAPIDPRO_URL="http://127.0.0.1:9", RAPIDPRO_TOKEN="0f3c9a6e5b7d4812a9c0ffee")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "loaded\n", "")
+    assert [file.name for file in Path("lake").iterdir()] == ["catalog.sqlite"]

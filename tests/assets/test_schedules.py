@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -45,9 +46,10 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterIns
 
 @pytest.fixture
 def access(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """The settings that a tick needs; no tick asks the server."""
+    """The settings that a tick needs, and a lake; no tick asks the server."""
     monkeypatch.setenv("RAPIDPRO_URL", "https://textit.example")
     monkeypatch.setenv("RAPIDPRO_TOKEN", "0f3c9a6e5b7d4812a9c0ffee0f3c9a6e5b7d4812")
+    new_lake(Path("lake"))
     return monkeypatch
 
 
@@ -90,9 +92,9 @@ def test_every_schedule_is_switched_on_runs_its_job_and_ticks_as_often_as_it_sho
     assert {name: schedule.job_name for name, schedule in found.items()} == {name: name for name in found}
     per_day = {name: Counter(at.date() for at in times(schedule, *WEEK)) for name, schedule in found.items()}
     days = {(WEEK[0] + timedelta(days=number)).date() for number in range(7)}
-    expected = {"live_sync": 96, "hourly_sync": 24, "hourly_checks": 24}
+    # A nightly one looks once an hour whether it is night where the workspace is.
     for name, counted in per_day.items():
-        assert counted == dict.fromkeys(days, expected.get(name, 1)), name
+        assert counted == dict.fromkeys(days, 96 if name == "live_sync" else 24), name
 
 
 @pytest.mark.parametrize(("minutes", "ticks"), [("1", 1440), ("5", 288), ("60", 24)])
@@ -101,74 +103,104 @@ def test_live_minutes_say_how_often_people_are_synced(access: pytest.MonkeyPatch
     assert len(times(named()["live_sync"], WEEK[0], WEEK[0] + timedelta(days=1))) == ticks
 
 
-@pytest.mark.parametrize("name", sorted(TAKES.keys() | CHECKS))
+@pytest.mark.parametrize("name", ["hourly_checks", "hourly_sync", "live_sync"])
 def test_a_tick_asks_for_one_run_of_the_month_that_is_not_over_where_there_are_months(
     access: pytest.MonkeyPatch, instance: dg.DagsterInstance, name: str
 ) -> None:
     at_the_edge = datetime(2025, 11, 30, 23, tzinfo=UTC), datetime(2025, 12, 1, 1, tzinfo=UTC)
-    found = named()[name]
-    moments = times(found, *at_the_edge) or times(found, *WEEK)
+    moments = times(named()[name], *at_the_edge)
     keys = set()
     for at in moments:
         request = tick(instance, name, at)
         assert isinstance(request, dg.RunRequest), request
-        assert request.partition_key == (f"{at.astimezone(UTC):%Y-%m}" if name in BY_MONTH else None)
+        assert request.partition_key == (f"{at:%Y-%m}" if name in BY_MONTH else None)
         keys.add(request.run_key)
     assert len(keys) == len(moments)
-    if name in ("live_sync", "nightly_revisits"):
-        assert {f"{at.astimezone(UTC):%m}" for at in moments} == {"11", "12"}
+    assert {f"{at:%m}" for at in moments} == {"11", "12"}
 
 
 # -- nights --
 
 
+def nights(instance: dg.DagsterInstance, name: str, begin: datetime, end: datetime) -> list[datetime]:
+    """When the runs of a nightly schedule would begin from begin to end, each over at once."""
+    begun = []
+    for at in times(named()[name], begin, end):
+        if isinstance(request := tick(instance, name, at), dg.RunRequest):
+            begun.append(at)
+            assert request.partition_key == (f"{at.astimezone(UTC):%Y-%m}" if name in BY_MONTH else None)
+            job = LOCATION.get_job(name)
+            tags = {**job.tags, "dagster/run_key": str(request.run_key)}
+            instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.SUCCESS)
+    return begun
+
+
+@pytest.mark.parametrize(
+    ("timezone", "hour", "begins"),
+    [
+        ("Africa/Kigali", 2, "02:05"),
+        ("Asia/Kathmandu", 2, "02:50"),
+        ("Pacific/Auckland", 2, "02:05"),
+        ("America/Los_Angeles", 23, "23:05"),
+    ],
+)
 def test_nights_are_those_of_the_workspace_and_months_those_of_utc(
-    deployment: Deployment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    access: pytest.MonkeyPatch, instance: dg.DagsterInstance, timezone: str, hour: int, begins: str
 ) -> None:
-    for timezone, hour, day, partition in (
-        ("Africa/Kigali", 2, "2025-12-01", "2025-12"),
-        ("Africa/Kigali", 1, "2025-12-01", "2025-11"),
-        ("Pacific/Auckland", 2, "2025-12-01", "2025-11"),
-        ("America/Los_Angeles", 23, "2025-11-30", "2025-12"),
-    ):
-        in_timezone(deployment, timezone)
-        monkeypatch.setenv("RAPIDLAKE_NIGHT_HOUR", str(hour))
-        begin = datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(timezone))
-        (at,) = times(named()["nightly_revisits"], begin, begin + timedelta(days=1))
-        assert (at.astimezone(ZoneInfo(timezone)).hour, at.minute) == (hour, 5)
-        request = tick(instance, "nightly_revisits", at)
-        assert isinstance(request, dg.RunRequest)
-        assert request.partition_key == partition
-    assert {named()[name].execution_timezone for name in ("live_sync", "hourly_sync", "hourly_checks")} == {"UTC"}
+    in_timezone(timezone)
+    access.setenv("RAPIDLAKE_NIGHT_HOUR", str(hour))
+    here = ZoneInfo(timezone)
+    begin = datetime(2025, 11, 30, 21, tzinfo=here)
+    (at,) = nights(instance, "nightly_revisits", begin, begin + timedelta(hours=8))
+    assert f"{at.astimezone(here):%H:%M}" == begins
+    forget(instance)
 
 
 def test_each_night_has_one_run_of_each_kind_also_when_clocks_change(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    access: pytest.MonkeyPatch, instance: dg.DagsterInstance
 ) -> None:
-    in_timezone(deployment, "America/New_York")
+    in_timezone("America/New_York")
     here = ZoneInfo("America/New_York")
-    for hour in ("1", "2", "22"):
-        monkeypatch.setenv("RAPIDLAKE_NIGHT_HOUR", hour)
-        found = named()
+    for hour, name in (("1", "nightly_verification"), ("2", "nightly_revisits"), ("0", "nightly_checks")):
+        access.setenv("RAPIDLAKE_NIGHT_HOUR", hour)
         for change in (datetime(2026, 3, 8, tzinfo=here), datetime(2026, 11, 1, tzinfo=here)):
-            begin, end = change - timedelta(days=3), change + timedelta(days=4)
-            for name, schedule in found.items():
-                if name.startswith("nightly"):
-                    nights = [at.astimezone(here).date() for at in times(schedule, begin, end)]
-                    assert nights == sorted(set(nights)), (name, hour)
-                    assert len(nights) == 7, (name, hour)
+            (at,) = nights(instance, name, change.astimezone(UTC), change.astimezone(UTC) + timedelta(hours=6))
+            assert at.astimezone(here).date() == change.date(), name
+    forget(instance)
 
 
-def in_timezone(deployment: Deployment, timezone: str) -> None:
+def test_the_work_of_a_night_is_made_up_in_the_morning_and_not_in_the_afternoon(
+    access: pytest.MonkeyPatch, instance: dg.DagsterInstance
+) -> None:
+    morning = tick(instance, "nightly_maintenance", datetime(2025, 11, 28, 9, 5, tzinfo=UTC))
+    assert isinstance(morning, dg.RunRequest)
+    said = tick(instance, "nightly_maintenance", datetime(2025, 11, 28, 11, 5, tzinfo=UTC))
+    assert said == "It is day: the next begins after 04:05 (UTC)."
+
+
+def forget(instance: dg.DagsterInstance) -> None:
+    """Let the next test begin without runs."""
+    for run in instance.get_runs():
+        instance.delete_run(run.run_id)
+
+
+def in_timezone(timezone: str) -> None:
     """Let the lake know the timezone of the workspace."""
-    with Lake.create(new_lake(deployment.lake)) as lake, lake.connection() as connection:
+    with Lake.create(Path("lake")) as lake, lake.connection() as connection:
+        connection.execute("DELETE FROM workspace")
         connection.execute("INSERT INTO workspace (uuid, timezone) VALUES (uuid(), ?)", [timezone])
 
 
-def test_nights_are_utcs_while_there_is_no_lake_or_no_such_timezone(deployment: Deployment) -> None:
-    assert named()["nightly_revisits"].execution_timezone == "UTC"
-    in_timezone(deployment, "Mars/Olympus")
-    assert named()["nightly_revisits"].execution_timezone == "UTC"
+def test_nights_are_utcs_while_there_is_no_such_timezone_and_nothing_is_begun_without_a_lake(
+    access: pytest.MonkeyPatch, instance: dg.DagsterInstance
+) -> None:
+    at = datetime(2025, 11, 28, 2, 5, tzinfo=UTC)
+    assert isinstance(tick(instance, "nightly_revisits", at), dg.RunRequest)
+    in_timezone("Mars/Olympus")
+    assert isinstance(tick(instance, "nightly_revisits", at), dg.RunRequest)
+    access.setenv("RAPIDLAKE_LAKE", "another")
+    for name in named():
+        assert str(tick(instance, name, at)).startswith("There is no lake yet: the sensor first_sync begins it")
 
 
 # -- nothing is asked for --
@@ -201,7 +233,7 @@ def test_a_wrong_setting_leaves_the_schedules_as_they_are_by_default_and_ticks_s
     access: pytest.MonkeyPatch, instance: dg.DagsterInstance
 ) -> None:
     access.setenv("RAPIDLAKE_NIGHT_HOUR", "25")
-    assert named()["nightly_revisits"].cron_schedule == "5 2 * * *"
+    assert "from 02:05 on" in str(named()["nightly_revisits"].description)
     said = tick(instance, "nightly_revisits", WEEK[0])
     assert isinstance(said, str)
     assert said.startswith("RAPIDLAKE_NIGHT_HOUR: ")
@@ -212,12 +244,14 @@ def test_a_wrong_setting_leaves_the_schedules_as_they_are_by_default_and_ticks_s
 
 @pytest.mark.parametrize("name", ["live_sync", "nightly_revisits"])
 def test_the_run_that_a_tick_asks_for_brings_the_streams_of_its_job(
-    deployment: Deployment, instance: dg.DagsterInstance, name: str
+    deployment: Deployment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     assert deployment.run("messages", "broadcasts", "channel_events", months=[Month.of(datetime.now(UTC))]).success
     deployment.sandbox.requests.clear()
-    request = tick(instance, name, datetime.now(UTC))
-    assert isinstance(request, dg.RunRequest)
+    at = datetime.now(UTC)
+    monkeypatch.setenv("RAPIDLAKE_NIGHT_HOUR", str((at - timedelta(hours=1)).hour))
+    request = tick(instance, name, at)
+    assert isinstance(request, dg.RunRequest), request
     job = LOCATION.get_job(name)
     result = job.execute_in_process(
         run_config=request.run_config,

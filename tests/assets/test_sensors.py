@@ -280,8 +280,41 @@ def test_a_lake_that_is_not_there_is_filled_at_once_and_not_twice(deployment: De
         ("live_sync", str(THIS)),
     ]
     assert [request.run_key for request in asked] == [request.run_key for request in again]
+    run = deployment.instance.create_run_for_job(
+        LOCATION.get_job("hourly_sync"), tags=LOCATION.get_job("hourly_sync").tags, status=dg.DagsterRunStatus.STARTED
+    )
+    assert ask(deployment, first_sync) == "The first sync is under way."
+    deployment.instance.report_run_canceled(run)
     assert deployment.run("workspace").success
     assert str(ask(deployment, first_sync)).startswith(f"The lake {deployment.lake} is there")
+
+
+def test_a_server_that_lets_nothing_begin_has_one_red_run_and_the_first_sync_begins_when_it_does(
+    deployment: Deployment,
+) -> None:
+    deployment.sandbox.faults = Faults(script={"workspace": ["forbidden"] * 9})
+    (request,) = ask(deployment, first_sync)
+    assert isinstance(request, dg.RunRequest)
+    job = LOCATION.get_job("hourly_sync")
+    result = job.execute_in_process(
+        instance=deployment.instance,
+        resources={"workspace": deployment.resource},
+        tags={**job.tags, "dagster/run_key": str(request.run_key)},
+        raise_on_error=False,
+    )
+    failed = [event.step_key for event in result.all_events if event.is_step_failure]
+    assert len(failed) == 1
+    log = [entry.message for entry in deployment.instance.all_logs(result.run_id)]
+    assert not [line for line in log if "Traceback" in line or "Stack Trace" in line]
+    assert len([line for line in log if "refuses the token (403)" in line]) == 2  # of the step, and of the run
+    assert not list(result.get_asset_materialization_events())
+    assert len([seen for seen in deployment.sandbox.requests if seen.endpoint == "workspace"]) == 2
+    assert "refuses the token (403)" in str(ask(deployment, first_sync))
+    deployment.sandbox.faults = Faults()
+    assert [request.job_name for request in ask(deployment, first_sync) if isinstance(request, dg.RunRequest)] == [
+        "hourly_sync",
+        "live_sync",
+    ]
 
 
 def test_a_failure_is_told_with_its_stream_and_the_reason(

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from filelock import FileLock
 
-from pipeline.months import Month
+from pipeline.months import Month, month_range
 from pipeline.streams import STREAMS
 from sandbox import Faults, Sandbox, generate
 from tests.assets.conftest import LOCATION, Deployment, Ran, quiet_instance, records
@@ -183,6 +183,59 @@ def test_a_range_of_months_is_one_run_with_a_true_number_of_rows_for_each(deploy
     assert list(counts(ran, "messages")) == [str(month) for month in months]
 
 
+def test_runs_that_a_later_month_brings_are_counted_in_the_month_that_they_were_created_in(
+    deployment: Deployment,
+) -> None:
+    before = LAST.plus(-1)
+    moved = [row for row in deployment.workspace.rows("runs") if row["created_on"][:7] == str(before)][:4]
+    assert len(moved) == 4
+    for row in moved:
+        deployment.workspace.put("runs", {**row, "modified_on": f"{LAST}-15T09:00:00.000000Z"})
+    ran = deployment.run("runs", months=[before, LAST])
+    assert ran.success
+    stored = deployment.rows("SELECT strftime(created_on, '%Y-%m'), count(*) FROM runs GROUP BY ALL")
+    assert counts(ran, "runs") == {month: number for month, number in stored}
+    assert counts(ran, "runs")[str(before)] >= 4
+
+
+def test_the_preview_of_a_month_shows_rows_of_that_month(deployment: Deployment) -> None:
+    assert deployment.run("messages", months=[THIS]).success
+    ran = deployment.run("messages", months=[LAST])
+    (facts,) = [facts for month, facts in ran.materialised("messages") if month == str(LAST)]
+    head, _, *lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in facts["preview"].splitlines()]
+    shown = {line[head.index("id")] for line in lines}
+    assert len(shown) == 5
+    assert shown <= {
+        str(row["id"]) for row in deployment.workspace.rows("messages") if row["created_on"][:7] == str(LAST)
+    }
+
+
+def test_months_before_the_workspace_are_told_to_hold_nothing_and_cost_one_request_together(
+    deployment: Deployment,
+) -> None:
+    assert deployment.run("archives").success
+    oldest = Month.parse(min(row["start_date"] for row in deployment.workspace.rows("archives"))[:7])
+    earlier = [str(month) for month in month_range(Month(2025, 1), oldest.plus(-1))]
+    assert len(earlier) > 5
+    deployment.sandbox.requests.clear()
+    ran = deployment.run("messages", months=earlier)
+    assert ran.success
+    assert counts(ran, "messages") == dict.fromkeys(earlier, 0)
+    assert Counter(seen.endpoint for seen in deployment.sandbox.requests) == {
+        "workspace": 1, "archives": 1, "messages": 1
+    }  # fmt: skip
+    said = "the server has no messages that are so old, and no archive file of them."
+    assert f"messages {earlier[0]} to {earlier[-1]}: {said}" in ran.said
+
+    # A sync of the open month tells it without being asked, once.
+    ran = deployment.run("runs", months=[THIS])
+    files = {row["start_date"][:7] for row in deployment.workspace.rows("archives") if row["archive_type"] == "run"}
+    told = {month for month, rows in counts(ran, "runs").items() if not rows and month != str(THIS)}
+    assert {*earlier} <= told
+    assert not told & files
+    assert not [rows for rows in counts(deployment.run("runs", months=[THIS]), "runs").values() if not rows]
+
+
 def test_previews_of_months_show_nothing_of_a_person_either(deployment: Deployment) -> None:
     ran = deployment.run("messages", "runs", months=[THIS])
     for name in ("messages", "runs"):
@@ -285,7 +338,8 @@ def test_the_token_is_in_nothing_that_dagster_keeps(deployment: Deployment, tmp_
         kept = Deployment(deployment.sandbox, deployment.lake, instance)
         assert kept.run("labels", "topics").success
         assert kept.run("messages", months=[THIS]).success
-        deployment.sandbox.faults = Faults(script={"labels": ["forbidden"], "workspace": ["ok", "forbidden"]})
+        # Refused in the middle, and then from the beginning.
+        deployment.sandbox.faults = Faults(script={"labels": ["forbidden"], "workspace": ["ok"] + ["forbidden"] * 2})
         assert not kept.run("labels").success
         assert not kept.run("labels").success
         everything = b"".join(file.read_bytes() for file in home.rglob("*") if file.is_file())
