@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from assets.catalogue import OWNERS, UPKEEP, left_out
-from assets.outcome import HELD, go_on_later, progress_in_log, refused
+from assets.outcome import HELD, StepFailed, go_on_later, progress_in_log, refused
 from assets.workspace import WorkspaceResource
 from pipeline.proof.comparing import Verification
 from pipeline.proof.verify import VerifyResult, choose_verifiable, verify_in
@@ -81,7 +81,7 @@ def verify_asset(
     if waits:
         go_on_later(context, "The rate limit is used up before everything was verified.", max(waits))
     elif not result.complete:
-        raise dg.Failure(result.conclusion, metadata=_facts(result), allow_retries=False)
+        raise StepFailed(result.conclusion, metadata=_facts(result), allow_retries=False)
     else:
         yield dg.MaterializeResult(metadata=_facts(result))
 
