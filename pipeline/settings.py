@@ -19,7 +19,7 @@ RAPIDLAKE_LONGEST_ROW          MB of one line of an archive file, at most (defau
 RAPIDLAKE_LARGEST_ARCHIVE      GB of an archive file when it is unpacked, at most (default: 20)
 RAPIDLAKE_LONGEST_WAIT         seconds to wait for the rate limit; where it takes longer, what was read is committed and
                                the run ends (default: none from the command line, 120 in Dagster)
-RAPIDLAKE_FIRST_MONTH          first month, YYYY-MM, that Dagster offers to read (default: that of the oldest archive)
+RAPIDLAKE_FIRST_MONTH          first month, YYYY-MM, that Dagster offers to read (default: 2011-01)
 RAPIDLAKE_LIVE_MINUTES         minutes between Dagster's syncs of contacts, messages, runs and tickets (default: 15)
 RAPIDLAKE_NIGHT_HOUR           hour of the workspace's day when Dagster begins its nightly work (default: 2)
 RAPIDLAKE_KEEP_DAYS            days that old versions of rows stay readable (default: 30)
