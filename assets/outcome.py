@@ -81,6 +81,8 @@ def refused(context: dg.AssetExecutionContext, error: RapidlakeError) -> None:
         return
     # Asking again would meet the same answer.
     lasting = isinstance(error, SettingsError | TokenRefused | RequestRefused)
+    if not lasting and context.get_step_execution_context().op_retry_policy:
+        raise dg.Failure(told(error)) from None  # the only one that a deployment's policy of retries sees
     raise StepFailed(told(error), allow_retries=not lasting) from None
 
 

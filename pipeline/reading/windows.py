@@ -182,7 +182,14 @@ class WindowReader(Reader):
         self.batches.commit(None if of_month else save, tombstones=tombstones)
         if finds_deletions:
             ask = partial(self.archives_now, self.stream)
-            settle_vanished(self.batches, self.lake, self.stream, self.fetching({}), ask, _within(strategy.on, walk))
+            within = _within(strategy.on, walk)
+            try:
+                settle_vanished(self.batches, self.lake, self.stream, self.fetching({}), ask, within)
+            except (ServerError, Stopped, MustWait):
+                if of_month and walk.after:  # halves take half as long: sooner or later one is settled in one go
+                    half = replace(walk, place=walk.after + (walk.before - walk.after) / 2)
+                    self.batches.commit(self.saving({feed: replace(cursor, walk=half)}))
+                raise
         if of_month:
             self.batches.commit(save)
         revisited = self._revisited(strategy, walk)

@@ -17,6 +17,7 @@ from pipeline.reading.reader import ArchiveChoice, Options
 from pipeline.streams import STREAMS
 from sandbox import Faults, Workspace, generate
 from tests.assets.conftest import LOCATION, Deployment, Ran, defs
+from tests.lakes import new_lake
 
 # Dagster calls it deprecated, and the location uses it.
 pytestmark = pytest.mark.filterwarnings("ignore:AssetExecutionContext.run_id is deprecated:DeprecationWarning")
@@ -76,10 +77,11 @@ def test_the_nightly_revisits_wait_for_the_sync_that_is_under_way(
 ) -> None:
     monkeypatch.setenv("RAPIDPRO_URL", "https://textit.example")
     monkeypatch.setenv("RAPIDPRO_TOKEN", "0f3c9a6e5b7d4812a9c0ffee0f3c9a6e5b7d4812")
+    new_lake(Path("lake"))
     (schedule,) = [one for one in defs.schedules or [] if one.name == "nightly_revisits"]
     assert isinstance(schedule, dg.ScheduleDefinition)
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:  # a tick opens it anew
-        context = dg.build_schedule_context(instance, datetime.now(UTC), repository_def=LOCATION)
+        context = dg.build_schedule_context(instance, datetime(2025, 11, 28, 2, 5, tzinfo=UTC), repository_def=LOCATION)
         (request,) = schedule.evaluate_tick(context).run_requests or []
     configs = {name: one["config"] for name, one in request.run_config["ops"].items()}
     assert configs.keys() == {"messages", "broadcasts", "channel_events"}
