@@ -131,6 +131,10 @@ class Comparison(Batches):
     def alive(self, within: str) -> int:
         """How many live rows `within` a condition (SQL) the server did not bring; 0 where that tells nothing."""
         self._within = within
+        if self._table.contact:  # rows of deleted contacts are found by that, and were deleted then
+            dead = "SELECT uuid FROM contacts WHERE deleted_on IS NOT NULL"
+            contact = f'"{self._table.contact}"'
+            self._within = f"({within}) AND ({contact} IS NULL OR {contact} NOT IN ({dead}))"
         with self._lake.snapshot() as connection:
             return self._rows.find_alive(connection, self._on, self._where_absence_counts(connection))
 

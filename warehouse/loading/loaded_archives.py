@@ -108,7 +108,7 @@ def adopt_monthly_files(connection: duckdb.DuckDBPyConnection) -> int:
         """
     )
     connection.execute(
-        """
+        f"""
         INSERT INTO _archives
             (archive_type, period, start_date, hash, size, record_count, rows, unreadable, origin, loaded_on, settled)
         SELECT archive_type, 'monthly', start_date, hash, size, record_count, rows, unreadable, 'daily files', {NOW},

@@ -170,7 +170,7 @@ def test_sql_that_cannot_be_answered_is_told_with_the_reason(lake: Path) -> None
         ("SELECT 1; SELECT 2",): (1, "Give one SQL query: there is more than one"),
         ("SELECT nam FROM labels",): (1, 'Candidate bindings: "name"'),
         ("DELETE FROM labels",): (1, "read-only"),
-        ("SELECT 1", "-o", "missing/file.csv"): (1, '"missing/file.csv": No such file or directory'),
+        ("SELECT 1", "-o", "missing/file.csv"): (1, "missing/file.csv cannot be written (No such file or directory)"),
         ("SELECT 1", "-o", "file.docx"): (1, "file.docx names no format: end it with .csv, .json, .parquet"),
         ("SELECT 1", "--format", "parquet"): (1, "name one with -o FILE"),
         ("SELECT 1", "--format", "xlsx"): (1, "Excel is for files, not for the terminal: name one with -o FILE"),
