@@ -21,7 +21,7 @@ def main(seed: int, minutes: float) -> int:
     begun, storms, bad = time.monotonic(), 0, 0
     faults: Counter[str] = Counter()
     kills: Counter[str] = Counter()
-    rows = differences = 0
+    rows = differences = interleaved = 0
     while storms == 0 or time.monotonic() - begun < minutes * 60:
         folder = Path(tempfile.mkdtemp(prefix=f"storm-{seed + storms}-"))
         ended = Storm(seed + storms, folder, Size(verify=storms % VERIFIED_EVERY == 0)).run()
@@ -35,10 +35,12 @@ def main(seed: int, minutes: float) -> int:
         storms += 1
         rows += ended.comparison.rows
         differences += ended.comparison.differences
+        interleaved += ended.interleaved
         faults += ended.faults
         kills += ended.kills
     print(
-        f"{storms} storms, {rows:,} rows compared, {faults.total():,} faults, {kills.total()} kills "
+        f"{storms} storms, {rows:,} rows compared, {interleaved} commands interleaved, {faults.total():,} faults, "
+        f"{kills.total()} kills "
         f"({', '.join(f'{name} {number}' for name, number in sorted(kills.items()))}), {differences} differences, "
         f"{bad} bad storms"
     )

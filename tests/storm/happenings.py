@@ -1,14 +1,12 @@
 """What happens in a workspace while it is copied: what the next sync is sure to see, and nothing else.
 
-Left out, as no sync sees it, or none yet:
+Left out, as no sync and no verification sees it, or none yet:
 
-* a message that changes, vanishes or appears when it is older than the revisits, a broadcast older than two hours,
-* a message in the archive file of another month, or in a daily file listed beside its monthly one,
-* archive files that load beside a walk over messages in one process (they are loaded by a command of their own),
+* a broadcast that changes when it is older than two hours, unless the storm ends with a verification,
 * a message or broadcast that waits in quarantine under its id, and is mended when the server sends ids no longer,
 * two messages of one contact, or two broadcasts, that are alike to the microsecond, told by id only, then by uuid only,
-* deleted topics, which 9.0 lists for ever; many rows of a short list deleted at once, about which somebody is asked,
-* flows whose change is committed late, and clocks that are wrong.
+* many rows of a short list deleted at once, about which somebody is asked,
+* clocks that are wrong: `tests/pipeline/reading/test_clocks.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sandbox import Generation, Sandbox, archive_old_rows, fill_in_uuids, roll_up
+from sandbox import Generation, Sandbox, archive_old_rows, fill_in_uuids, put_archive, read_archive, roll_up
 from sandbox.workspace import dates
 from sandbox.workspace.generations import IDENTIFIED
 from sandbox.workspace.rows import encode, key_of
@@ -63,6 +61,7 @@ class Happenings:
         self.gone: list[tuple[str, Row]] = []
         self.deleted_from: set[str] = set()
         self.odd = FIRST_ODD
+        self.unseen = False  # whether something happened that only a verification sees
         self.texts = 0
         self.twice: list[tuple[str, str]] = []  # stream and key of the rows in which a key stands twice
         self.chance = Chance([], self.dice.getrandbits(32))
@@ -151,6 +150,34 @@ class Happenings:
                 parts[name] = [part | {"new": self.dice.choice(("#fff", 7, {"deep": [1]}))} for part in row[name] or []]
             self.workspace.edit("messages", [key], changes=parts)
         return "messages with new keys inside"
+
+    def late_messages(self) -> str:
+        """Messages appear, change or are deleted that are older than what any sync reads again."""
+        since = dates.to_micros(datetime.now(UTC) - timedelta(days=18))
+        until = dates.to_micros(datetime.now(UTC) - timedelta(days=9))
+        found = self.workspace.store.select(
+            "SELECT key FROM messages WHERE hidden = 0 AND created BETWEEN ? AND ?", (since, until)
+        )
+        keys = [key.decode() for (key,) in found]
+        self.unseen = True
+        kind = self.dice.choice(("new", "changed", "deleted"))
+        if kind == "new" or not keys:
+            self._new_messages(1, datetime.now(UTC) - timedelta(days=9 + 9 * self.dice.random()), same_timestamp=True)
+            return "a message of weeks ago appears"
+        if kind == "changed":
+            self.workspace.edit("messages", [self.dice.choice(keys)])
+        else:
+            self.workspace.delete("messages", [self.dice.choice(keys)])
+        return f"a message of weeks ago is {kind}"
+
+    def deleted_topic(self) -> str:
+        """A topic is deleted: 9.0 goes on listing it, under a mangled name."""
+        topics = [row for row in self.workspace.rows("topics") if not row["name"].startswith("deleted-")]
+        if len(topics) < 2 or "topics" in self.deleted_from:
+            return ""
+        self.deleted_from.add("topics")
+        self.workspace.delete("topics", [topics[-1]["uuid"]])
+        return f"topic {topics[-1]['uuid']} is deleted"
 
     def deleted_messages(self) -> str:
         """Users delete messages."""
@@ -294,6 +321,22 @@ class Happenings:
         roll_up(self.workspace, kind, month)
         return f"{kind} {month} is rolled up"
 
+    def other_file(self) -> str:
+        """A record lies in the file of another day, or of another month, or in a day listed beside its month."""
+        rows = [row for row in self.damages.candidates() if row["archive_type"] == "message"]
+        if len(rows) < 2 or self.most_files < 2:
+            return ""
+        one, other = self.dice.sample(rows, 2)
+        lines = read_archive(self.workspace, one)
+        if not lines:
+            return ""
+        self.most_files -= 2
+        line = lines.pop(self.dice.randrange(len(lines)))
+        put_archive(self.workspace, "message", other["period"], other["start_date"],
+                    [*read_archive(self.workspace, other), line])  # fmt: skip
+        put_archive(self.workspace, "message", one["period"], one["start_date"], lines)
+        return f"a record of {one['period']} {one['start_date']} is in {other['period']} {other['start_date']}"
+
     def filled_in(self) -> str:
         """An archive of messages is rewritten, with uuids that are invented."""
         if self.workspace.generation is not Generation.TWENTY_SIX:
@@ -347,6 +390,8 @@ ALL: list[tuple[float, Callable[[Happenings], str]]] = [
     (4, Happenings.recent_changes),
     (1.5, Happenings.new_parts),
     (2, Happenings.deleted_messages),
+    (0.7, Happenings.late_messages),
+    (0.3, Happenings.deleted_topic),
     (1, Happenings.deleted_contacts),
     (1, Happenings.deleted_from_list),
     (1, Happenings.back_again),
@@ -356,6 +401,7 @@ ALL: list[tuple[float, Callable[[Happenings], str]]] = [
     (0.5, Happenings.mend_odd_rows),
     (1, Happenings.night),
     (0.3, Happenings.month),
+    (0.7, Happenings.other_file),
     (0.5, Happenings.filled_in),
     (2, Happenings.damage),
     (1.5, Happenings.mend),

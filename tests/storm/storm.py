@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -28,8 +28,10 @@ from tests.storm.comparing import Comparison, compare
 from tests.storm.happenings import Happenings
 
 RAPIDLAKE = [sys.executable, "-c", "from pipeline.cli.app import main; main()"]
-# Archive files that load beside a walk over messages still share what that has seen: they are loaded by themselves.
-APART = [name for name, stream in STREAMS.items() if not isinstance(stream.strategy, Archives)]
+# What can be verified, and can fail as a listing of rows does.
+ROWS = [name for name, stream in STREAMS.items() if not isinstance(stream.strategy, Archives)]
+# A command that waits for one that stands still lets it go on after this.
+STANDS_STILL_SECONDS = 15.0
 GENERATIONS = tuple(Generation)
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 # No command takes so long, however many of its requests fail.
@@ -46,6 +48,7 @@ class Ended:
     faults: Counter[str]
     kills: Counter[str]
     commands: int
+    interleaved: int
     problems: list[str]
 
     @property
@@ -57,7 +60,8 @@ class Ended:
         """One line."""
         found = {kind: dict(counts) for kind, counts in self.comparison.found.items() if counts.total()}
         return (
-            f"storm {self.seed}: {self.comparison.rows:,} rows, {self.commands} commands, "
+            f"storm {self.seed}: {self.comparison.rows:,} rows, {self.commands} commands "
+            f"({self.interleaved} interleaved), "
             f"{self.faults.total()} faults, {self.kills.total()} kills, {len(self.log)} happenings, "
             f"{self.comparison.differences} differences{f' {found}' if found else ''}"
             f"{''.join(f'; {problem}' for problem in self.problems)}"
@@ -86,6 +90,7 @@ class Storm:
     faults: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     commands: int = 0
+    interleaved: int = 0
 
     def run(self) -> Ended:
         """Let it storm, then one quiet sync; compare everything."""
@@ -105,7 +110,8 @@ class Storm:
                 for number in range(self.size.rounds):
                     self._round(sandbox, random.Random(f"round {self.seed}/{number}"), number)
                 comparison = self._quiet(sandbox)
-        return Ended(self.seed, comparison, self.log, self.faults, self.kills, self.commands, self.problems)
+        counted = self.commands, self.interleaved
+        return Ended(self.seed, comparison, self.log, self.faults, self.kills, *counted, self.problems)
 
     @property
     def lake(self) -> Path:
@@ -118,13 +124,19 @@ class Storm:
         """Some things happen; then a command runs while more happens, and perhaps is killed."""
         for _ in range(dice.randrange(16)):
             self.happenings.happen()
-        words = self._command(dice, first=number == 0)
+        words, other = self._command(dice, first=number == 0), self._command(dice, first=False)
         sandbox.faults = self._some_faults(dice)
         before = len(sandbox.requests)
         stopper = Stopper(dice)
-        self.log.append(f"-- {number}: {' '.join(words[:3])}{' ...' if len(words) > 3 else ''}; {stopper}")
-        with self._stormy(sandbox, dice, stopper):
-            code, said = self._run(sandbox, words, stopper)
+        beside = None
+        if number and dice.random() < 0.5:
+            beside = StandStill(dice, lambda: self._run(sandbox, other))
+            self.log.append(f"-- {number}: at page {beside.page} it stands still while {short(other)} runs")
+        self.log.append(f"-- {number}: {short(words)}; {stopper}")
+        with self._stormy(sandbox, dice, stopper, beside):
+            code, said = self._run(sandbox, words, stopper, beside)
+        if beside and beside.ran:
+            self.interleaved += 1
         self.faults.update(seen.fault for seen in sandbox.requests[before:] if seen.fault != "ok")
         self.log.append(f"-- {number}: exit code {code}{f', {stopper.sent.name} sent' if stopper.sent else ''}")
         if stopper.sent:
@@ -136,13 +148,14 @@ class Storm:
     def _command(self, dice: random.Random, *, first: bool) -> list[str]:
         months = [str(month) for month in _months_shown()]
         commands: list[tuple[float, list[str]]] = [
-            (3, ["sync", *APART]),
-            (5, ["sync", *dict.fromkeys([*dice.sample(APART, 6), "contacts", "messages"])]),
-            (4, ["sync", "archives"]),
+            (4, ["sync"]),
+            (4, ["sync", *dict.fromkeys([*dice.sample(ROWS, 6), "contacts", "messages"])]),
+            (3, ["sync", "archives"]),
             (1, ["sync", "messages", "broadcasts", "--full"]),
-            (1, ["backfill", dice.choice(months), "--stream", dice.choice(("messages", "runs"))]),
+            (2, ["backfill", dice.choice(months), "--stream", dice.choice(("messages", "runs"))]),
             (0 if first else 1, ["maintain"]),
-            (0 if first else 0.5, ["verify", "--repair", *APART]),
+            (0 if first else 1, ["verify", "--repair", "messages", "runs", "contacts"]),
+            (0 if first else 0.5, ["verify", "--rotate", "--repair"]),
         ]
         [(_, words)] = dice.choices(commands, [weight for weight, _ in commands])
         return words
@@ -156,19 +169,23 @@ class Storm:
         files = [dice.choice(["ok", *KINDS, *SCRIPTED, *DOWNLOADS]) for _ in range(dice.randrange(6))]
         script = {"files": files}
         if dice.random() < 0.3:
-            script[dice.choice(APART)] = [dice.choice(sorted({"ok", *KINDS, *SCRIPTED} - {"forbidden"}))] * 2
+            script[dice.choice(ROWS)] = [dice.choice(sorted({"ok", *KINDS, *SCRIPTED} - {"forbidden"}))] * 2
         if dice.random() < 0.1:
-            script[dice.choice(APART)] = ["ok", "forbidden"]
+            script[dice.choice(ROWS)] = ["ok", "forbidden"]
         return Faults(**chosen, timeout_seconds=0.5, seed=dice.getrandbits(32), script=script)
 
     @contextmanager
-    def _stormy(self, sandbox: Sandbox, dice: random.Random, stopper: Stopper) -> Iterator[None]:
+    def _stormy(
+        self, sandbox: Sandbox, dice: random.Random, stopper: Stopper, beside: StandStill | None
+    ) -> Iterator[None]:
         """Let things happen between pages and before files."""
         often = dice.choice((0.0, 0.4, 0.7))
         wrong: list[Exception] = []
 
         def between(name: str) -> None:
             stopper.count()
+            if beside:
+                beside.count()
             try:
                 while dice.random() < often:
                     self.happenings.happen()
@@ -184,7 +201,9 @@ class Storm:
         if wrong:
             raise wrong[0]
 
-    def _run(self, sandbox: Sandbox, words: list[str], stopper: Stopper | None = None) -> tuple[int, str]:
+    def _run(
+        self, sandbox: Sandbox, words: list[str], stopper: Stopper | None = None, beside: StandStill | None = None
+    ) -> tuple[int, str]:
         """Run a command as people do; its exit code, and what it said."""
         self.commands += 1
         settings = {
@@ -201,6 +220,8 @@ class Storm:
         process = processes.start([*RAPIDLAKE, *words], env=os.environ | settings, stderr=subprocess.STDOUT)
         if stopper:
             stopper.watch(process)
+        if beside:
+            beside.watch(process)
         try:
             said, _ = process.communicate(timeout=HANGS_SECONDS)
         except subprocess.TimeoutExpired:
@@ -210,6 +231,8 @@ class Storm:
         finally:
             if stopper:
                 stopper.forget()
+            if beside:
+                beside.forget()
         processes.end(process)
         return process.returncode, said
 
@@ -219,13 +242,12 @@ class Storm:
         """All is mended and nothing happens any more: one sync, and the lake is the workspace."""
         sandbox.faults = Faults()
         self.happenings.quiet()
-        self._good(sandbox, ["sync", "archives"])
         self._good(sandbox, ["sync"])
+        if self.changing or self.happenings.unseen:
+            # What only one generation tells, rows that were not read again do not have; what no sync sees, verify does.
+            self._run(sandbox, ["verify", "--repair"])
         comparison = self._compare(sandbox)
         if self.size.verify and not comparison.differences:
-            if self.changing:  # what only one generation tells, rows that were not read again do not have
-                self._run(sandbox, ["verify", "--repair"])
-                comparison = self._compare(sandbox)
             self._good(sandbox, ["verify"])
         return comparison
 
@@ -283,6 +305,60 @@ class Stopper:
             if self._process and self.signal and self._process.poll() is None:
                 self._process.send_signal(self.signal)
                 self.sent = self.signal
+
+
+class StandStill:
+    """Stops a process at its n-th page or file, lets another command run from its beginning to its end, and goes on."""
+
+    def __init__(self, dice: random.Random, other: Callable[[], object]) -> None:
+        self.page = dice.randrange(1, 12)
+        self.ran = False
+        self._other = other
+        self._pages = 0
+        self._lock = threading.Lock()
+        self._process: processes.Process | None = None
+        self._thread: threading.Thread | None = None
+
+    def watch(self, process: processes.Process) -> None:
+        """Begin."""
+        self._process = process
+
+    def count(self) -> None:
+        """A page or a file was asked for."""
+        self._pages += 1
+        if self._pages == self.page and self._signal(signal.SIGSTOP):
+            self._thread = threading.Thread(target=self._meanwhile)
+            self._thread.start()
+
+    def forget(self) -> None:
+        """The process has ended; the other command may not have."""
+        with self._lock:
+            self._process = None
+        if self._thread:
+            self._thread.join()
+
+    def _meanwhile(self) -> None:
+        # What waits for a lock of the process that stands still would wait for ever.
+        let_go = threading.Timer(STANDS_STILL_SECONDS, self._signal, [signal.SIGCONT])
+        let_go.start()
+        try:
+            self._other()
+            self.ran = True
+        finally:
+            let_go.cancel()
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> bool:
+        with self._lock:
+            alive = self._process is not None and self._process.poll() is None
+            if self._process and alive:
+                self._process.send_signal(number)
+            return alive
+
+
+def short(words: list[str]) -> str:
+    """A command, as far as it fits."""
+    return f"{' '.join(words[:4])}{' ...' if len(words) > 4 else ''}"
 
 
 def small_workspace(messages: int, seed: int) -> Workspace:
