@@ -12,6 +12,7 @@ import pytest
 from pipeline.streams import STREAMS
 from tests.lakes import new_lake
 from warehouse import ArchiveKey, Lake, adopt_monthly_files, archives_to_load, note_archive
+from warehouse.lake import clock
 from warehouse.loading.loaded_archives import note_moved_rows
 
 RUNS = STREAMS["runs"].table
@@ -28,6 +29,7 @@ def connection(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
     """An empty lake, in a transaction that is undone."""
     with lake.connection() as connection:
         connection.begin()
+        clock.tell(connection)
         yield connection
         connection.rollback()
 
