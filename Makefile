@@ -21,7 +21,7 @@ ui ui-demo: export PYTHONWARNINGS := ignore:Function `dev_command`
 SEED ?= 1
 MINUTES ?= 5
 
-.PHONY: demo ui ui-demo test check storm bench clean
+.PHONY: demo ui ui-demo test test-long check storm bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/rapidlake demo
@@ -37,6 +37,9 @@ ui-demo: $(VENV)/.installed-ui
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist worksteal tests/$(ROOM)
+
+test-long: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n auto --dist worksteal -m long tests/$(ROOM)
 
 check: $(VENV)/.installed-dev $(HOME_OF_CHECKS)/dagster.yaml
 	$(BIN)/ruff format --check .

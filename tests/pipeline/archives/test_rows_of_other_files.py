@@ -31,8 +31,14 @@ def scene(scene_of: Callable[[Workspace], Scene]) -> Scene:
 # -- in the file of another month --
 
 
-@pytest.mark.parametrize("created", ["2026-05-31T23:59:59.999999", "2026-07-01T00:00:00"])
-@pytest.mark.parametrize("late", [None, MAY, JUNE, JULY], ids=lambda late: f"the file of {late} late")
+@pytest.mark.parametrize(
+    "created", ["2026-05-31T23:59:59.999999", pytest.param("2026-07-01T00:00:00", marks=pytest.mark.long)]
+)
+@pytest.mark.parametrize(
+    "late",
+    [None, pytest.param(MAY, marks=pytest.mark.long), JUNE, pytest.param(JULY, marks=pytest.mark.long)],
+    ids=lambda late: f"the file of {late} late",
+)
 def test_a_message_in_the_file_of_another_month_is_alive_in_whichever_order_they_are_loaded(
     created: str, late: str | None, scene: Scene
 ) -> None:
@@ -97,8 +103,10 @@ def test_a_file_before_the_date_of_the_sync_keeps_nobody_waiting(scene: Scene) -
 
 
 @pytest.mark.parametrize("listed", [True, False], ids=["also in the API", "purged"])
-@pytest.mark.parametrize("day", ["2026-05-01", "2026-05-31"])
-@pytest.mark.parametrize("first", ["monthly", "daily", "both"])
+@pytest.mark.parametrize("day", ["2026-05-01", pytest.param("2026-05-31", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "first", [*(pytest.param(one, marks=pytest.mark.long) for one in ("monthly", "daily")), "both"]
+)
 def test_a_message_in_a_day_that_is_listed_beside_its_month_is_alive_until_the_day_is_gone(
     first: str, day: str, listed: bool, scene: Scene
 ) -> None:

@@ -117,7 +117,13 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+# Of the table these run each time.
+SHORT = ("the server's by 3:00:00", "ours by -4 days, 0:00:00")
+
+
+@pytest.mark.parametrize(
+    "case", [case if case in SHORT else pytest.param(case, marks=pytest.mark.long) for case in CASES]
+)
 def test_nothing_is_lost_by_clocks_that_jump(world: World, case: str) -> None:
     world.sync()
     for then in CASES[case]:
@@ -162,8 +168,15 @@ def give_date(world: World, which: int, wild: timedelta | str | None) -> None:
     world.scene.sandbox.date_of = date_of
 
 
-@pytest.mark.parametrize("jump", [3 * HOUR, -3 * HOUR], ids=str)
-@pytest.mark.parametrize("dated", [True, False], ids=["dated", "without Date"])
+@pytest.mark.parametrize(
+    ("jump", "dated"),
+    [
+        pytest.param(3 * HOUR, True, id="forwards"),
+        pytest.param(-3 * HOUR, True, id="back", marks=pytest.mark.long),
+        pytest.param(3 * HOUR, False, id="forwards without Date", marks=pytest.mark.long),
+        pytest.param(-3 * HOUR, False, id="back without Date", marks=pytest.mark.long),
+    ],
+)
 def test_a_clock_that_jumps_while_a_sync_goes_on_loses_nothing(world: World, jump: timedelta, dated: bool) -> None:
     if not dated:
         world.scene.sandbox.date_of = lambda endpoint, now: None
@@ -192,12 +205,11 @@ def test_a_clock_that_jumps_while_a_sync_goes_on_loses_nothing(world: World, jum
 @pytest.mark.parametrize(
     "start",
     [
-        datetime(2026, 3, 29, 1, 30, tzinfo=BERLIN),
-        datetime(2026, 10, 25, 1, 30, tzinfo=BERLIN),
-        datetime(2028, 2, 28, 23, 30, tzinfo=BERLIN),
-        datetime(2026, 12, 31, 23, 30, tzinfo=BERLIN),
+        pytest.param(datetime(2026, 3, 29, 1, 30, tzinfo=BERLIN), id="summer time begins", marks=pytest.mark.long),
+        pytest.param(datetime(2026, 10, 25, 1, 30, tzinfo=BERLIN), id="summer time ends"),
+        pytest.param(datetime(2028, 2, 28, 23, 30, tzinfo=BERLIN), id="a leap day", marks=pytest.mark.long),
+        pytest.param(datetime(2026, 12, 31, 23, 30, tzinfo=BERLIN), id="a new year", marks=pytest.mark.long),
     ],
-    ids=["summer time begins", "summer time ends", "a leap day", "a new year"],
 )
 def test_days_that_are_longer_shorter_or_rare_lose_nothing(
     scene_of: Callable[[Workspace], Scene], start: datetime

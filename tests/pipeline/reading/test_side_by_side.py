@@ -60,6 +60,7 @@ COMMANDS = {
     "verify": ("verify", "messages", "--repair"),
 }
 # A walk and a verification of one stream take turns, and so do two that load archives.
+SHORT = [("walk", "archives"), ("archives", "walk")]
 BESIDE = [
     ("walk", "month"), ("walk", "archives"), ("month", "walk"), ("month", "verify"),
     ("archives", "walk"), ("archives", "verify"), ("verify", "month"), ("verify", "archives"),
@@ -76,7 +77,9 @@ def scene(scene_of: Callable[[Workspace], Scene]) -> Scene:
     return scene
 
 
-@pytest.mark.parametrize(("one", "other"), BESIDE)
+@pytest.mark.parametrize(
+    ("one", "other"), [pair if pair in SHORT else pytest.param(*pair, marks=pytest.mark.long) for pair in BESIDE]
+)
 def test_whenever_another_reading_runs_beside_one_no_message_is_lost_nor_wrongly_deleted(
     one: str, other: str, scene: Scene
 ) -> None:
@@ -89,7 +92,14 @@ def test_whenever_another_reading_runs_beside_one_no_message_is_lost_nor_wrongly
     settle(scene, gone)
 
 
-@pytest.mark.parametrize(("one", "other"), [("walk", "archives"), ("archives", "verify"), ("verify", "month")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param("walk", "archives", marks=pytest.mark.long),
+        ("archives", "verify"),
+        pytest.param("verify", "month", marks=pytest.mark.long),
+    ],
+)
 def test_another_process_that_reads_beside_one_does_no_harm(one: str, other: str, scene: Scene) -> None:
     gone: set[str] = set()
     environment = {
