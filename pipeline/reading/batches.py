@@ -305,7 +305,8 @@ class Batches:
         """
         self._within = within
         with self._lake.connection() as connection:
-            return self._whole.find_unseen(connection, self._where_absence_counts(connection))
+            gone = self._whole.find_unseen(connection, within)
+            return self._still_unseen(connection) if gone else 0
 
     def still_gone(self) -> int:
         """How many of the rows that the last `gone` found are gone still, after what was brought since."""

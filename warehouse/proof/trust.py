@@ -173,7 +173,8 @@ def last_verification(lake: Lake) -> Verified | None:
         f"""
         SELECT epoch(max(verified_on)), sum(compared)::BIGINT, sum({differences})::BIGINT,
             sum({differences} - coalesce(repaired, 0))::BIGINT
-        FROM _verification
+        -- Lakes that an earlier version wrote last have no column of what was mended.
+        FROM (SELECT NULL::BIGINT AS repaired WHERE false UNION ALL BY NAME FROM _verification)
         SEMI JOIN (
             SELECT stream, arg_max(run, row(verified_on <= {literal(clock.now())}, verified_on)) AS run
             FROM _verification GROUP BY stream

@@ -6,12 +6,14 @@ import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from pipeline.proof.checks import checks_of, verified
 from pipeline.proof.verify import VerifyResult
 from pipeline.results import SyncResult
 from pipeline.settings import load_settings
@@ -22,6 +24,7 @@ from tests.lakes import LANGUAGES, detach, reading, rows
 from tests.pipeline.scene import differences
 from tests.sessions import sync, verify
 from tests.truth import Row, archived_records, assert_same, expected_rows, expected_union, stored_rows
+from warehouse import Lake
 from warehouse.lake.connection import EXTENSIONS, load_extension
 from warehouse.lake.schema import FORMAT
 
@@ -117,7 +120,12 @@ def test_a_reader_reads_it_before_this_version_has_written_to_it(folder: Path) -
     lake = {"RAPIDLAKE_LAKE": str(folder / "lake")}
     asked = run("sql", "SELECT count(*) AS number FROM messages", "--format", "csv", **lake)
     assert (asked.code, asked.out.split()) == (0, ["number", "420"])
-    assert run("status", **lake).code == 0
+    for words in (["status"], ["status", "--months"], ["archives"], ["report", "-o", str(folder / "report.html")]):
+        assert run(*words, **lake).code == 0, words
+    with Lake.open(folder / "lake") as opened:
+        now = datetime.now(UTC)
+        told = [check.ask(opened, stream, now).said for stream in STREAMS.values() for check in checks_of(stream)]
+        assert verified(opened, now).facts and all(told)
 
 
 def test_it_comes_to_this_format_and_every_stream_is_read(upgraded: Upgraded) -> None:
