@@ -104,19 +104,31 @@ class ArchivesReader(ListReader):
         super().read_stream()
         self.lake.commit(adopt_monthly_files)
         cursor = self._chosen_start()
+        try:
+            self._load_wanted(cursor)
+        except ArchivesFailed:  # which keep only those rows waiting that the files may have
+            self._settle_all(cursor)
+            raise
+        self._settle_all(cursor)
+        if not self.tally.suspicious:
+            self.lake.commit(self.saving({ROWS: cursor}))
+
+    def _settle_all(self, cursor: Cursor) -> None:
+        """Ask for what no file has, of each stream that is archived, unless only the list was to be read."""
+        if self.options.archives.load:
+            for stream in ARCHIVED.values():
+                self._settle(stream, cursor)
+
+    def _load_wanted(self, cursor: Cursor) -> None:
+        """Load the files that are new or have changed, and those that are to be read again because of them."""
         tried: set[ArchiveKey] = set()
         while wanted := [key for key in self._wanted(cursor) if key not in tried]:
             if not tried:
                 self._remove_leftovers(wanted)
             tried.update(wanted)
-            self._load_all(wanted)  # which may find that others are to be read again
+            self._load_all(wanted)
         if not tried:
             self._remove_leftovers([])
-        if self.options.archives.load:
-            for stream in ARCHIVED.values():
-                self._settle(stream, cursor)
-        if not self.tally.suspicious:
-            self.lake.commit(self.saving({ROWS: cursor}))
 
     def _wanted(self, cursor: Cursor) -> list[ArchiveKey]:
         """The files to load, newest first."""
