@@ -250,7 +250,10 @@ class Happenings:
         kind = self.dice.choice(("misfit", "key twice", "no number", "too large", "misplaced"))
         row = self._odd_row(stream)
         if kind == "misfit" and typed_of(stream):
-            self.workspace.put(stream, self.chance.misfit(stream, row))
+            # A run without its uuid, when it is mended, would be another one of the same id.
+            self.workspace.put(
+                stream, self.chance.misfit(stream, row) | ({"uuid": row["uuid"]} if "uuid" in row else {})
+            )
         elif kind == "key twice":
             self.twice.append((stream, self.workspace.put(stream, row, raw=f"{encode(row)[:-1]},{TWICE}}}")))
         elif kind == "misplaced" and (names := [name for name in TEXTS if name in row]):
