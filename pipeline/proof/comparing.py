@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.reading.batches import MOST_DELETIONS, Batches
+from pipeline.reading.batches import DRAGGED, MOST_DELETIONS, Batches
 from pipeline.reading.refused import Save
 from pipeline.reading.spool import Spool
 from pipeline.results import Tally
@@ -82,7 +82,8 @@ class Comparison(Batches):
         with self._lake.snapshot() as connection:
             self._rows.find_doubles(connection, self._on)
         if self.asked.repair:
-            self._lake.commit(self._rows.remove_doubles)
+            with self._lake.connection(), self._lake.writing(self._table.name):
+                self._lake.commit(self._rows.remove_doubles)
 
     def begin_reading(self, now: datetime) -> None:
         """Begin, at a time (UTC), to read what is proven or not as one: some days, or the whole stream."""
@@ -115,7 +116,7 @@ class Comparison(Batches):
                 self._rows.compare_batch(connection, batch, self._on, self._read_up_to, tombstones=tombstones)
             loaded = Loaded(equal=batch.distinct)
             if self.asked.repair:
-                with self._lake.writing(self._table.name):
+                with self._lake.writing(self._table.name, *(DRAGGED if tombstones else ())):
                     committed, loaded = self._commit(batch, files, save, tombstones=tombstones)
                 batch = committed or batch
                 remember_deleted_contacts(connection)
@@ -220,9 +221,10 @@ class Comparison(Batches):
             )
         if self.asked.repair and self._table.contact:
             deleted = "(SELECT uuid, deleted_on FROM contacts WHERE deleted_on IS NOT NULL)"
-            self._tally.rows_deleted += self._lake.commit(
-                lambda connection: mark_rows_of_deleted_contacts(connection, [self._table], deleted)
-            )
+            with self._lake.connection(), self._lake.writing(self._table.name):
+                self._tally.rows_deleted += self._lake.commit(
+                    lambda connection: mark_rows_of_deleted_contacts(connection, [self._table], deleted)
+                )
 
     def end_whole_reading(self) -> None:
         """Give back the memory of what was found of each row."""

@@ -45,6 +45,8 @@ from warehouse import (
 )
 from warehouse.lake import clock
 
+# The tables whose rows are marked, or shortened, with a contact.
+DRAGGED = tuple(table.name for table in (*DIES_WITH_CONTACT, *LISTS_CONTACTS))
 # More of a table than this is not marked deleted unasked: the fault may lie with the token, or the server.
 MOST_DELETIONS = 0.2
 # Where more of a batch than this cannot be read, no row is odd, but the server's version or ours is another.
@@ -151,7 +153,7 @@ class Batches:
             if batch:
                 self._look_at(batch, rows)
             # Staged outside the transaction: one that loses a race is run again without parsing again.
-            with self._lake.writing(self._table.name):
+            with self._lake.writing(self._table.name, *(DRAGGED if tombstones else ())):
                 batch, loaded = self._commit(batch, files, None if self.held else save, tombstones=tombstones)
             if tombstones:
                 remember_deleted_contacts(connection)
@@ -214,7 +216,7 @@ class Batches:
         file.unlink()
         if batch.rows != len(waiting.texts):  # else they would be taken for one another
             raise RowsLost(f"{self._table.name}: {len(waiting.texts)} rows waited and {batch.rows} were read again.")
-        with self._lake.writing(self._table.name):
+        with self._lake.connection(), self._lake.writing(self._table.name, *(DRAGGED if waiting.tombstones else ())):
             loaded, freed = self._lake.commit(partial(self._write_retried, batch, waiting.tombstones))
         self._tally.rows_new += loaded.new
         self._tally.rows_changed += loaded.changed
@@ -377,7 +379,8 @@ class Batches:
                 f"purpose? Then run `{self._accept_command}`; nothing was marked yet"
             )
             return
-        self._tally.rows_deleted += self._lake.commit(self._mark_unseen)
+        with self._lake.connection(), self._lake.writing(self._table.name):
+            self._tally.rows_deleted += self._lake.commit(self._mark_unseen)
 
     def _mark_unseen(self, connection: duckdb.DuckDBPyConnection) -> int:
         self._still_unseen(connection)  # another process may have brought some, or the file that has them

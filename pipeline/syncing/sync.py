@@ -13,7 +13,7 @@ import duckdb
 
 from pipeline.archives.files import ArchivesReader
 from pipeline.errors import SettingsError
-from pipeline.reading.batches import Batches
+from pipeline.reading.batches import DRAGGED, Batches
 from pipeline.reading.documents import DailyReader, PerFlowReader
 from pipeline.reading.listings import ListReader, NewestReader, SingleReader
 from pipeline.reading.progress import Progress
@@ -124,7 +124,8 @@ def _mark_rows_of_newly_deleted_contacts(lake: Lake, results: Sequence[StreamRes
     begun = min([clock.now() - timedelta(seconds=seconds), *(result.started_on for result in results)])
     recent = f"(SELECT uuid, deleted_on FROM contacts WHERE deleted_on IS NOT NULL AND synced_on >= {literal(begun)})"
     if lake.rows(f"SELECT count(*) FROM {recent}")[0][0]:
-        marked = lake.commit(lambda connection: _mark(connection, recent))
+        with lake.writing(*DRAGGED):
+            marked = lake.commit(lambda connection: _mark(connection, recent))
         results[0].tally.rows_deleted += marked
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
@@ -242,9 +242,15 @@ class Lake(AbstractContextManager["Lake"]):
             return result
 
     @contextmanager
-    def writing(self, table: str) -> Iterator[None]:
-        """Add rows to a table as the only process: two that add the same key at once would both find it missing."""
-        with FileLock(self.locks / f"{table}.write.lock"):
+    def writing(self, *tables: str) -> Iterator[None]:
+        """Write rows of these tables as the only process: two that add the same key at once would both find it missing.
+
+        A process that writes contacts waits for other tables too; none that writes others waits for contacts. Where
+        several threads write, each takes the `connection` first.
+        """
+        with ExitStack() as stack:
+            for table in sorted(tables, key=lambda table: (table != "contacts", table)):
+                stack.enter_context(FileLock(self.locks / f"{table}.write.lock"))
             yield
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
