@@ -172,7 +172,8 @@ class Happenings:
 
     def deleted_topic(self) -> str:
         """A topic is deleted: 9.0 goes on listing it, under a mangled name."""
-        topics = [row for row in self.workspace.rows("topics") if not row["name"].startswith("deleted-")]
+        odd = "00000000-"  # which nobody mends any more, once they are deleted
+        topics = [row for row in self.workspace.rows("topics") if not row["uuid"].startswith(odd)]
         if len(topics) < 2 or "topics" in self.deleted_from:
             return ""
         self.deleted_from.add("topics")
