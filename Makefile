@@ -17,11 +17,12 @@ unexport PYTHONDONTWRITEBYTECODE
 # Dagster names another command, which does not read workspace.yaml.
 ui ui-demo: export PYTHONWARNINGS := ignore:Function `dev_command`
 
-# `make storm`: the first seed, and for how long.
+# `make storm`: the first seed, and for how long. `make month`: the seed, and how many days.
 SEED ?= 1
 MINUTES ?= 5
+DAYS ?= 30
 
-.PHONY: demo ui ui-demo test test-long check storm bench clean
+.PHONY: demo ui ui-demo test test-long check storm month bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/rapidlake demo
@@ -51,6 +52,9 @@ check: $(VENV)/.installed-dev $(HOME_OF_CHECKS)/dagster.yaml
 
 storm: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.storm $(SEED) $(MINUTES)
+
+month: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.month $(SEED) $(DAYS)
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/api_to_lake.py
