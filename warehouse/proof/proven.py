@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -85,7 +86,7 @@ def note_days(
 
 def forget_days(connection: duckdb.DuckDBPyConnection, stream: str, days: Iterable[date]) -> None:
     """Note that days of a stream are known to differ, inside the caller's transaction."""
-    for day in days:
+    for day in {max(day, FIRST_DAY) for day in days}:
         _replace(connection, stream, day, day, [])
 
 
@@ -110,14 +111,17 @@ def _spans(
     first: date | None, last: date, rows: Mapping[date, int], proven_on: datetime, besides: Collection[date]
 ) -> Iterator[Span]:
     """A span per day with rows, one for the empty days between two such, and none of the days `besides`."""
-    here = first
-    for day in sorted({*rows, *besides}):
+    here, differing = first, {max(day, FIRST_DAY) for day in besides}
+    listed: Counter[date] = Counter()
+    for day, number in rows.items():
+        listed[max(day, FIRST_DAY)] += number
+    for day in sorted({*listed, *differing}):
         if (here and day < here) or day > last:
             continue
         if here is None or here < day:
             yield Span(here, day - DAY, proven_on, 0)
-        if day not in besides:
-            yield Span(day, day, proven_on, rows[day])
+        if day not in differing:
+            yield Span(day, day, proven_on, listed[day])
         here = day + DAY
     if here is None or here <= last:
         yield Span(here, last, proven_on, 0)

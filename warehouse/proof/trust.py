@@ -92,8 +92,6 @@ def count_unarchived(lake: Lake, table: Table, *, late_before: datetime, first_m
             FROM archives ANTI JOIN _archives USING (archive_type, period, start_date, hash)
             WHERE archive_type = {literal(table.archive_type)} AND deleted_on IS NULL AND record_count > 0
               AND hash IS NOT NULL
-              AND (period = 'monthly' OR (archive_type, date_trunc('month', start_date)) NOT IN
-                  (SELECT (archive_type, start_date) FROM _archives WHERE period = 'monthly'))
         )
         SELECT coalesce(sum(records) FILTER ({early}), 0)::BIGINT,
             coalesce(sum(records) FILTER (NOT {early} AND {young}), 0)::BIGINT,

@@ -68,7 +68,8 @@ def test_each_fault_turns_its_check_red_and_no_other(settings: Settings) -> None
             lake.commit(lambda connection, sql=fault: connection.execute(sql))
         lake.commit(
             lambda connection: connection.execute(
-                "UPDATE _cursor SET watermark = now() WHERE feed = 'rows' AND stream = 'contacts'"
+                "UPDATE _cursor SET watermark = now() WHERE feed = 'rows' AND stream = 'contacts';"
+                "UPDATE archives SET synced_on = now() - INTERVAL 3 DAY"  # long enough to be loaded
             )
         )
     assert {name for _, name in faults} == NAMES
@@ -120,7 +121,8 @@ def test_a_young_workspace_has_no_usual_volume(settings: Settings) -> None:
 
 def test_verified_is_red_after_differences_and_yellow_where_it_is_old_or_never_was(settings: Settings) -> None:
     with Lake.open(settings.lake) as lake:
-        assert verified(lake, datetime.now(UTC)).grave is False
+        assert verified(lake, datetime.now(UTC)).passed, "a lake of today is verified in the coming nights"
+        assert verified(lake, datetime.now(UTC) + timedelta(days=4)).grave is False
     assert not verify(settings, choose_verifiable([]), Quiet(), asked=Verification()).failed
     with Lake.create(settings.lake) as lake:
         assert verified(lake, datetime.now(UTC)).passed
@@ -174,7 +176,8 @@ def test_rows_whose_contact_nobody_can_have_read_yet_are_no_orphans(spoilt: Lake
 
 def test_a_stream_that_was_never_read_to_its_end_is_red_and_grave(spoilt: Lake) -> None:
     spoilt.rows("UPDATE _cursor SET watermark = NULL WHERE stream = 'broadcasts'")
-    found = ask_of(spoilt, "broadcasts", "read_in_time")
+    assert ask_of(spoilt, "broadcasts", "read_in_time").passed, "the first reading has time, too"
+    found = ask_of(spoilt, "broadcasts", "read_in_time", datetime.now(UTC) + timedelta(days=80))
     assert (found.passed, found.grave) == (False, True)
     assert found.said == "broadcasts was never read to its end: run `rapidlake sync broadcasts`."
 
@@ -211,6 +214,8 @@ def test_files_from_before_the_date_of_the_sync_are_not_lacking(spoilt: Lake) ->
     oldest = "(SELECT min(start_date) FROM _archives WHERE archive_type = 'run')"
     spoilt.rows(f"DELETE FROM runs WHERE date_trunc('month', archived_in) = {oldest}")
     spoilt.rows(f"DELETE FROM _archives WHERE archive_type = 'run' AND start_date = {oldest}")
+    assert ask_of(spoilt, "runs", "archives_counted").passed, "files have two days to arrive"
+    spoilt.rows("UPDATE archives SET synced_on = now() - INTERVAL 3 DAY")
     assert not ask_of(spoilt, "runs", "archives_counted").passed
     spoilt.rows("UPDATE _cursor SET complete_from = now() - INTERVAL 100 DAY WHERE stream = 'archives'")
     assert ask_of(spoilt, "runs", "archives_counted").passed
