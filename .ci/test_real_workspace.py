@@ -99,7 +99,7 @@ def test_a_second_sync_asks_for_next_to_nothing_and_writes_no_row(real: Real) ->
         name: one.tally.rows_new + one.tally.rows_changed + one.tally.rows_deleted for name, one in again.items()
     } == dict.fromkeys(again, 0)
     assert not [seen for seen in real.sandbox.requests if seen.endpoint == "files"]
-    pages = {"flows": 2, "groups": 2, "fields": 2, "archives": 1, "workspace": 0, "definitions": 0}
+    pages = {"flows": 2, "groups": 2, "fields": 2, "archives": 1, "definitions": 0}
     for name, one in again.items():
         assert one.tally.counters.requests <= (3 if name in LARGE else pages.get(name, 1)), name
 
