@@ -32,7 +32,13 @@ from warehouse.loading.absence import (
     remember_deleted_contacts,
     take_off_lists,
 )
-from warehouse.loading.archived import Archived, ListedArchive, archives_listed, archives_wanted_from
+from warehouse.loading.archived import (
+    Archived,
+    ListedArchive,
+    archives_listed,
+    archives_wanted_from,
+    within_spans,
+)
 from warehouse.loading.documents import documents_to_read, note_asked, note_read, read_up_to
 from warehouse.loading.harvest import harvest
 from warehouse.loading.history import Sighting
@@ -131,4 +137,5 @@ __all__ = [
     "take_refused",
     "unsettled_files",
     "waiting_streams",
+    "within_spans",
 ]

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +38,7 @@ from warehouse import (
     note_archive,
     settle_files,
     unsettled_files,
+    within_spans,
 )
 from warehouse.lake.table import count
 
@@ -162,7 +162,7 @@ class ArchivesReader(ListReader):
         batches.begin_whole_reading()
         try:
             ask = partial(self.archives_now, stream, wanted_from)
-            within = _created_in(files, stream.table.partitioned_by)
+            within = within_spans(f'"{stream.table.partitioned_by}"', [(key.start_date, key.end_date) for key in files])
             settle_vanished(batches, self.lake, stream, self._fetching_rows(stream), ask, within, listed=False)
             if not tally.suspicious:  # else they are asked for again until somebody has looked
                 self.lake.commit(lambda connection: settle_files(connection, stream.table, since))
@@ -360,17 +360,6 @@ def _ahead(
         if not begun:
             return
         yield begun.popleft()
-
-
-def _created_in(files: Sequence[ArchiveKey], on: str | None) -> str:
-    """SQL: the condition that a row was created in the time of one of these files, which are in order."""
-    spans: list[tuple[date, date]] = []
-    for file in files:
-        if spans and file.start_date <= spans[-1][1]:
-            spans[-1] = (spans[-1][0], max(spans[-1][1], file.end_date))
-        else:
-            spans.append((file.start_date, file.end_date))
-    return " OR ".join(f"({on} >= DATE '{start}' AND {on} < DATE '{end}')" for start, end in spans)
 
 
 def _batches_of(parts: list[Path]) -> Iterator[list[Path]]:

@@ -90,7 +90,7 @@ class WindowReader(Reader):
         elif cursor.walk and cursor.walk.place and after < cursor.walk.place < end:
             ends = [cursor.walk.place]
         slices = [*ends, *self._slice_ends(strategy, ends[-1] if ends else after, end)]
-        if not slices and not cursor.watermark:
+        if not slices:
             self._note_nothing(after, end)
         for before in slices:
             cursor = self._walk(strategy, feed, {}, cursor, OpenWalk(after, before))
@@ -199,9 +199,10 @@ class WindowReader(Reader):
 
     def _note_nothing(self, after: datetime, before: datetime) -> None:
         """Say why nothing is asked for: reading would begin at `after`, which is not before its end (both UTC)."""
+        by_clock = ", the earlier of two clocks less RAPIDLAKE_LAG" if before == self.before else ""
         note = (
             f"nothing was asked for: reading would begin at {after:%Y-%m-%d %H:%M:%S} UTC and end at "
-            f"{before:%Y-%m-%d %H:%M:%S} UTC, the earlier of two clocks less RAPIDLAKE_LAG"
+            f"{before:%Y-%m-%d %H:%M:%S} UTC{by_clock}"
         )
         if note not in self.tally.notes:
             self.tally.notes.append(note)

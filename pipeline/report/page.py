@@ -21,7 +21,7 @@ from pipeline.report.drawing import draw
 from pipeline.streams import STREAMS
 from warehouse import Lake, LakeDamaged
 from warehouse.lake import clock
-from warehouse.lake.connection import explain
+from warehouse.lake.failures import explain
 
 DIRECTIONS = ("received", "sent")
 RUN_STATES = ("started", "responded", "completed")

@@ -121,7 +121,7 @@ class Run:
                 None,
             )
         if not tally.counters.requests and not tally.notes:
-            tally.notes.append("no request was needed: nothing has changed that it would be read for")
+            tally.notes.append("nothing was asked of the server")
         return ("suspicious" if tally.suspicious else "done"), "; ".join(tally.notes) or None, None
 
     @contextmanager

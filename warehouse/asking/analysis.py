@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from warehouse.errors import LakeError, QueryError
-from warehouse.lake.connection import Lake, explain_query
+from warehouse.lake.connection import Lake
+from warehouse.lake.failures import explain_query
 
 if TYPE_CHECKING:
     import pandas

@@ -10,7 +10,8 @@ from typing import Literal
 import duckdb
 
 from warehouse.errors import ExportError, PlaceRefused
-from warehouse.lake.connection import Lake, explain
+from warehouse.lake.connection import Lake
+from warehouse.lake.failures import explain
 from warehouse.lake.literal import literal
 from warehouse.lake.schema import partitioned_tables
 from warehouse.scratch import scratch

@@ -11,7 +11,8 @@ import duckdb
 
 from warehouse.asking.excel import write_excel
 from warehouse.errors import QueryError
-from warehouse.lake.connection import Lake, explain_query
+from warehouse.lake.connection import Lake
+from warehouse.lake.failures import explain_query
 from warehouse.lake.literal import literal
 from warehouse.scratch import written_whole
 

@@ -79,7 +79,8 @@ class Archived:
             (start, end if (start,) in adopted else min(start + timedelta(days=1), end))
             for start, end in covered
         ]
-        conditions = [f"(archived_in IS NULL OR (({_within(covered)}) AND NOT ({_within(holding)})))"]
+        known = within_spans("archived_in", covered), within_spans("archived_in", holding)
+        conditions = [f"(archived_in IS NULL OR (({known[0]}) AND NOT ({known[1]})))"]
         on = table.partitioned_by
         if unread_until := self.unread_until(connection, table):
             conditions.append(f""""{on}" >= DATE '{unread_until}'""")
@@ -106,15 +107,13 @@ def archives_wanted_from(connection: duckdb.DuckDBPyConnection) -> date | None:
     return cursor.complete_from.date() if cursor and cursor.complete_from else None
 
 
-def _within(spans: Iterable[tuple[date, date]]) -> str:
-    """SQL: the condition that archived_in lies in one of these half-open spans."""
+def within_spans(column: str, spans: Iterable[tuple[date, date]]) -> str:
+    """SQL: the condition that a date, or a time in UTC, lies in one of these spans, each without its end."""
     joined: list[tuple[date, date]] = []
     for start, end in sorted(spans):
         if joined and start <= joined[-1][1]:
             joined[-1] = (joined[-1][0], max(joined[-1][1], end))
         else:
             joined.append((start, end))
-    return (
-        " OR ".join(f"(archived_in >= DATE '{start}' AND archived_in < DATE '{end}')" for start, end in joined)
-        or "false"
-    )
+    conditions = [f"({column} >= DATE '{start}' AND {column} < DATE '{end}')" for start, end in joined]
+    return " OR ".join(conditions) or "false"

@@ -31,7 +31,7 @@ from warehouse import (
     save_cursor,
     stage,
 )
-from warehouse.lake.connection import explain
+from warehouse.lake.failures import explain
 
 
 @pytest.fixture(scope="module")
