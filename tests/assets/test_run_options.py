@@ -46,6 +46,7 @@ def test_what_is_asked_of_a_run_is_what_the_pipeline_is_asked(name: str) -> None
     assert SyncConfig().options(STREAMS[name]) == Options(archives=files)
 
 
+@pytest.mark.long
 def test_many_rows_that_are_gone_are_marked_only_by_a_run_that_accepts_it(deployment: Deployment) -> None:
     month = [str(row["id"]) for row in deployment.workspace.rows("messages") if row["created_on"][:7] == str(LAST)]
     assert len(month) > 5

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.reading.reader import Options
 from sandbox import Faults, Workspace, archive_old_rows, generate, put_archive, read_archive, remove_archive
+from tests.cases import cases
 from tests.pipeline.scene import LANGUAGES, Scene, differences
 from tests.truth import assert_same, expected_union, stored_rows
 
@@ -31,12 +32,10 @@ def scene(scene_of: Callable[[Workspace], Scene]) -> Scene:
 # -- in the file of another month --
 
 
-@pytest.mark.parametrize(
-    "created", ["2026-05-31T23:59:59.999999", pytest.param("2026-07-01T00:00:00", marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize("created", cases("2026-05-31T23:59:59.999999", long=["2026-07-01T00:00:00"]))
 @pytest.mark.parametrize(
     "late",
-    [None, pytest.param(MAY, marks=pytest.mark.long), JUNE, pytest.param(JULY, marks=pytest.mark.long)],
+    cases(JUNE, long=[None, MAY, JULY]),
     ids=lambda late: f"the file of {late} late",
 )
 def test_a_message_in_the_file_of_another_month_is_alive_in_whichever_order_they_are_loaded(
@@ -66,6 +65,7 @@ def test_a_message_in_the_file_of_another_month_is_alive_in_whichever_order_they
 
 
 def test_a_message_that_a_file_may_have_which_cannot_be_loaded_is_not_believed_deleted(scene: Scene) -> None:
+    scene.session.client.patience = 0
     for number in range(1, 13):
         scene.workspace.put("messages", as_listed(record(number, f"2026-05-{number + 9}")))
     scene.workspace.put("messages", as_listed(record(30, "2026-08-10")))
@@ -76,15 +76,12 @@ def test_a_message_that_a_file_may_have_which_cannot_be_loaded_is_not_believed_d
     put(scene, JUNE, [record(20, "2026-06-10")])
     scene.sandbox.before_file = lambda name: broken(scene, "20260101" in name or "20260601" in name)
     for _ in range(2):
-        assert (
-            scene.sync("archives", "messages", options=Options(revisit_now=True), patience=0)["archives"].outcome
-            == "failed"
-        )
+        assert scene.sync("archives", "messages", options=Options(revisit_now=True))["archives"].outcome == "failed"
         assert scene.column("SELECT id FROM messages WHERE deleted_on IS NOT NULL") == set()
     assert ("messages", "alive") not in differences(scene.verify("messages"))
 
     scene.sandbox.before_file = lambda name: broken(scene, "20260101" in name)
-    result = scene.sync("archives", patience=0)["archives"]
+    result = scene.sync("archives")["archives"]
     assert (result.outcome, result.tally.rows_deleted) == ("failed", 1), "a file of long before keeps nobody waiting"
     scene.sandbox.before_file = None
     scene.sandbox.faults = Faults()
@@ -107,10 +104,8 @@ def test_a_file_before_the_date_of_the_sync_keeps_nobody_waiting(scene: Scene) -
 
 
 @pytest.mark.parametrize("listed", [True, False], ids=["also in the API", "purged"])
-@pytest.mark.parametrize("day", ["2026-05-01", pytest.param("2026-05-31", marks=pytest.mark.long)])
-@pytest.mark.parametrize(
-    "first", [*(pytest.param(one, marks=pytest.mark.long) for one in ("monthly", "daily")), "both"]
-)
+@pytest.mark.parametrize("day", cases("2026-05-01", long=["2026-05-31"]))
+@pytest.mark.parametrize("first", cases("both", long=["monthly", "daily"]))
 def test_a_message_in_a_day_that_is_listed_beside_its_month_is_alive_until_the_day_is_gone(
     first: str, day: str, listed: bool, scene: Scene
 ) -> None:
@@ -140,7 +135,7 @@ def test_a_message_in_a_day_that_is_listed_beside_its_month_is_alive_until_the_d
     assert differences(scene.verify("messages")) == {}
 
 
-@pytest.mark.parametrize("rewritten", ["monthly", "daily"])
+@pytest.mark.parametrize("rewritten", cases("daily", long=["monthly"]))
 def test_a_message_that_two_listed_files_have_is_alive_when_one_of_them_is_written_anew_without_it(
     rewritten: str, scene: Scene
 ) -> None:
@@ -162,7 +157,7 @@ def test_a_message_that_two_listed_files_have_is_alive_when_one_of_them_is_writt
 # -- archived while it is read --
 
 
-@pytest.mark.parametrize("how", ["sync", "verify"])
+@pytest.mark.parametrize("how", cases("verify", long=["sync"]))
 def test_what_the_server_archives_and_purges_while_messages_are_read_is_not_deleted(
     how: str, scene_of: Callable[[Workspace], Scene]
 ) -> None:

@@ -139,6 +139,7 @@ def test_since_reads_less_and_finds_what_lies_within(call: partial[Ended], sandb
     assert asked[1] < asked[0]
 
 
+@pytest.mark.long
 def test_a_sample_reads_less_and_finds_what_lies_on_every_day(call: partial[Ended], lake: Path) -> None:
     of_each_day = "SELECT max(id) FROM messages WHERE archived_in IS NULL GROUP BY created_on::DATE HAVING count(*) > 1"
     [(days,)] = look(lake, f"SELECT count(*) FROM ({of_each_day})")
@@ -149,6 +150,7 @@ def test_a_sample_reads_less_and_finds_what_lies_on_every_day(call: partial[Ende
     assert whole.facts["streams"][0]["rows_read"] > 2 * part.facts["streams"][0]["rows_read"] > 0
 
 
+@pytest.mark.long
 def test_many_rows_that_the_server_lacks_are_marked_only_by_the_command_that_is_told(
     call: partial[Ended], lake: Path
 ) -> None:

@@ -162,6 +162,7 @@ def test_a_batch_has_as_many_pages_as_the_settings_say(sandbox: Sandbox, tmp_pat
 # -- how long versions stay --
 
 
+@pytest.mark.long
 def test_maintenance_keeps_the_versions_of_the_days_in_the_settings_or_the_option(sandbox: Sandbox, lake: Path) -> None:
     settings = {**access(sandbox), "RAPIDLAKE_LAKE": str(lake), "RAPIDLAKE_KEEP_DAYS": "0.000001"}
     assert run("sync", "labels", **settings).code == 0

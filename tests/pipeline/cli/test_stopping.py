@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
 
@@ -141,15 +141,14 @@ def start_without_hangups(*arguments: object) -> Process:
 
 def wait_until_open(process: Process, name: str) -> None:
     """Until the process has a file of this name open."""
-    folder = Path(f"/proc/{process.pid}/fd")
-    while process.poll() is None and not any(name in os.readlink(link) for link in links(folder)):
+    while process.poll() is None and not any(name in file for file in open_files(process)):
         time.sleep(0.01)
 
 
-def links(folder: Path) -> Iterator[Path]:
-    for link in folder.iterdir():
-        if link.is_symlink():
-            yield link
+def open_files(process: Process) -> Iterator[str]:
+    for link in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            yield os.readlink(link)
 
 
 def signals_heeded(process: Process) -> bool:

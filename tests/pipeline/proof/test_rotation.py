@@ -233,6 +233,7 @@ def test_an_interrupted_night_keeps_the_days_that_were_done(scene: Scene, monkey
     assert scene.rows("SELECT count(*) FROM _proven WHERE stream = 'messages' AND first_day IS NULL") == [(1,)]
 
 
+@pytest.mark.long
 def test_rows_that_move_to_another_day_while_they_are_read_are_no_differences(scene: Scene) -> None:
     scene.sync(*LARGE)
     moving = {stream: [row["uuid"] for row in scene.workspace.rows(stream)][-8:] for stream in ("contacts", "runs")}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import Faults, Sandbox, archive_old_rows, generate
+from tests.cases import cases
 from tests.pipeline.proof.verifying import (
     ARCHIVED_DAYS,
     DAMAGES,
@@ -54,6 +55,7 @@ def test_nothing_is_found_in_a_lake_that_followed_every_change(changing: Sandbox
     assert {one.stream for one in result.findings} >= {*LARGE, "tickets", "labels", "groups", "fields", "broadcasts"}
 
 
+@pytest.mark.long
 def test_nothing_is_found_after_the_servers_archiver_was_at_work(changing: Sandbox, new: Path) -> None:
     workspace, streams = changing.workspace, ["archives", *LARGE]
     bring(changing, new, *streams)
@@ -67,6 +69,7 @@ def test_nothing_is_found_after_the_servers_archiver_was_at_work(changing: Sandb
     assert ("monthly",) in stored
 
 
+@pytest.mark.long
 def test_what_lies_before_the_date_of_the_sync_is_not_missing_and_what_lies_after_it_is_compared(
     changing: Sandbox, new: Path
 ) -> None:
@@ -114,7 +117,10 @@ def test_rows_that_changed_after_the_last_sync_are_pending(changing: Sandbox, ne
     assert differences(look(changing, new, "contacts")) == {}
 
 
-@pytest.mark.parametrize(("stream", "number"), [("contacts", 5), *((one, 60) for one in LARGE)])
+@pytest.mark.parametrize(
+    ("stream", "number"),
+    cases(("contacts", 5), ("messages", 60), long=[("contacts", 60), ("runs", 60)]),
+)
 def test_rows_that_change_while_they_are_read_are_no_differences(new: Path, stream: str, number: int) -> None:
     with (
         generate(messages=600, contacts=600, runs=600, seed=8, archives=False) as workspace,
@@ -130,6 +136,7 @@ def test_rows_that_change_while_they_are_read_are_no_differences(new: Path, stre
         assert rows(new, f"SELECT count(*) FROM {stream} WHERE deleted_on IS NULL") == [(workspace.count(stream),)]
 
 
+@pytest.mark.long
 def test_a_server_that_changes_with_every_page_makes_no_differences(changing: Sandbox, new: Path) -> None:
     bring(changing, new, *LARGE, "tickets")
     changing.faults = Faults(edits=18, seed=3)
@@ -145,7 +152,7 @@ def test_a_stream_of_which_nothing_could_be_compared_is_not_true(changing: Sandb
     assert result.conclusion.startswith("No differences in what was read, but not everything was;")
 
 
-@pytest.mark.parametrize("stream", ["broadcasts", "resthook_events"])
+@pytest.mark.parametrize("stream", cases("broadcasts", long=["resthook_events"]))
 def test_a_list_that_is_empty_where_the_lake_has_what_no_age_explains_is_not_true(
     changing: Sandbox, new: Path, stream: str
 ) -> None:
@@ -165,6 +172,7 @@ def test_a_definition_whose_flow_changed_after_the_last_sync_is_pending(changing
     assert not result.failed
 
 
+@pytest.mark.long
 def test_a_contact_whose_deletion_a_repair_brings_leaves_broadcasts_with_it(changing: Sandbox, new: Path) -> None:
     bring(changing, new, "contacts", "broadcasts")
     addressed = [contact["uuid"] for row in changing.workspace.rows("broadcasts") for contact in row["contacts"]]

@@ -17,6 +17,7 @@ from pipeline.settings import load_settings
 from pipeline.streams import ARCHIVED
 from pipeline.syncing.sync import choose, sync
 from sandbox import Sandbox, put_archive, read_archive
+from tests.cases import cases
 from tests.lakes import new_lake
 from tests.pipeline.proof.verifying import (
     DAMAGES,
@@ -71,7 +72,7 @@ def test_damages_are_found_and_mended(server: Sandbox, lake: Path) -> None:
     assert (differences(again), again.failed) == ({}, False)
 
 
-@pytest.mark.parametrize("kind", sorted({damage.kind for damage in DAMAGES.values()}))
+@pytest.mark.parametrize("kind", cases("stale", long=sorted({damage.kind for damage in DAMAGES.values()} - {"stale"})))
 def test_a_damage_by_itself_is_told_under_its_key_and_no_other(server: Sandbox, lake: Path, kind: str) -> None:
     damage = next(damage for damage in DAMAGES.values() if damage.kind == kind)
     found, example = do(lake, damage)
@@ -80,6 +81,7 @@ def test_a_damage_by_itself_is_told_under_its_key_and_no_other(server: Sandbox, 
     assert examples(result) == {example} if example else len(examples(result)) == 1
 
 
+@pytest.mark.long
 def test_every_damage_at_once_is_found_and_nothing_is_written_but_what_was_found(server: Sandbox, lake: Path) -> None:
     done = [do(lake, damage, number) for number, damage in enumerate(DAMAGES.values())]
     before = digests(lake)
@@ -97,7 +99,7 @@ def test_every_damage_at_once_is_found_and_nothing_is_written_but_what_was_found
     assert rows(lake, "SELECT count(DISTINCT run) FROM _verification WHERE stream = 'labels'") == [(2,)]
 
 
-@pytest.mark.parametrize("lost", ["rows", "account", "both"])
+@pytest.mark.parametrize("lost", cases("rows", long=["account", "both"]))
 def test_a_month_of_archives_that_is_lost_is_found_and_mended(server: Sandbox, lake: Path, lost: str) -> None:
     expected = {}
     for kind, stream in ARCHIVED.items():
@@ -146,6 +148,7 @@ def test_rows_that_stand_twice_and_are_wrong_twice_are_mended(server: Sandbox, l
     assert differences(look(server, lake, "messages", "labels")) == {}
 
 
+@pytest.mark.long
 def test_archived_rows_of_a_deleted_contact_that_is_alive_again_are_mended_with_it(
     changing: Sandbox, new: Path
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from pipeline.reading.reader import Options
 from sandbox import Workspace, generate
 from sandbox.workspace.dates import iso, to_micros
+from tests.cases import cases
 from tests.pipeline.scene import Scene, differences
 from warehouse.proof.verification import KINDS, Finding
 
@@ -23,7 +24,7 @@ def scene(scene_of: Callable[[Workspace], Scene]) -> Scene:
     return scene_of(generate(messages=100, contacts=60, seed=7, archives=False))
 
 
-@pytest.mark.parametrize("stream", ["contacts", "runs", "tickets"])
+@pytest.mark.parametrize("stream", cases("runs", long=["contacts", "tickets"]))
 def test_a_row_that_changed_at_the_end_of_what_was_read_is_wrong_and_one_a_tick_later_is_pending(
     scene: Scene, stream: str
 ) -> None:
@@ -54,7 +55,7 @@ def test_what_moves_by_itself_is_no_difference_and_every_other_column_is(scene: 
     assert differences(scene.verify("groups", "labels")) == {("groups", "stale"): 1}
 
 
-@pytest.mark.parametrize("stream", ["labels", "tickets"])
+@pytest.mark.parametrize("stream", cases("tickets", long=["labels"]))
 def test_a_row_that_only_one_reading_lacked_is_no_difference(scene: Scene, stream: str) -> None:
     workspace = scene.workspace
     workspace.add(stream, 5)
@@ -90,7 +91,7 @@ def test_a_row_that_outlived_its_contact_is_told_and_mended_though_the_server_sh
     assert differences(scene.verify("messages")) == {}
 
 
-@pytest.mark.parametrize("stream", ["messages", "runs", "contacts"])
+@pytest.mark.parametrize("stream", cases("contacts", long=["messages", "runs"]))
 def test_a_lake_is_verified_from_the_date_that_it_is_complete_from_or_a_later_one(scene: Scene, stream: str) -> None:
     workspace, on = scene.workspace, ON[stream]
     dates = sorted(datetime.fromisoformat(row[on]) for row in workspace.rows(stream))

@@ -19,6 +19,7 @@ from pipeline.reading.spool import Spool
 from pipeline.results import Tally
 from pipeline.streams import STREAMS
 from sandbox import Workspace, archive_old_rows, generate
+from tests.cases import cases
 from tests.pipeline.scene import Scene, now
 
 Row = dict[str, Any]
@@ -36,7 +37,7 @@ def scene(scene_of: Callable[[Workspace], Scene]) -> Scene:
 # -- together with rows that cannot be read --
 
 
-@pytest.mark.parametrize("stream", ["groups", "tickets", "messages"])
+@pytest.mark.parametrize("stream", cases("messages", long=["groups", "tickets"]))
 @pytest.mark.parametrize("when", ["the first time only", "the second time only"])
 def test_nothing_is_marked_deleted_where_a_row_could_not_be_read(scene: Scene, stream: str, when: str) -> None:
     workspace, key = scene.workspace, KEYS[stream]
@@ -67,7 +68,7 @@ def test_nothing_is_marked_deleted_where_a_row_could_not_be_read(scene: Scene, s
     scene.assert_true(stream)
 
 
-@pytest.mark.parametrize("stream", ["labels", "tickets", "messages"])
+@pytest.mark.parametrize("stream", cases("messages", long=["labels", "tickets"]))
 def test_what_any_batch_of_a_reading_brought_is_not_gone(scene: Scene, stream: str) -> None:
     workspace = scene.workspace
     workspace.add(stream, 510)
@@ -205,7 +206,7 @@ def test_a_month_that_is_read_whole_marks_its_own_rows_only(scene: Scene) -> Non
     assert marked(scene, "messages") == set(mine)
 
 
-@pytest.mark.parametrize("stream", ["messages", "runs", "tickets"])
+@pytest.mark.parametrize("stream", cases("messages", long=["runs", "tickets"]))
 def test_rows_that_were_on_their_way_when_their_contact_was_deleted_are_marked_in_the_end(
     scene: Scene, stream: str
 ) -> None:
@@ -232,7 +233,7 @@ def test_rows_that_were_on_their_way_when_their_contact_was_deleted_are_marked_i
     ]
 
 
-@pytest.mark.parametrize("stream", ["messages", "runs", "tickets"])
+@pytest.mark.parametrize("stream", cases("messages", long=["runs", "tickets"]))
 def test_a_row_that_comes_after_its_contact_was_deleted_is_never_alive(scene: Scene, stream: str) -> None:
     workspace = scene.workspace
     scene.sync("contacts", stream)

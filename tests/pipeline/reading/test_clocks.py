@@ -19,6 +19,7 @@ from pipeline.streams import STREAMS as ALL
 from pipeline.syncing.session import identify, open_client
 from sandbox import Faults, Workspace, generate
 from sandbox.workspace.dates import from_micros
+from tests.cases import cases
 from tests.pipeline.scene import Scene
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -118,12 +119,10 @@ CASES = {
 
 
 # Of the table these run each time.
-SHORT = ("the server's by 3:00:00", "ours by -4 days, 0:00:00")
+SHORT = ("ours by -4 days, 0:00:00",)
 
 
-@pytest.mark.parametrize(
-    "case", [case if case in SHORT else pytest.param(case, marks=pytest.mark.long) for case in CASES]
-)
+@pytest.mark.parametrize("case", cases(*SHORT, long=[case for case in CASES if case not in SHORT]))
 def test_nothing_is_lost_by_clocks_that_jump(world: World, case: str) -> None:
     world.sync()
     for then in CASES[case]:
@@ -231,7 +230,7 @@ def test_days_that_are_longer_shorter_or_rare_lose_nothing(
 # -- watermarks that earlier versions, or clocks, have left in the future --
 
 
-@pytest.mark.parametrize("waited", [RIGHT, 4 * HOUR], ids=["not reached", "passed"])
+@pytest.mark.parametrize("waited", cases(4 * HOUR, long=[RIGHT]), ids=["passed", "not reached"])
 def test_a_watermark_of_a_time_that_had_not_come_is_told_once_and_read_from_before_it(
     world: World, waited: timedelta
 ) -> None:
@@ -258,7 +257,7 @@ def test_a_watermark_of_a_time_that_had_not_come_is_told_once_and_read_from_befo
     assert world.told == []
 
 
-@pytest.mark.parametrize("since", [None, 10 * DAY], ids=["all", "from a date on"])
+@pytest.mark.parametrize("since", cases(10 * DAY, long=[None]), ids=["from a date on", "all"])
 def test_where_nothing_can_be_believed_all_that_was_wanted_is_read_again(world: World, since: timedelta | None) -> None:
     options = Options(since=NOON - since if since else None)
     world.scene.sync("contacts", options=options)

@@ -10,6 +10,7 @@ import pytest
 from pipeline.months import Month
 from pipeline.reading.reader import Options
 from sandbox import Faults, Workspace, generate
+from tests.cases import cases
 from tests.pipeline.scene import Scene, now
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -63,7 +64,7 @@ def test_each_cursor_is_the_end_of_the_window_that_was_read(scene: Scene) -> Non
     assert [after for after, _ in scene.windows("messages")] == [second - 3 * HOUR]
 
 
-@pytest.mark.parametrize("stream", ["messages", "runs"])
+@pytest.mark.parametrize("stream", cases("messages", long=["runs"]))
 def test_a_lake_is_complete_from_the_earliest_date_that_was_ever_asked_for(scene: Scene, stream: str) -> None:
     dates = [datetime.fromisoformat(row[ON[stream]]) for row in scene.workspace.rows(stream)]
     early, middle, late = (now() - number * DAY for number in (80, 50, 20))
@@ -174,7 +175,7 @@ def test_every_contact_is_read_again_once_after_the_workspaces_fields_have_chang
 # -- not read to the end --
 
 
-@pytest.mark.parametrize("stream", ["messages", "runs", "contacts"])
+@pytest.mark.parametrize("stream", cases("contacts", long=["messages", "runs"]))
 def test_an_empty_listing_moves_no_cursor_so_that_what_changed_before_it_is_read_later(
     scene: Scene, stream: str
 ) -> None:
@@ -200,7 +201,7 @@ def test_an_empty_listing_moves_no_cursor_so_that_what_changed_before_it_is_read
     scene.assert_true(stream)
 
 
-@pytest.mark.parametrize("stream", ["messages", "runs"])
+@pytest.mark.parametrize("stream", cases("messages", long=["runs"]))
 def test_an_interrupted_walk_keeps_its_place_beside_what_was_read_before(scene: Scene, stream: str) -> None:
     dates = sorted(datetime.fromisoformat(row[ON[stream]]) for row in scene.workspace.rows(stream))
     dates, since = dates if stream == "runs" else dates[::-1], min(dates) - HOUR
@@ -311,7 +312,7 @@ def test_a_month_that_has_just_ended_is_read_up_to_where_its_rows_are_settled(sc
 # -- what is due --
 
 
-@pytest.mark.parametrize("asked", [Options(revisit_now=True), Options(accept_deletions=True)])
+@pytest.mark.parametrize("asked", cases(Options(revisit_now=True), long=[Options(accept_deletions=True)]))
 def test_who_asks_for_it_or_accepts_deletions_has_days_read_again_that_were_just_read(
     scene: Scene, asked: Options
 ) -> None:

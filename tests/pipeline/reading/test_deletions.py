@@ -15,6 +15,7 @@ from pipeline.reading.reader import Options
 from pipeline.results import StreamResult
 from pipeline.settings import load_settings
 from sandbox import Faults, Sandbox, Workspace, archive_old_rows, generate, read_archive
+from tests.cases import cases
 from tests.lakes import assert_holds, column, rows
 from tests.sessions import sync
 
@@ -71,7 +72,7 @@ def test_rows_of_a_contact_deleted_before_the_first_sync_are_never_alive(sandbox
 # -- one by one --
 
 
-@pytest.mark.parametrize("number", [pytest.param(1, id="1 message"), pytest.param(25, id="25 messages")])
+@pytest.mark.parametrize("number", cases(1, long=[25]))
 def test_messages_deleted_within_the_window_read_again_are_marked_by_one_sync(
     sandbox: Sandbox, lake: Path, number: int
 ) -> None:
@@ -96,7 +97,7 @@ def test_messages_deleted_within_the_window_read_again_are_marked_by_one_sync(
     assert_true(sandbox.workspace, lake, "messages")
 
 
-@pytest.mark.parametrize("number", [1, 25])
+@pytest.mark.parametrize("number", cases(1, long=[25]))
 def test_a_message_that_only_one_reading_lacked_is_alive(sandbox: Sandbox, lake: Path, number: int) -> None:
     workspace = sandbox.workspace
     keys = add_recent(workspace, 40)[:number]
@@ -108,6 +109,7 @@ def test_a_message_that_only_one_reading_lacked_is_alive(sandbox: Sandbox, lake:
     assert_true(workspace, lake, "messages")
 
 
+@pytest.mark.long
 def test_a_message_deleted_outside_the_window_is_marked_by_a_full_reading_only(sandbox: Sandbox, lake: Path) -> None:
     run(sandbox, lake, "messages")
     old = [row["id"] for row in sandbox.workspace.rows("messages") if created(row) < now() - timedelta(days=9)]
@@ -186,7 +188,7 @@ def test_rows_of_streams_that_the_server_purges_are_never_marked(sandbox: Sandbo
 # -- archives know what was deleted --
 
 
-@pytest.mark.parametrize("number", [pytest.param(1, id="1 message"), pytest.param(25, id="25 messages")])
+@pytest.mark.parametrize("number", cases(1, long=[25]))
 def test_a_message_that_neither_its_archive_nor_the_api_has_is_deleted(
     sandbox: Sandbox, lake: Path, number: int
 ) -> None:
@@ -271,6 +273,7 @@ def test_the_command_that_is_named_marks_what_a_full_reading_missed(sandbox: San
     assert_true(workspace, lake, "messages")
 
 
+@pytest.mark.long
 def test_the_command_that_is_named_marks_what_an_archive_lacks(sandbox: Sandbox, lake: Path) -> None:
     workspace = sandbox.workspace
     gone = set(workspace.add("messages", 200, at=noon(workspace)))

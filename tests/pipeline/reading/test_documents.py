@@ -115,6 +115,7 @@ def test_asking_for_a_definition_that_an_old_server_rewrites_changes_no_flow_for
     assert (flows_then.tally.rows_changed, definitions_then.tally.counters.requests) == (1, 1)
 
 
+@pytest.mark.long
 def test_flows_that_a_verification_makes_an_old_server_rewrite_are_not_told_as_changed(scene: Scene) -> None:
     workspace = scene.workspace
     workspace.generation = Generation.NINE

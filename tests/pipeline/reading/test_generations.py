@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
@@ -11,6 +11,7 @@ from pipeline.proof.verify import VerifyResult
 from pipeline.reading.reader import Options
 from sandbox import Generation, Workspace, archive_old_rows, generate
 from sandbox.workspace.generations import id_of
+from tests.cases import cases
 from tests.pipeline.scene import Scene, differences, now
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -18,18 +19,20 @@ FULL = Options(full=True)
 NINE, TWENTY_SIX, WITHOUT_IDS = Generation
 
 
-# Every step from one generation to another.
+# The way of an upgrade, and every step from one generation to another.
+UPGRADE = (NINE, TWENTY_SIX, WITHOUT_IDS)
 STEPS = (NINE, TWENTY_SIX, WITHOUT_IDS, NINE, WITHOUT_IDS, TWENTY_SIX, NINE)
 
 
+@pytest.mark.parametrize("steps", cases(UPGRADE, long=[pytest.param(STEPS)]), ids=["an upgrade", "every step"])
 def test_no_message_or_broadcast_is_lost_double_or_another_when_the_server_changes_its_keys(
-    scene_of: Callable[[Workspace], Scene],
+    scene_of: Callable[[Workspace], Scene], steps: Sequence[Generation]
 ) -> None:
     scene = scene_of(generate(messages=200, contacts=40, seed=7, archives=False))
     workspace = scene.workspace
     recent = workspace.add("messages", 30, at=now() - HOUR)
     dead: set[str] = set()
-    for place, generation in enumerate(STEPS):
+    for place, generation in enumerate(steps):
         workspace.generation = generation
         edited = [key for key in recent[place::4] if key not in dead]
         workspace.edit("messages", edited, changes={"status": f"as of {place}"})
@@ -91,7 +94,7 @@ def test_messages_without_ids_that_vanish_are_marked_few_or_many(scene_of: Calla
     assert_no_row_is_another(scene.verify("messages"))
 
 
-@pytest.mark.parametrize("later", [NINE, WITHOUT_IDS], ids=["back to 9.0", "to the next"])
+@pytest.mark.parametrize("later", cases(WITHOUT_IDS, long=[NINE]), ids=["to the next", "back to 9.0"])
 def test_a_message_that_only_one_listing_lacks_is_alive_though_the_server_knows_it_by_another_key(
     scene_of: Callable[[Workspace], Scene], later: Generation
 ) -> None:

@@ -130,6 +130,7 @@ def test_where_the_lake_refuses_many_rows_the_fault_is_not_theirs(scene: Scene) 
     scene.assert_true("labels")
 
 
+@pytest.mark.long
 def test_a_row_that_waits_and_is_refused_again_waits_on_while_others_leave(scene: Scene) -> None:
     first, second = scene.workspace.add("labels", 2, changes={"name": "odd"})
     scene.workspace.edit("labels", [first], changes={"name": POISON})

@@ -24,6 +24,7 @@ from pipeline.syncing.backfill import backfill_in
 from pipeline.syncing.sync import choose, sync_in
 from sandbox import Workspace, archive_old_rows, generate, read_archive
 from tests import processes
+from tests.cases import cases
 from tests.pipeline.scene import LANGUAGES, Scene, differences
 from tests.truth import assert_same, expected_union, stored_rows
 
@@ -60,10 +61,9 @@ COMMANDS = {
     "verify": ("verify", "messages", "--repair"),
 }
 # A walk and a verification of one stream take turns, and so do two that load archives.
-SHORT = [("walk", "archives"), ("archives", "walk")]
 BESIDE = [
     ("walk", "month"), ("walk", "archives"), ("month", "walk"), ("month", "verify"),
-    ("archives", "walk"), ("archives", "verify"), ("verify", "month"), ("verify", "archives"),
+    ("archives", "verify"), ("verify", "month"), ("verify", "archives"),
 ]  # fmt: skip
 
 
@@ -77,9 +77,7 @@ def scene(scene_of: Callable[[Workspace], Scene]) -> Scene:
     return scene
 
 
-@pytest.mark.parametrize(
-    ("one", "other"), [pair if pair in SHORT else pytest.param(*pair, marks=pytest.mark.long) for pair in BESIDE]
-)
+@pytest.mark.parametrize(("one", "other"), cases(("archives", "walk"), long=BESIDE))
 def test_whenever_another_reading_runs_beside_one_no_message_is_lost_nor_wrongly_deleted(
     one: str, other: str, scene: Scene
 ) -> None:
@@ -94,11 +92,7 @@ def test_whenever_another_reading_runs_beside_one_no_message_is_lost_nor_wrongly
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [
-        pytest.param("walk", "archives", marks=pytest.mark.long),
-        ("archives", "verify"),
-        pytest.param("verify", "month", marks=pytest.mark.long),
-    ],
+    cases(("archives", "verify"), long=[("walk", "archives"), ("verify", "month")]),
 )
 def test_another_process_that_reads_beside_one_does_no_harm(one: str, other: str, scene: Scene) -> None:
     gone: set[str] = set()

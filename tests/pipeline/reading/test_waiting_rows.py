@@ -17,6 +17,7 @@ from pipeline.reading.spool import Spool
 from pipeline.results import StreamResult, Tally
 from pipeline.streams import STREAMS
 from sandbox import Faults, Generation, Workspace, generate, put_archive
+from tests.cases import cases
 from tests.pipeline.scene import Scene, now
 from warehouse import waiting_streams
 
@@ -55,7 +56,7 @@ def adds_up(result: StreamResult) -> bool:
 # -- until the server mends them --
 
 
-@pytest.mark.parametrize("stream", KEYS)
+@pytest.mark.parametrize("stream", cases("messages", long=[stream for stream in KEYS if stream != "messages"]))
 def test_rows_that_the_server_mends_without_a_new_date_leave(scene: Scene, stream: str) -> None:
     workspace = scene.workspace
     good = [row for row in workspace.rows(stream) if row.get("created_on", "9") > OLD][:2]
@@ -116,7 +117,7 @@ def put_aside(scene: Scene, stream: str, row: Row, **more: str) -> str:
     return values["digest"]
 
 
-@pytest.mark.parametrize("stream", ["messages", "contacts", "runs"])
+@pytest.mark.parametrize("stream", cases("messages", long=["contacts", "runs"]))
 def test_rows_that_this_version_can_read_are_merged_by_the_next_sync(scene: Scene, stream: str) -> None:
     workspace = scene.workspace
     row = workspace.rows(stream)[0]
@@ -134,7 +135,7 @@ def test_rows_that_this_version_can_read_are_merged_by_the_next_sync(scene: Scen
 
 
 @pytest.mark.parametrize("seen_on", ["'2020-01-01'", "now() + INTERVAL 1 DAY"], ids=["written", "changed"])
-@pytest.mark.parametrize("stream", ["contacts", "messages"])
+@pytest.mark.parametrize("stream", cases("messages", long=["contacts"]))
 def test_a_row_that_waited_never_replaces_a_newer_one(scene: Scene, stream: str, seen_on: str) -> None:
     """Written later than the other was seen, or changed later on the server."""
     scene.sync(stream)

@@ -32,6 +32,7 @@ from sandbox import (
     read_archive,
 )
 from tests import sessions
+from tests.cases import cases
 from tests.commands import Ended, access, run, run_apart, start, together
 from tests.lakes import LANGUAGES, column, rows, stored
 from tests.truth import assert_same, expected_union
@@ -58,8 +59,8 @@ def workspace() -> Iterator[Workspace]:
 # -- whole --
 
 
-@pytest.mark.parametrize("back", [pytest.param(1, id="of the API"), pytest.param(3, id="of both"),
-                                  pytest.param(6, id="of an archive file")])  # fmt: skip
+@pytest.mark.parametrize("back", cases(pytest.param(3, id="of both"), long=[
+    pytest.param(1, id="of the API"), pytest.param(6, id="of an archive file")]))  # fmt: skip
 def test_a_closed_month_on_an_empty_lake_is_all_that_api_and_archives_have_of_it(
     sandbox: Sandbox, lake: Path, back: int
 ) -> None:
@@ -77,6 +78,7 @@ def test_all_months_together_and_a_sync_of_the_open_one_are_the_whole_workspace(
         assert_true(sandbox.workspace, lake, stream, *month_range(THIS.plus(-4), THIS))
 
 
+@pytest.mark.long
 def test_a_month_read_again_changes_nothing(sandbox: Sandbox, lake: Path) -> None:
     months = [OLD, THIS.plus(-3)]
     fill(sandbox, lake, *months)
@@ -157,7 +159,7 @@ def test_a_month_that_the_api_shows_in_part_only_marks_nothing_as_deleted(lake: 
 # -- interrupted --
 
 
-@pytest.mark.parametrize("how", ["it is stopped", "the rate limit is used up"])
+@pytest.mark.parametrize("how", cases("it is stopped", long=["the rate limit is used up"]))
 def test_a_month_of_many_rows_goes_on_where_it_was_each_time_that(
     sandbox: Sandbox, lake: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
@@ -204,6 +206,7 @@ def test_a_month_that_fails_ends_the_backfill_and_the_months_before_it_stay(sand
 # -- several processes --
 
 
+@pytest.mark.long
 def test_a_backfill_and_a_live_sync_at_once_bring_every_row_once(sandbox: Sandbox, lake: Path) -> None:
     settings = {**access(sandbox), "RAPIDLAKE_LAKE": str(lake), "RAPIDLAKE_BATCH_PAGES": "1"}
     both = [("backfill", LAST, "--stream", "messages"), ("sync", *LARGE)]
@@ -240,6 +243,7 @@ def test_rows_that_two_writers_add_at_the_same_moment_stand_once(sandbox: Sandbo
     assert_same("messages", stored(lake, "messages"), expected_union("messages", page, [], LANGUAGES))
 
 
+@pytest.mark.long
 def test_two_backfills_of_one_month_at_once_bring_every_row_once(sandbox: Sandbox, lake: Path) -> None:
     words = ("backfill", OLD, LAST, "--stream", "messages", "--lake", lake, "--json")
     ended = together(*[partial(run_apart, *words, **access(sandbox))] * 2)

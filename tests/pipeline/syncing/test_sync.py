@@ -14,6 +14,7 @@ from pipeline.results import StreamResult, SyncResult
 from pipeline.settings import load_settings
 from pipeline.streams import STREAMS
 from sandbox import Faults, Sandbox, Workspace, generate
+from tests.cases import cases
 from tests.lakes import LANGUAGES, assert_holds, column, new_lake, rows, stored
 from tests.sessions import sync
 from tests.truth import assert_same, expected_rows
@@ -88,7 +89,7 @@ def test_rows_that_change_between_syncs_are_brought_up_to_date(sandbox: Sandbox,
     assert_lake_is_true(workspace, synced)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", cases(0, long=[1]))
 def test_rows_that_change_while_they_are_read_are_right_after_the_next_sync(lake: Path, seed: int) -> None:
     with generate(messages=2500, seed=seed, archives=False) as workspace:
         workspace.edit("contacts", 260, same_timestamp=True)
@@ -146,7 +147,7 @@ def test_a_row_that_comes_back_is_alive_again(sandbox: Sandbox, lake: Path) -> N
     assert_holds(lake, sandbox.workspace, "labels")
 
 
-@pytest.mark.parametrize("stream", ["groups", "tickets", "users"])
+@pytest.mark.parametrize("stream", cases("tickets", long=["groups", "users"]))
 def test_an_empty_listing_where_rows_were_is_said_and_never_taken_for_deletions(
     sandbox: Sandbox, synced: Path, stream: str
 ) -> None:
@@ -226,7 +227,7 @@ def test_an_earlier_since_fills_in_and_a_later_one_leaves_no_gap(sandbox: Sandbo
     assert_holds(lake, sandbox.workspace, "runs")
 
 
-@pytest.mark.parametrize("stream", ["messages", "runs"])
+@pytest.mark.parametrize("stream", cases("runs", long=["messages"]))
 def test_lag_leaves_the_newest_rows_to_a_later_sync(sandbox: Sandbox, lake: Path, stream: str) -> None:
     workspace, hour = sandbox.workspace, timedelta(hours=1)
     on = {"messages": "created_on", "runs": "modified_on"}[stream]
