@@ -37,6 +37,7 @@ from warehouse.loading.archived import (
     ListedArchive,
     archives_listed,
     archives_wanted_from,
+    ever_archived,
     within_spans,
 )
 from warehouse.loading.documents import documents_to_read, note_asked, note_read, read_up_to
@@ -46,6 +47,8 @@ from warehouse.loading.loaded_archives import (
     ArchiveKey,
     adopt_monthly_files,
     archives_to_load,
+    emptied_archives,
+    empty_archive,
     loaded_months,
     note_archive,
     note_moved_rows,
@@ -105,6 +108,9 @@ __all__ = [
     "describe_tables",
     "documents_to_read",
     "drop_outdated",
+    "emptied_archives",
+    "empty_archive",
+    "ever_archived",
     "forget_batch",
     "forget_cursor",
     "harvest",

@@ -34,6 +34,8 @@ from warehouse import (
     adopt_monthly_files,
     archives_listed,
     archives_to_load,
+    emptied_archives,
+    empty_archive,
     loaded_months,
     note_archive,
     settle_files,
@@ -103,6 +105,7 @@ class ArchivesReader(ListReader):
         self._list = ArchiveList(self._rows_of_list)
         super().read_stream()
         self.lake.commit(adopt_monthly_files)
+        self._note_emptied()
         cursor = self._chosen_start()
         try:
             self._load_wanted(cursor)
@@ -118,6 +121,15 @@ class ArchivesReader(ListReader):
         if self.options.archives.load:
             for stream in ARCHIVED.values():
                 self._settle(stream, cursor)
+
+    def _note_emptied(self) -> None:
+        """Let no row name a file any more that the server lists without records."""
+        with self.lake.connection() as connection:
+            emptied = emptied_archives(connection)
+        for key, digest in emptied:
+            table = ARCHIVED[key.archive_type].table
+            with self.lake.writing(table.name):
+                self.lake.commit(partial(empty_archive, table=table, key=key, digest=digest))
 
     def _load_wanted(self, cursor: Cursor) -> None:
         """Load the files that are new or have changed, and those that are to be read again because of them."""

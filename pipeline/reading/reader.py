@@ -28,6 +28,7 @@ from warehouse import (
     Cursor,
     Lake,
     archives_wanted_from,
+    ever_archived,
     forget_cursor,
     last_sync_before,
     read_cursors,
@@ -215,12 +216,16 @@ class Reader(ABC):
     def archives_now(self, of: Stream, wanted_from: date | None = None) -> Archived | None:
         """What the server has archived of a stream at this moment; None if that cannot be known.
 
+        A list without any file, where there were some, is none, unless deletions are accepted.
+
         Files that end before `wanted_from` are wanted by nobody; if not given, that is as earlier syncs were told.
         """
-        if wanted_from is None:
-            with self.lake.connection() as connection:
+        with self.lake.connection() as connection:
+            if wanted_from is None:
                 wanted_from = archives_wanted_from(connection)
-        return ask_for_archives(self.client, self.listener(), of, wanted_from, self.client.latest())
+            had_some = not self.options.accept_deletions and ever_archived(connection, of.table)
+        found = ask_for_archives(self.client, self.listener(), of, wanted_from, self.client.latest())
+        return None if found and not found.files and had_some else found
 
     def read_workspace(self) -> bytes:
         """What the server says of the workspace: as when the session was opened, and anew for whoever comes later."""

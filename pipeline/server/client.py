@@ -90,6 +90,8 @@ class Client(AbstractContextManager["Client"]):
         self._largest_page = largest_page
         self._sleep = sleep or self._interruptible_sleep
         self._server_clock: tuple[datetime, float] | None = None
+        # What a single answer told that neither this machine nor the answers before it say.
+        self._odd_clock: tuple[datetime, float] | None = None
         self._http = httpx.Client(
             base_url=f"{url}/api/v2/",
             headers={
@@ -141,14 +143,16 @@ class Client(AbstractContextManager["Client"]):
 
     def server_now(self) -> datetime | None:
         """What the server's clock shows (UTC); None if no answer has told."""
-        if self._server_clock is None:
-            return None
-        at, seen = self._server_clock
-        return at + timedelta(seconds=time.monotonic() - seen)
+        return _going_on(self._server_clock, time.monotonic())
+
+    def clocks_agree(self) -> bool:
+        """True if this machine's clock and the server's, where it has told, show about the same."""
+        there = self.server_now()
+        return there is None or abs(clock.now() - there) <= AGREEING_CLOCKS
 
     def _present(self, choose: Callable[[datetime, datetime], datetime]) -> datetime:
         here, there = clock.now(), self.server_now()
-        return here if there is None or abs(here - there) <= AGREEING_CLOCKS else choose(here, there)
+        return here if there is None or self.clocks_agree() else choose(here, there)
 
     def requests_left(self, scope: str) -> int | None:
         """Requests of a scope that may go out now; None without a limit."""
@@ -261,14 +265,26 @@ class Client(AbstractContextManager["Client"]):
         self.stop.wait(seconds)
 
     def _note_clock(self, response: httpx.Response) -> None:
+        """Believe what an answer says of the time, unless it is the only one to say so."""
         sent = http_date(response.headers.get("Date", ""))
-        if sent is not None and sent.year in YEARS:
-            self._server_clock = (sent + _age(response), time.monotonic())
+        if sent is None or sent.year not in YEARS:
+            return
+        told, now = sent + _age(response), time.monotonic()
+        others = (clock.now(), _going_on(self._server_clock, now), _going_on(self._odd_clock, now))
+        if self._server_clock is None or any(one and abs(told - one) <= AGREEING_CLOCKS for one in others):
+            self._server_clock, self._odd_clock = (told, now), None
+        else:
+            self._odd_clock = (told, now)
 
 
 def _query(params: Params) -> httpx.QueryParams:
     """Query parameters in order; a sequence repeats its name."""
     return httpx.QueryParams({name: value if isinstance(value, str) else list(value) for name, value in params.items()})
+
+
+def _going_on(told: tuple[datetime, float] | None, now: float) -> datetime | None:
+    """What a clock shows at `now` (seconds that nobody sets) that told a time (UTC) some of them ago."""
+    return None if told is None else told[0] + timedelta(seconds=now - told[1])
 
 
 def _age(response: httpx.Response) -> timedelta:

@@ -110,6 +110,8 @@ def identify(
     listener = Listener(counters or Counters(), failing=failing)
     try:
         body = client.document("workspace.json", {}, scope="v2", listener=listener)
+        if not client.clocks_agree():  # the answer may be the only one to say so
+            body = client.document("workspace.json", {}, scope="v2", listener=listener)
         return body, msgspec.json.decode(body, type=Workspace)
     except NotOffered:
         raise SettingsError(

@@ -141,9 +141,12 @@ class Lake(AbstractContextManager["Lake"]):
 
         Nobody begins to write meanwhile, for that takes the lock of `_upgrade`.
         """
-        folder = self.path / "spool"
-        if self._own and not others_live(folder, WRITERS, ours=self._own.path) and remove_left(folder, WRITERS):
+        if not self.others_write() and remove_left(self.path / "spool", WRITERS):
             self.rows("CALL ducklake_delete_orphaned_files('lake', cleanup_all => true)")
+
+    def others_write(self) -> bool:
+        """True if this lake is open for writing elsewhere, or if it is open for reading here, and nobody can tell."""
+        return not self._own or others_live(self.path / "spool", WRITERS, ours=self._own.path)
 
     def _forget_inlining_option(self) -> None:
         """Remove it, and attach the catalog anew, which alone makes DuckLake forget it too."""

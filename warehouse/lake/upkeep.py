@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from warehouse.errors import LakeBusy
 from warehouse.lake import clock
 from warehouse.lake.connection import Lake
+from warehouse.lake.cursor import time_at
 from warehouse.lake.literal import literal
 
 GRACE = timedelta(days=1)
@@ -78,7 +79,7 @@ def maintain(lake: Lake, *, keep: timedelta, grace: timedelta = GRACE) -> Upkeep
     try:
         with _alone(lake):
             now = clock.now()
-            _expire_snapshots(lake, now - keep)
+            _expire_snapshots(lake, min(now, _newest_version(lake)) - keep)
             for table in _tables(lake):
                 _tidy(lake, table, done)
             done.files_removed = _remove_files(lake, now - grace)
@@ -114,6 +115,11 @@ def _alone(lake: Lake) -> Iterator[None]:
 
 def _tables(lake: Lake) -> list[str]:
     return [name for (name,) in lake.rows("SELECT table_name FROM ducklake_table_info('lake') ORDER BY table_name")]
+
+
+def _newest_version(lake: Lake) -> datetime:
+    """When the newest version was written (UTC): a clock that is ahead makes no version old."""
+    return time_at(lake.rows("SELECT epoch_us(max(snapshot_time)) FROM ducklake_snapshots('lake')")[0][0])
 
 
 def _expire_snapshots(lake: Lake, older_than: datetime) -> None:
@@ -160,9 +166,13 @@ def _most_files_of_a_partition(lake: Lake, table: str) -> int:
 
 
 def _remove_files(lake: Lake, older_than: datetime) -> int:
-    """Remove files that no version refers to, and what dead processes have left; return how many."""
+    """Remove files that no version refers to, and what dead processes have left; return how many.
+
+    What others write is not referred to yet, and may seem old to a clock that was set: beside them such files stay.
+    """
+    functions = ["ducklake_cleanup_old_files", *(() if lake.others_write() else ("ducklake_delete_orphaned_files",))]
     removed = 0
-    for function in ("ducklake_cleanup_old_files", "ducklake_delete_orphaned_files"):
+    for function in functions:
         removed += len(lake.rows(f"CALL {function}('lake', older_than => {literal(older_than)})"))
     return removed + sum(_remove_leftover(file, older_than) for file in lake.downloads.rglob("*"))
 

@@ -13,7 +13,7 @@ import duckdb
 
 from warehouse.lake.cursor import read_cursors
 from warehouse.lake.literal import literal
-from warehouse.lake.table import Table
+from warehouse.lake.table import Table, count
 from warehouse.loading.loaded_archives import ArchiveKey
 
 # A file may have rows of another time than its own, as archivers know (nyaruka/rapidpro#1971).
@@ -99,6 +99,14 @@ def archives_listed(connection: duckdb.DuckDBPyConnection, table: Table) -> Arch
     ).fetchall()
     files = tuple(ListedArchive(ArchiveKey(*key), digest) for *key, digest in found)
     return Archived(files, archives_wanted_from(connection))
+
+
+def ever_archived(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
+    """True if the server lists, or the lake has, a file with rows of a table."""
+    columns = "SELECT archive_type, record_count FROM"
+    listed, loaded = f"{columns} archives WHERE deleted_on IS NULL", f"{columns} _archives"
+    of_table = f"archive_type = {literal(table.archive_type)} AND record_count > 0"
+    return count(connection, f"({listed} UNION ALL {loaded}) WHERE {of_table}") > 0
 
 
 def archives_wanted_from(connection: duckdb.DuckDBPyConnection) -> date | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 import duckdb
 
@@ -216,7 +216,7 @@ def _share_rows(connection: duckdb.DuckDBPyConnection, table: Table, start: date
 def release_rows(connection: duckdb.DuckDBPyConnection, table: Table, key: ArchiveKey, reading: Reading) -> int:
     """Let rows name a file no longer that was read again whole, in `reading`, and lacks them; return how many.
 
-    Files beside it, that may have them too, are to be read again. Inside the caller's transaction.
+    Any other file may have them too: all of its type are to be read again. Inside the caller's transaction.
     """
     other = "daily" if key.period == "monthly" else "monthly"
     elsewhere = f"""
@@ -229,16 +229,33 @@ def release_rows(connection: duckdb.DuckDBPyConnection, table: Table, key: Archi
     released = reading.find_unseen(connection, within, dead=True)
     if released:
         reading.set_unseen(connection, "archived_in = NULL")
-        near = [key.month[1] + timedelta(days=days) for days in (-1, 0, 32)]
-        months = ", ".join(f"DATE '{day.replace(day=1)}'" for day in near)
         connection.execute(
             f"""
             UPDATE _archives SET hash = NULL
-            WHERE archive_type = {literal(key.archive_type)} AND date_trunc('month', start_date) IN ({months})
-                AND NOT ({key.where})
+            WHERE archive_type = {literal(key.archive_type)} AND NOT ({key.where})
             """
         )
     return released
+
+
+def emptied_archives(connection: duckdb.DuckDBPyConnection) -> list[tuple[ArchiveKey, str]]:
+    """Files of which the lake has records and the server lists none any more, and their MD5s ("" if it has none)."""
+    found = connection.execute(
+        """
+        SELECT archive_type, period, start_date, coalesce(listed.hash, '')
+        FROM archives AS listed JOIN _archives AS loaded USING (archive_type, period, start_date)
+        WHERE deleted_on IS NULL AND listed.record_count = 0 AND loaded.record_count > 0
+        """
+    ).fetchall()
+    return [(ArchiveKey(*key), digest) for *key, digest in found]
+
+
+def empty_archive(connection: duckdb.DuckDBPyConnection, table: Table, key: ArchiveKey, digest: str) -> None:
+    """Note that a file has no record any more, and let no row name it. Inside the caller's transaction."""
+    reading = Reading(connection, table)
+    release_rows(connection, table, key, reading)
+    reading.forget(connection)
+    note_archive(connection, table, key, digest=digest, size=0, record_count=0, unreadable=0, settled=False)
 
 
 def unsettled_files(connection: duckdb.DuckDBPyConnection, table: Table) -> list[ArchiveKey]:

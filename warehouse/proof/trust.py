@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from warehouse.lake import clock
 from warehouse.lake.connection import Lake
-from warehouse.lake.cursor import Cursor, read_cursors
+from warehouse.lake.cursor import Cursor, read_cursors, time_at
 from warehouse.lake.literal import literal
 from warehouse.lake.table import Table
 from warehouse.proof.verification import KINDS, verify_archives
@@ -50,8 +50,9 @@ def find_drift(lake: Lake, stream: str, since: datetime) -> Drift:
     rows = lake.rows(
         f"""
         SELECT kind, key FROM _drift
-        WHERE stream = {literal(stream)} AND first_seen_on >= {literal(since)}
-            AND (kind = 'unknown' OR first_seen_on > (SELECT created_on + INTERVAL 1 DAY FROM _lake))
+        -- What a clock that was ahead has dated is not new for years.
+        WHERE stream = {literal(stream)} AND first_seen_on BETWEEN {literal(since)} AND {literal(clock.now())}
+            AND (kind = 'unknown' OR first_seen_on > {literal(made_on(lake) + timedelta(days=1))})
         ORDER BY key
         """
     )
@@ -104,8 +105,9 @@ def count_unarchived(lake: Lake, table: Table, *, late_before: datetime, first_m
 
 
 def made_on(lake: Lake) -> datetime:
-    """When the lake was made (UTC)."""
-    return datetime.fromtimestamp(lake.rows("SELECT epoch(created_on) FROM _lake")[0][0], UTC)
+    """When the lake was made (UTC), at the latest: a clock may have been ahead then."""
+    [(made,)] = lake.rows("SELECT epoch_us(least(created_on, (SELECT min(started_on) FROM _sync))) FROM _lake")
+    return min(time_at(made), clock.now())
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,8 @@ def last_verification(lake: Lake) -> Verified | None:
     differences = " + ".join(f'coalesce("{kind}", 0)' for kind in KINDS)
     rows = lake.rows(
         f"""
-        SELECT epoch(max(verified_on)), sum(compared)::BIGINT, sum({differences})::BIGINT,
+        SELECT epoch(coalesce(max(verified_on) FILTER (verified_on <= {literal(clock.now())}), max(verified_on))),
+            sum(compared)::BIGINT, sum({differences})::BIGINT,
             sum({differences} - coalesce(repaired, 0))::BIGINT
         -- Lakes that an earlier version wrote last have no column of what was mended.
         FROM (SELECT NULL::BIGINT AS repaired WHERE false UNION ALL BY NAME FROM _verification)

@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 
 from pipeline.reading.reader import Options
-from sandbox import Faults, Workspace, archive_old_rows, generate, put_archive, read_archive, remove_archive
+from sandbox import (
+    Faults,
+    Workspace,
+    archive_old_rows,
+    generate,
+    put_archive,
+    put_empty_archive,
+    read_archive,
+    remove_archive,
+)
 from tests.cases import cases
 from tests.pipeline.scene import LANGUAGES, Scene, differences
 from tests.truth import assert_same, expected_union, stored_rows
@@ -98,6 +107,59 @@ def test_a_file_before_the_date_of_the_sync_keeps_nobody_waiting(scene: Scene) -
     scene.sync("archives", options=Options(since=datetime(2026, 6, 1, tzinfo=UTC)))
     assert scene.column("SELECT id FROM messages WHERE deleted_on IS NOT NULL") == {9}
     assert scene.sync("archives")["archives"].tally.files == 0
+
+
+def test_a_message_that_a_file_of_months_before_has_too_is_alive_when_its_own_is_written_anew_without_it(
+    scene: Scene,
+) -> None:
+    odd = record(9, "2026-06-10")
+    put(scene, "2026-02-01", [record(1, "2026-02-10"), odd])
+    put(scene, JUNE, [record(2, "2026-06-10"), odd])
+    scene.sync("archives", "messages")
+    put(scene, JUNE, [record(2, "2026-06-10")])
+    scene.sync("archives", "messages", options=ACCEPTING)
+    assert differences(scene.verify("messages", repair=True)) == {}
+    assert_true(scene, 9)
+
+
+@pytest.mark.parametrize("how", ["no file", "a file without lines"])
+def test_what_a_file_had_is_gone_once_it_is_listed_without_records(how: str, scene: Scene) -> None:
+    put(scene, MAY, [record(number, "2026-05-10") for number in range(1, 8)])
+    put(scene, JUNE, [record(9, "2026-06-10")])
+    scene.sync("archives", "messages")
+    if how == "no file":
+        put_empty_archive(scene.workspace, "message", "monthly", JUNE)
+    else:
+        put(scene, JUNE, [])
+    scene.sync("archives", "messages")
+    assert_true(scene)
+    assert scene.column("SELECT id FROM messages WHERE deleted_on IS NOT NULL") == {9}
+    assert differences(scene.verify("messages")) == {}
+    put(scene, JUNE, [record(9, "2026-06-10")])
+    scene.sync("archives", "messages")
+    assert_true(scene, 9)
+
+
+# -- where the list says nothing --
+
+
+@pytest.mark.parametrize("command", ["sync", "verify"])
+def test_a_list_without_any_file_where_there_were_some_says_nothing_of_a_message(command: str, scene: Scene) -> None:
+    recent = (datetime.now(UTC) - timedelta(days=5)).strftime("%Y-%m-%dT%H:%M:%S")
+    for number in range(1, 8):
+        scene.workspace.put("messages", as_listed(record(number, recent)))
+    put(scene, MAY, [record(20, "2026-05-10")])
+    scene.sync("archives", "messages")
+    scene.workspace.delete("messages", [7])  # archived and purged, in a file that nobody lists for a moment
+    for row in scene.workspace.rows("archives"):
+        remove_archive(scene.workspace, row)
+    if command == "sync":
+        scene.sync("messages", options=Options(revisit_now=True))
+    else:
+        scene.verify("messages", repair=True)
+    assert scene.column("SELECT id FROM messages WHERE deleted_on IS NOT NULL") == set()
+    scene.sync("messages", options=Options(revisit_now=True, accept_deletions=True))
+    assert scene.column("SELECT id FROM messages WHERE deleted_on IS NOT NULL") == {7}
 
 
 # -- in a daily file beside the monthly one --

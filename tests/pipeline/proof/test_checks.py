@@ -182,6 +182,22 @@ def test_a_stream_that_was_never_read_to_its_end_is_red_and_grave(spoilt: Lake) 
     assert found.said == "broadcasts was never read to its end: run `rapidlake sync broadcasts`."
 
 
+def test_no_check_believes_a_date_that_has_not_come(spoilt: Lake) -> None:
+    """A clock was two years ahead, and has been set."""
+    spoilt.rows("UPDATE _lake SET created_on = now() + INTERVAL 2 YEAR")
+    spoilt.rows("INSERT INTO _drift VALUES ('labels', 'colour', 'unknown', now() + INTERVAL 2 YEAR)")
+    assert ask_of(spoilt, "labels", "no_drift").passed
+    later = datetime.now(UTC) + timedelta(days=3)
+    spoilt.rows("UPDATE _cursor SET watermark = NULL WHERE stream = 'resthook_events'")
+    assert not ask_of(spoilt, "resthook_events", "read_in_time", later).passed
+    for stream, ahead in (("contacts", 2), ("messages", 0)):
+        spoilt.rows(
+            f"INSERT INTO _verification SELECT uuid(), now() + INTERVAL {ahead} YEAR, '{stream}', NULL, 1, "
+            "0, 0, 0, 0, 0, 0, [], 0, 0"
+        )
+    assert verified(spoilt, datetime.now(UTC)).passed
+
+
 YESTERDAY = "created_on::DATE = current_date - 1"
 
 

@@ -141,9 +141,10 @@ def test_nothing_is_lost_by_clocks_that_jump(world: World, case: str) -> None:
     assert not world.told or case != "nothing is wrong"
 
 
-def test_one_answer_with_a_wild_date_moves_no_watermark_past_the_present(world: World) -> None:
+def test_one_answer_with_a_wild_date_moves_no_watermark_past_the_present_nor_far_back(world: World) -> None:
     world.sync()
-    for wild in (3 * HOUR, -3 * HOUR, 5 * DAY, None):
+    before = world.scene.read_up_to("messages")
+    for wild in (3 * HOUR, -3 * HOUR, -5000 * DAY, None):
         for which in (0, 4):  # the answer with which a session is opened, and one within a walk
             world.wait(20 * MINUTE)
             world.happen()
@@ -151,6 +152,8 @@ def test_one_answer_with_a_wild_date_moves_no_watermark_past_the_present(world: 
             world.sync()
             [(ahead,)] = world.scene.rows("SELECT count(*) FROM _cursor WHERE watermark > updated_on")
             assert ahead == 0, (wild, which)
+            assert world.scene.read_up_to("messages") >= before, (wild, which)
+            assert world.told == [], (wild, which)
     for _ in range(2):
         world.sync()
     world.assert_true()

@@ -333,27 +333,29 @@ def shown(client: Client) -> tuple[int, int, int | None]:
     return now, latest, server
 
 
-def test_the_last_answer_that_has_a_date_tells_the_servers_clock(serve: Serve) -> None:
-    dates = [format_datetime(datetime.now(UTC) - back * HOUR, usegmt=True) for back in (5, 2)]
+def test_the_last_answers_that_have_a_date_tell_the_servers_clock_and_a_single_odd_one_does_not(serve: Serve) -> None:
+    dates = [format_datetime(datetime.now(UTC) - back * HOUR, usegmt=True) for back in (5, 90, 2, 2, 90, 0)]
     odd = [Answer(headers={"Date": "yesterday"}), Answer()]
     origin = scripted(serve, *(Answer(headers={"Date": date}) for date in dates), *odd)
     told = []
     with Client(origin.url, TOKEN) as client:
-        for _ in range(4):
+        for _ in range(8):
             client.page("contacts.json", {}, scope="v2.contacts")
             told.append(shown(client)[0])
-    assert told == [-300, -120, -120, -120]
+    assert told == [-300, -300, -300, -120, -120, 0, 0, 0]
 
 
 def test_an_answer_that_a_cache_has_kept_is_as_old_as_it_says(serve: Serve) -> None:
     date = format_datetime(datetime.now(UTC) - HOUR, usegmt=True)
-    origin = scripted(serve, *(Answer(headers={"Date": date, "Age": age}) for age in ("3600", "0", "long", "9" * 30)))
+    origin = scripted(
+        serve, *(Answer(headers={"Date": date, "Age": age}) for age in ("3600", "0", "0", "long", "9" * 30))
+    )
     told = []
     with Client(origin.url, TOKEN) as client:
-        for _ in range(4):
+        for _ in range(5):
             client.page("contacts.json", {}, scope="v2.contacts")
             told.append(shown(client)[0])
-    assert told == [0, -60, -60, -60]
+    assert told == [0, 0, -60, -60, -60]
 
 
 # -- addresses --

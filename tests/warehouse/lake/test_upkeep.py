@@ -8,10 +8,11 @@ import shutil
 import signal
 import sys
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import time_machine
 from filelock import FileLock
 
 from tests.lakes import new_lake
@@ -22,7 +23,7 @@ from warehouse.lake.upkeep import size_of
 KEEP, NOTHING = timedelta(days=30), timedelta(0)
 MAINTAIN = """
 import signal, sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from warehouse import Lake, maintain
 with Lake.create(Path(sys.argv[1])) as lake:
@@ -136,6 +137,25 @@ def test_files_that_a_dead_process_left_are_removed_when_they_are_old(path: Path
         os.utime(orphan, (time.time() - 90_000,) * 2)
         maintain(lake, keep=KEEP)
     assert [file.exists() for file in (orphan, spooled, young)] == [False, False, True]
+
+
+def test_a_file_that_another_writer_has_not_committed_stays_however_old_it_seems(path: Path) -> None:
+    file = path / "data" / "main" / "messages" / "on-its-way.parquet"
+    with Lake.create(path) as lake:
+        with Lake.create(path):
+            lake.rows(f"COPY (SELECT 1 AS one) TO '{file}'")
+            maintain(lake, keep=KEEP, grace=NOTHING)
+            assert file.exists()
+        maintain(lake, keep=KEEP, grace=NOTHING)
+    assert not file.exists()
+
+
+def test_a_clock_that_is_ahead_makes_no_version_old(path: Path) -> None:
+    with Lake.create(path) as lake:
+        versions = size_of(lake).snapshots
+        with time_machine.travel(datetime.now(UTC) + 2 * KEEP):
+            maintain(lake, keep=KEEP)
+        assert size_of(lake).snapshots >= versions > 1
 
 
 def test_a_second_upkeep_leaves_it_to_the_first(path: Path) -> None:
