@@ -9,7 +9,7 @@ from datetime import timedelta
 import dagster as dg
 
 from assets.catalogue import ANALYTICS, OWNERS, left_out
-from assets.outcome import refused
+from assets.outcome import cancellable, refused
 from assets.workspace import WorkspaceResource
 from warehouse import RapidlakeError
 
@@ -36,13 +36,17 @@ def report_asset(
     """Make the report."""
     from pipeline.report import write_report  # what draws charts is large, and no sync needs it
 
-    try:
-        with workspace.lake(threads=None) as lake:
-            file = lake.path / REPORT_FILE
-            write_report(lake, file, left_out=left_out())
-    except RapidlakeError as error:
-        refused(context, error)
-        return
-    yield dg.MaterializeResult(
-        metadata={"file": dg.MetadataValue.path(str(file.resolve())), "kilobytes": round(file.stat().st_size / 1000)}
-    )
+    with cancellable("no file is left by half, and the report that was there stays"):
+        try:
+            with workspace.lake(threads=None) as lake:
+                file = lake.path / REPORT_FILE
+                write_report(lake, file, left_out=left_out())
+        except RapidlakeError as error:
+            refused(context, error)
+            return
+        yield dg.MaterializeResult(
+            metadata={
+                "file": dg.MetadataValue.path(str(file.resolve())),
+                "kilobytes": round(file.stat().st_size / 1000),
+            }
+        )

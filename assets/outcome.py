@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +35,8 @@ LIVE_SYNC, HOURLY_SYNC, NIGHTLY_REVISITS = "live_sync", "hourly_sync", "nightly_
 OFTEN = (LIVE_SYNC, HOURLY_SYNC, NIGHTLY_REVISITS)
 # What a run carries that loads archive files.
 LOADS = "rapidlake/loads_archives"
+# What is said of a run that was cancelled while it read.
+READ_IS_KEPT = "all that was read is committed; the next run goes on from there"
 # After so many seconds a stream that another process was reading is tried again.
 BUSY_SECONDS = 60.0
 
@@ -52,14 +55,31 @@ class StepFailed(dg.Failure, DagsterUserCodeProcessError):
 class StepCancelled(DagsterExecutionInterruptedError, DagsterUserCodeProcessError):
     """A step ends because somebody has cancelled its run, or stops Dagster: told as `StepFailed` is."""
 
-    def __init__(self) -> None:
-        said = "Cancelled: all that was read is committed; the next run goes on from there."
+    def __init__(self, kept: str) -> None:
+        said = f"Cancelled: {kept}."
         BaseException.__init__(self, said)
         self.user_code_process_error_infos = [SerializableErrorInfo(said, stack=[], cls_name=None)]
 
 
 class AlreadyTold(RapidlakeError):
     """A run cannot go on, and another step of it has said why."""
+
+
+@contextmanager
+def cancellable(kept: str) -> Iterator[None]:
+    """End a step that is cancelled in this block with one sentence; `kept` says what is kept, and what comes next.
+
+    Raises:
+        StepCancelled: it was.
+    """
+    try:
+        yield
+    except dg.DagsterExecutionInterruptedError:
+        raise StepCancelled(kept) from None
+    except RuntimeError as error:  # DuckDB's, where the interrupt reaches it in the middle of a query
+        if isinstance(error.__cause__ or error.__context__, dg.DagsterExecutionInterruptedError):
+            raise StepCancelled(kept) from None
+        raise
 
 
 def progress_in_log(context: dg.AssetExecutionContext, tell: Tell = summary) -> Lines:

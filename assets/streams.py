@@ -27,7 +27,7 @@ from assets.metadata import (
     preview,
     sync_metadata,
 )
-from assets.outcome import StepCancelled, ended, held_still, progress_in_log, refused
+from assets.outcome import READ_IS_KEPT, cancellable, ended, held_still, progress_in_log, refused
 from assets.partitions import MONTHS
 from assets.workspace import WorkspaceResource
 from pipeline.months import Month
@@ -93,25 +93,20 @@ def stream_asset(stream: Stream) -> dg.AssetsDefinition:
     def synced(
         context: dg.AssetExecutionContext, config: SyncConfig, workspace: WorkspaceResource
     ) -> Iterator[dg.MaterializeResult[None]]:
-        try:
-            if workspace.leaves_out(stream):
-                context.log.info(f"{stream.name}: {LEFT_OUT}; nothing was asked for.")
-                return
-            settings, session = workspace.begin(stream.name, progress_in_log(context))
-            if held_still(context):
-                session.client.longest_wait = math.inf
-            if monthly:
-                yield from _months(context, config, settings, session, stream)
-            else:
-                yield from _whole(context, config, settings, session, stream)
-        except RapidlakeError as error:
-            refused(context, error)
-        except dg.DagsterExecutionInterruptedError:
-            raise StepCancelled from None
-        except RuntimeError as error:  # DuckDB's, where the interrupt reaches it in the middle of a query
-            if isinstance(error.__cause__ or error.__context__, dg.DagsterExecutionInterruptedError):
-                raise StepCancelled from None
-            raise
+        with cancellable(READ_IS_KEPT):
+            try:
+                if workspace.leaves_out(stream):
+                    context.log.info(f"{stream.name}: {LEFT_OUT}; nothing was asked for.")
+                    return
+                settings, session = workspace.begin(stream.name, progress_in_log(context))
+                if held_still(context):
+                    session.client.longest_wait = math.inf
+                if monthly:
+                    yield from _months(context, config, settings, session, stream)
+                else:
+                    yield from _whole(context, config, settings, session, stream)
+            except RapidlakeError as error:
+                refused(context, error)
 
     return synced
 

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from assets.catalogue import OWNERS, UPKEEP, left_out
-from assets.outcome import HELD, StepFailed, go_on_later, progress_in_log, refused
+from assets.outcome import HELD, READ_IS_KEPT, StepFailed, cancellable, go_on_later, progress_in_log, refused
 from assets.workspace import WorkspaceResource
 from pipeline.proof.comparing import Verification
 from pipeline.proof.verify import VerifyResult, choose_verifiable, verify_in
@@ -58,32 +58,33 @@ def verify_asset(
     context: dg.AssetExecutionContext, config: VerifyConfig, workspace: WorkspaceResource
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Hold the lake against the server."""
-    try:
-        settings, session = workspace.settings(), workspace.session(progress_in_log(context))
-        streams = [stream for stream in choose_verifiable([]) if stream.name not in settings.left_out]
-        # Rows of which no date tells that they changed would be called stale otherwise.
-        fresh = Options(revisit_now=True, wait_for_others=WAIT_FOR_SYNCS_SECONDS)
-        wanted = [stream for stream in STREAMS.values() if stream.name not in settings.left_out]
-        sync_in(session, settings, wanted, progress_in_log(context), fresh)
-        asked = Verification(
-            100.0 if config.sample is None else config.sample,
-            config.repair,
-            rotate=config.sample is None,
-            goes_on=HELD in context.run.tags,
-        )
-        patient = Options(wait_for_others=WAIT_FOR_SYNCS_SECONDS)
-        result = verify_in(session, settings, streams, progress_in_log(context, compared), patient, asked)
-    except RapidlakeError as error:
-        refused(context, error)
-        return
-    context.log.info(result.conclusion)
-    waits = [one.go_on_in for one in result.results if one.go_on_in is not None]
-    if waits:
-        go_on_later(context, "The rate limit is used up before everything was verified.", max(waits))
-    elif not result.complete:
-        raise StepFailed(result.conclusion, metadata=_facts(result), allow_retries=False)
-    else:
-        yield dg.MaterializeResult(metadata=_facts(result))
+    with cancellable(READ_IS_KEPT):
+        try:
+            settings, session = workspace.settings(), workspace.session(progress_in_log(context))
+            streams = [stream for stream in choose_verifiable([]) if stream.name not in settings.left_out]
+            # Rows of which no date tells that they changed would be called stale otherwise.
+            fresh = Options(revisit_now=True, wait_for_others=WAIT_FOR_SYNCS_SECONDS)
+            wanted = [stream for stream in STREAMS.values() if stream.name not in settings.left_out]
+            sync_in(session, settings, wanted, progress_in_log(context), fresh)
+            asked = Verification(
+                100.0 if config.sample is None else config.sample,
+                config.repair,
+                rotate=config.sample is None,
+                goes_on=HELD in context.run.tags,
+            )
+            patient = Options(wait_for_others=WAIT_FOR_SYNCS_SECONDS)
+            result = verify_in(session, settings, streams, progress_in_log(context, compared), patient, asked)
+        except RapidlakeError as error:
+            refused(context, error)
+            return
+        context.log.info(result.conclusion)
+        waits = [one.go_on_in for one in result.results if one.go_on_in is not None]
+        if waits:
+            go_on_later(context, "The rate limit is used up before everything was verified.", max(waits))
+        elif not result.complete:
+            raise StepFailed(result.conclusion, metadata=_facts(result), allow_retries=False)
+        else:
+            yield dg.MaterializeResult(metadata=_facts(result))
 
 
 @dg.asset(
@@ -102,26 +103,27 @@ def maintain_asset(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Tidy the lake up."""
-    try:
-        with workspace.lake():  # upkeep makes no lake
-            settings = local_settings(lake=workspace.lake_folder)
-        with Lake.create(settings.lake) as lake:
-            done = maintain(lake, keep=timedelta(days=settings.keep_days))
-    except RapidlakeError as error:
-        refused(context, error)
-        return
-    context.log.info(done.said)
-    if not done.busy:
-        yield dg.MaterializeResult(
-            metadata={
-                "files": done.after.files,
-                "megabytes": round(done.after.bytes / 1e6, 1),
-                "versions": done.after.snapshots,
-                "files removed": done.files_removed,
-                "seconds": round(done.seconds, 1),
-                "said": done.said,
-            }
-        )
+    with cancellable("what was tidied up stays so; the next maintenance does the rest"):
+        try:
+            with workspace.lake():  # upkeep makes no lake
+                settings = local_settings(lake=workspace.lake_folder)
+            with Lake.create(settings.lake) as lake:
+                done = maintain(lake, keep=timedelta(days=settings.keep_days))
+        except RapidlakeError as error:
+            refused(context, error)
+            return
+        context.log.info(done.said)
+        if not done.busy:
+            yield dg.MaterializeResult(
+                metadata={
+                    "files": done.after.files,
+                    "megabytes": round(done.after.bytes / 1e6, 1),
+                    "versions": done.after.snapshots,
+                    "files removed": done.files_removed,
+                    "seconds": round(done.seconds, 1),
+                    "said": done.said,
+                }
+            )
 
 
 def _facts(result: VerifyResult) -> dict[str, Any]:
