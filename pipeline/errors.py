@@ -26,6 +26,7 @@ from warehouse.errors import (
     LakeIsOlder,
     LakeMangled,
     LakeNotFound,
+    LakeStopped,
     PlaceRefused,
     RapidlakeError,
 )
@@ -37,6 +38,7 @@ ADVICE: dict[type[RapidlakeError], str] = {
     FolderRefused: "choose another with --lake, or its permissions",
     LakeIsOlder: "run `rapidlake sync`, which brings it up, and keeps a copy of its catalog",
     LakeMangled: "run `rapidlake verify --repair`, which drops them and reads them again",
+    LakeStopped: "run the same command again to go on",
     PlaceRefused: "name an empty or a new folder with --to",
 }
 

@@ -11,6 +11,7 @@ RapidlakeError
     LakeUnwritable    the disk is full, or the catalog cannot be written
       LakeIsFile      its path is a file
       FolderRefused   its folder cannot be made or written
+    LakeStopped       somebody asked to stop while another process held a lock
     LakeBusy          another process kept the catalog locked for too long
     LakeDamaged       its catalog is lost, or not whole
     LakeMangled       rows in the catalog cannot be read back, as earlier versions wrote them
@@ -83,6 +84,10 @@ class FolderRefused(LakeUnwritable):
 
 class LakeBusy(LakeError):
     """Other writers held the catalog for longer than all retries."""
+
+
+class LakeStopped(LakeError):
+    """Another process held a lock when somebody asked to stop."""
 
 
 class LakeDamaged(LakeError):

@@ -21,7 +21,7 @@ from pipeline.results import Outcome, StreamResult, Tally
 from pipeline.settings import Settings
 from pipeline.streams import STREAMS, Archives, Strategy, Stream
 from pipeline.syncing.session import Session
-from warehouse import RapidlakeError
+from warehouse import LakeStopped, RapidlakeError
 from warehouse.lake import clock
 
 Readers = Mapping[type[Strategy], type[Reader]]
@@ -105,7 +105,7 @@ class Run:
             if stream.always_offered:
                 return "failed", told(error), None
             return "not offered", "this server does not have it", None
-        except Stopped as error:
+        except (Stopped, LakeStopped) as error:
             return "stopped", told(error), None
         except (TokenRefused, ServerUnavailable) as error:
             if said := loss.told_of(error):

@@ -68,7 +68,7 @@ def open_session(
         body, workspace = identify(client, progress, opened)
         client.patience = settings.patience
         client.budget = Budget(f"{settings.url} {workspace.uuid}", _budget(settings))
-        with Lake.create(settings.lake) as lake:
+        with Lake.create(settings.lake, stop=client.stop) as lake:
             _claim(lake, workspace, settings.url)
             harvest(lake, [stream.table for stream in STREAMS.values()])
             yield Session(client, lake, workspace, body, opened, Loss(partial(_ask_again, settings, client.stop)))

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import duckdb
-from filelock import FileLock
 
 from warehouse.errors import (
     FolderRefused,
@@ -34,6 +33,7 @@ from warehouse.lake.engine import check_extension, keep_catalog
 from warehouse.lake.failures import RACING, explain
 from warehouse.lake.inlining import forget_inlining_option, inline_small_batches, without_inlining
 from warehouse.lake.literal import literal
+from warehouse.lake.waiting import locked
 from warehouse.scratch import Scratch, make_scratch, others_live, remove_left
 
 EXTENSIONS = ("ducklake", "sqlite_scanner")
@@ -53,33 +53,46 @@ class Lake(AbstractContextManager["Lake"]):
     """
 
     def __init__(
-        self, path: Path, connection: duckdb.DuckDBPyConnection, *, read_only: bool, own: Scratch | None = None
+        self,
+        path: Path,
+        connection: duckdb.DuckDBPyConnection,
+        *,
+        read_only: bool,
+        own: Scratch | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
         self.path = path
         self.read_only = read_only
         self._connection = connection
         self._own = own
+        self._stop = stop
         self._turn = threading.RLock()
 
     @classmethod
-    def create(cls, path: Path, *, memory: str = "320MB", threads: int = 1) -> Self:
+    def create(
+        cls, path: Path, *, memory: str = "320MB", threads: int = 1, stop: threading.Event | None = None
+    ) -> Self:
         """Open the lake at `path` for writing; make it, and bring its tables up to this version, where needed.
 
         `threads=1` because it costs the fewest CPU-seconds per row, and the network is slower than one thread.
+        Once `stop` is set, nothing waits for another process any more.
 
         Raises:
             LakeUnwritable: path is a file, or cannot be written.
             LakeDamaged: its catalog is lost, or not whole; nothing is made in its place.
             LakeIsNewer: a later version made it.
             LakeIsOther: its columns cannot become those of this version.
+            LakeStopped: `stop` was set while another process made it, or brought it up.
         """
         own = _make_folders(path)
         try:
-            connection = _connect(path, read_only=False, overflow=own.path / "overflow", memory=memory, threads=threads)
+            connection = _connect(
+                path, read_only=False, overflow=own.path / "overflow", memory=memory, threads=threads, stop=stop
+            )
         except BaseException:
             own.remove()
             raise
-        lake = cls(path, connection, read_only=False, own=own)
+        lake = cls(path, connection, read_only=False, own=own, stop=stop)
         try:
             lake._upgrade()
             with outside_the_lake(lake._connection):
@@ -128,7 +141,7 @@ class Lake(AbstractContextManager["Lake"]):
 
     def _upgrade(self) -> None:
         """Bring the tables to this version."""
-        with FileLock(self.locks / "schema.lock"):
+        with self.lock("schema"):
             found = self._format()
             if found != schema.fingerprint():
                 if found:
@@ -170,6 +183,14 @@ class Lake(AbstractContextManager["Lake"]):
     def locks(self) -> Path:
         """Folder of the lock files, one per stream being synced."""
         return self.path / "locks"
+
+    def lock(self, name: str) -> AbstractContextManager[None]:
+        """Do what only one process does at a time, as long as the block runs.
+
+        Raises:
+            LakeStopped: the lake's `stop` was set while another process did it.
+        """
+        return locked(self.locks / f"{name}.lock", self._stop)
 
     @contextmanager
     def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -243,10 +264,13 @@ class Lake(AbstractContextManager["Lake"]):
 
         A process that writes contacts waits for other tables too; none that writes others waits for contacts. Where
         several threads write, each takes the `connection` first.
+
+        Raises:
+            LakeStopped: the lake's `stop` was set while another process wrote.
         """
         with ExitStack() as stack:
             for table in sorted(tables, key=lambda table: (table != "contacts", table)):
-                stack.enter_context(FileLock(self.locks / f"{table}.write.lock"))
+                stack.enter_context(self.lock(f"{table}.write"))
             yield
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
@@ -298,6 +322,7 @@ def _connect(
     memory: str | None = None,
     threads: int | None,
     as_of: datetime | None = None,
+    stop: threading.Event | None = None,
 ) -> duckdb.DuckDBPyConnection:
     config: dict[str, str | bool | int | float | list[str]] = {}
     if memory:
@@ -317,7 +342,7 @@ def _connect(
         if read_only:
             _attach(connection, path, read_only=True, as_of=as_of)
         else:
-            _attach_for_writing(connection, path)
+            _attach_for_writing(connection, path, stop)
     except (duckdb.Error, UnicodeDecodeError) as error:
         connection.close()
         if isinstance(error, UnicodeDecodeError) or "Invalid unicode" in str(error):  # only the catalog was read so far
@@ -329,7 +354,7 @@ def _connect(
     return connection
 
 
-def _attach_for_writing(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+def _attach_for_writing(connection: duckdb.DuckDBPyConnection, path: Path, stop: threading.Event | None) -> None:
     """Attach the lake at `path`; make its catalog where there is none yet, or bring an earlier DuckLake's up."""
     if has_catalog(path):
         try:
@@ -337,7 +362,7 @@ def _attach_for_writing(connection: duckdb.DuckDBPyConnection, path: Path) -> No
         except duckdb.Error as error:
             if not isinstance(explain(error, path), LakeUnfinished | LakeIsOlder):
                 raise
-    with FileLock(path / "locks" / "schema.lock"):  # another process may be making it, and write rows at once
+    with locked(path / "locks" / "schema.lock", stop):  # another process may be making it, and write rows at once
         has_catalog(path)
         try:
             _attach(connection, path, read_only=False, make=not holds_rows(path))

@@ -13,7 +13,6 @@ from functools import partial
 
 import duckdb
 from duckdb.sqltypes import DuckDBPyType
-from filelock import FileLock
 
 from warehouse.lake import schema
 from warehouse.lake.connection import Lake, outside_the_lake
@@ -56,7 +55,7 @@ def harvest(lake: Lake, tables: Iterable[Table], *, rows_at_once: int = ROWS_AT_
     """
     if _is_done(lake):
         return 0
-    with FileLock(lake.locks / "harvest.lock"):
+    with lake.lock("harvest"):
         if _is_done(lake):  # by another process meanwhile
             return 0
         taken, known = 0, {}

@@ -17,7 +17,6 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 
 import duckdb
-from filelock import FileLock
 
 from warehouse.lake import clock
 from warehouse.lake.clock import NOW
@@ -53,7 +52,7 @@ class Look:
 
 def refresh_views(lake: Lake) -> int:
     """Bring the views up to what the lake holds; return how many were written. Costs two queries if nothing changed."""
-    with FileLock(lake.locks / "views.lock"):
+    with lake.lock("views"):
         look = _last_look(lake)
         changed = _tables_changed_since(lake, look.snapshot)
         if look.looked_on and not changed:

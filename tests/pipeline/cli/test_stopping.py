@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Event
 
@@ -115,7 +116,7 @@ def test_a_command_is_stopped_in_words_from_its_first_moment_on(synced: Path, nu
 
 
 def test_a_second_interrupt_ends_at_once(synced: Path, small_workspace: Workspace) -> None:
-    with Sandbox(small_workspace, keep=True, requests_per_hour=0) as served, FileLock(synced / "locks" / "schema.lock"):
+    with Sandbox(small_workspace, keep=True, requests_per_hour=0) as served, catalog_kept(synced):
         process = start("sync", "labels", "--lake", synced, **access(served))
         wait_until_open(process, "catalog.sqlite")
         process.send_signal(signal.SIGINT)
@@ -124,6 +125,27 @@ def test_a_second_interrupt_ends_at_once(synced: Path, small_workspace: Workspac
         said = process.stderr.readline()
     assert process.wait() == 130
     assert KEPT in said
+
+
+@contextmanager
+def catalog_kept(lake: Path) -> Iterator[None]:
+    """Keep everybody else out of a catalog: SQLite waits a minute for it, and looks at no signal."""
+    with closing(sqlite3.connect(lake / "catalog.sqlite")) as connection:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+def test_a_sync_that_waits_for_the_lock_of_a_table_ends_and_its_stream_is_stopped(
+    small_workspace: Workspace, tmp_path: Path
+) -> None:
+    lake = new_lake(tmp_path / "lake")
+    lock = FileLock(lake / "locks" / "groups.write.lock")
+    with Sandbox(small_workspace, keep=True, requests_per_hour=0) as served, lock:
+        process = start("sync", "groups", "--lake", lake, **access(served))
+        wait_until_open(process, "groups.write.lock")
+        said = stopped(process)
+    assert "groups: Stopped: another process had the lake, and what was committed is kept: run the same" in said
 
 
 def test_a_command_that_was_told_not_to_mind_the_end_of_its_terminal_goes_on(synced: Path) -> None:

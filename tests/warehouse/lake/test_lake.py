@@ -6,15 +6,18 @@ import json
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 import pytest
+from filelock import FileLock
 
 from pipeline.streams import STREAMS
 from tests import processes
+from tests.lakes import new_lake
 from warehouse import (
     Cursor,
     Lake,
@@ -23,6 +26,7 @@ from warehouse import (
     LakeIsNewer,
     LakeNotFound,
     LakeRefused,
+    LakeStopped,
     LakeUnwritable,
     OpenWalk,
     RapidlakeError,
@@ -399,3 +403,17 @@ with Lake.open(Path({str(path)!r})) as lake:
     )
     done = processes.run([sys.executable, program])
     assert (done.stdout, done.stderr) == ("[(False,)]\n", "")
+
+
+def test_nobody_who_is_asked_to_stop_waits_for_another_process(tmp_path: Path) -> None:
+    path, stop = new_lake(tmp_path / "lake"), threading.Event()
+    with Lake.create(path, stop=stop) as lake, FileLock(path / "locks" / "contacts.write.lock"):
+        threading.Timer(0.2, stop.set).start()
+        begun = time.monotonic()
+        with pytest.raises(LakeStopped), lake.writing("messages", "contacts"):
+            pass
+        assert time.monotonic() - begun < 2
+        with lake.writing("messages"):  # as the one who writes last before it ends
+            pass
+    with FileLock(path / "locks" / "schema.lock"), pytest.raises(LakeStopped):
+        Lake.create(path, stop=stop)
