@@ -66,7 +66,9 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     for record in instance.get_run_records(dg.RunsFilter(statuses=HAVE_A_PROCESS)):
         run_id = record.dagster_run.run_id
         begun = record.start_time or record.create_timestamp.timestamp()
-        if clock.now() - datetime.fromtimestamp(begun, UTC) < DEAD_AFTER or not _is_dead(instance, run_id):
+        age = clock.now() - datetime.fromtimestamp(begun, UTC)
+        # The clock may have been set back since: how long it has run cannot be told then.
+        if timedelta(0) <= age < DEAD_AFTER or not _is_dead(instance, run_id):
             continue
         run = instance.get_run_by_id(run_id)
         if run and run.status in HAVE_A_PROCESS:  # it may have ended while its lock was looked at

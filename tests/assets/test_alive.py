@@ -106,6 +106,16 @@ def test_runs_whose_process_was_killed_are_reported_failed_and_their_schedule_go
     assert {status(instance, run) for run in (young, elsewhere, unseen)} == {Status.STARTED}
 
 
+def test_a_run_that_began_before_the_clock_was_set_back_is_found_dead_at_once(instance: dg.DagsterInstance) -> None:
+    run = begun(instance, "live_sync", Status.STARTED, minutes=-180)
+    with ended_afterwards():
+        kill = held(instance, run)
+        assert look(instance) == "Each run lives."
+        kill()
+    assert look(instance).startswith("Reported failed")
+    assert status(instance, run) == Status.FAILURE
+
+
 def locks(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Path]:
     return list(Path(instance.root_directory).glob(f"rapidlake_runs/{run.run_id}@*"))
 
