@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.reading.batches import DRAGGED, MOST_DELETIONS, Batches
+from pipeline.reading.progress import counted
 from pipeline.reading.refused import Save
 from pipeline.reading.spool import Spool
 from pipeline.results import Tally
@@ -144,6 +145,14 @@ class Comparison(Batches):
         with self._lake.snapshot() as connection:
             return self._rows.still_alive(connection, self._where_absence_counts(connection))
 
+    def note_undecided(self) -> None:
+        """Note which rows the last `alive` did not find, because an archive file may have them that was not read."""
+        if not self._table.archive_type or not self.shows_absence:
+            return
+        with self._lake.snapshot() as connection:
+            undecided = self._archived(connection).undecided(connection, self._table)
+            self._rows.note_undecided(connection, self._on, f"({self._within}) AND {undecided}")
+
     def alive_keys(self) -> list[tuple[object, ...]]:
         """Their keys."""
         with self._lake.connection() as connection:
@@ -211,7 +220,10 @@ class Comparison(Batches):
         with self._lake.snapshot() as connection:
             self._rows.find_rows_of_deleted_contacts(connection, self._on)
             unreadable = self._rows.find_unreadable(connection)
+            undecided = self._rows.count_undecided(connection)
         self.sum_up()
+        if undecided:
+            self.doubt(f"{counted(undecided, 'row')} that the server lists no longer {self._why_undecided()}")
         if unreadable:
             self.findings.append(unreadable)
         elif self._tally.rows_read and not any(one.compared for one in self.findings):
@@ -225,6 +237,17 @@ class Comparison(Batches):
                 self._tally.rows_deleted += self._lake.commit(
                     lambda connection: mark_rows_of_deleted_contacts(connection, [self._table], deleted)
                 )
+
+    def _why_undecided(self) -> str:
+        if self._archives and self._archives.shown_from:
+            return (
+                "may be archived, or deleted: it has no list of archive files that would tell; look at the workspace, "
+                "or verify with --since what it still lists"
+            )
+        return (
+            "may be in archive files that are not in the lake, or of which a line could not be read: sync archives, "
+            "then verify again"
+        )
 
     def end_whole_reading(self) -> None:
         """Give back the memory of what was found of each row."""

@@ -325,8 +325,11 @@ class Batches:
         """The condition `within` (SQL), and that no archive file has the row, of those that are listed."""
         if not self._table.archive_type:
             return within
-        archives = self._archives or archives_listed(connection, self._table)
-        return f"({within}) AND {archives.lack(connection, self._table)}"
+        return f"({within}) AND {self._archived(connection).lack(connection, self._table)}"
+
+    def _archived(self, connection: duckdb.DuckDBPyConnection) -> Archived:
+        """What the server has archived, as far as it is known."""
+        return self._archives or archives_listed(connection, self._table)
 
     def release_rows(self, connection: duckdb.DuckDBPyConnection, key: ArchiveKey) -> None:
         """Let rows name an archive file no longer that the whole reading of it did not bring; in a transaction."""
@@ -336,10 +339,10 @@ class Batches:
         """Take this for what the server has archived, instead of what it listed last; None if nobody knows."""
         self._archives = archives
         if archives is None:
-            self._cut_off = True
+            self._cut_off = self._tally.suspicious = True
             self._note_once(
-                "rows are no longer listed, and may be in an archive file: its list cannot be read, so that none was "
-                "marked deleted"
+                "rows are no longer listed, and may be in an archive file: the list of files cannot be read, so that "
+                "none was marked deleted; look for a newer rapidlake, or tell whoever runs the server"
             )
 
     @property

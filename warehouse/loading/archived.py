@@ -61,7 +61,18 @@ class Archived:
         return max(ends) + REACH if max(ends) < date.max - REACH else date.max
 
     def lack(self, connection: duckdb.DuckDBPyConnection, table: Table) -> str:
-        """SQL: the condition that a stored row is in none of the files, as far as can be known.
+        """SQL: the condition that a stored row is in none of the files, as far as can be known."""
+        return " AND ".join([self._in_none_that_it_names(connection, table), *self._decided(connection, table)])
+
+    def undecided(self, connection: duckdb.DuckDBPyConnection, table: Table) -> str:
+        """SQL: the condition that a stored row is in no file that it names, and may be in one that was not read."""
+        decided = self._decided(connection, table)
+        if not decided:
+            return "false"
+        return f"{self._in_none_that_it_names(connection, table)} AND NOT ({' AND '.join(decided)})"
+
+    def _in_none_that_it_names(self, connection: duckdb.DuckDBPyConnection, table: Table) -> str:
+        """SQL: the condition that the row's `archived_in` names no file.
 
         A row whose file is listed no longer, nor one of the same time, stays archived.
         """
@@ -80,13 +91,16 @@ class Archived:
             for start, end in covered
         ]
         known = within_spans("archived_in", covered), within_spans("archived_in", holding)
-        conditions = [f"(archived_in IS NULL OR (({known[0]}) AND NOT ({known[1]})))"]
-        on = table.partitioned_by
+        return f"(archived_in IS NULL OR (({known[0]}) AND NOT ({known[1]})))"
+
+    def _decided(self, connection: duckdb.DuckDBPyConnection, table: Table) -> list[str]:
+        """SQL: the conditions that a row is of a time of which all files were read."""
+        conditions, on = [], table.partitioned_by
         if unread_until := self.unread_until(connection, table):
             conditions.append(f""""{on}" >= DATE '{unread_until}'""")
         if self.shown_from:
             conditions.append(f'"{on}" >= {literal(self.shown_from)}')
-        return " AND ".join(conditions)
+        return conditions
 
 
 def archives_listed(connection: duckdb.DuckDBPyConnection, table: Table) -> Archived:

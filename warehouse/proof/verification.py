@@ -23,6 +23,8 @@ from warehouse.loading.stand_ins import keys_as_stored
 # What can be wrong with a row; all but the last two are found by comparing rows.
 KINDS = ("missing", "stale", "double", "alive", "unarchived", "unreadable")
 SHOWN_EXAMPLES = 10
+# What is noted of a row besides what the server's row shows.
+NOT_BROUGHT = "('unseen', 'double', 'undecided')"
 
 _NUMBERS = itertools.count()
 
@@ -138,7 +140,8 @@ class HeldRows:
             SELECT digest, key FROM _quarantine
             WHERE stream = {literal(table.name)}
                 AND (key IS NULL OR key NOT IN (SELECT {table.key_text()} FROM "{table.name}"))
-                AND (key IS NULL OR key NOT IN (SELECT {table.key_text()} FROM {self._found} WHERE kind <> 'unseen'))
+                AND (key IS NULL OR key NOT IN
+                    (SELECT {table.key_text()} FROM {self._found} WHERE kind NOT IN ('unseen', 'undecided')))
             ORDER BY ALL
             """
         ).fetchall()
@@ -165,10 +168,32 @@ class HeldRows:
             INSERT INTO {self._found}
             SELECT DISTINCT {table.select_keys("stored")}, {_day(on)}, 'unseen'
             FROM (FROM "{table.name}" WHERE deleted_on IS NULL AND ({within})) AS stored
-            ANTI JOIN (FROM {self._found} WHERE kind <> 'double') AS incoming ON {table.same_key}
+            ANTI JOIN (FROM {self._found} WHERE kind NOT IN ('double', 'undecided')) AS incoming ON {table.same_key}
             """
         )
         return count(connection, f"{self._found} WHERE kind = 'unseen'")
+
+    def note_undecided(self, connection: duckdb.DuckDBPyConnection, on: str | None, within: str) -> None:
+        """Note the live rows `within` a condition (SQL) that the server did not bring, and of which nothing is known.
+
+        Rows that `find_alive` noted are none of them.
+        """
+        table = self.table
+        connection.execute(
+            f"""
+            INSERT INTO {self._found}
+            SELECT DISTINCT {table.select_keys("stored")}, {_day(on)}, 'undecided'
+            FROM (FROM "{table.name}" WHERE deleted_on IS NULL AND ({within})) AS stored
+            ANTI JOIN (FROM {self._found} WHERE kind <> 'double') AS incoming ON {table.same_key}
+            """
+        )
+
+    def count_undecided(self, connection: duckdb.DuckDBPyConnection) -> int:
+        """How many of the rows that `note_undecided` noted were not brought since either."""
+        distinct = self.table.distinct
+        brought = f"SELECT {distinct} FROM {self._found} WHERE kind NOT IN ('double', 'undecided')"
+        undecided = f"{self._found} WHERE kind = 'undecided' AND {distinct} NOT IN ({brought})"
+        return count(connection, f"(SELECT DISTINCT {distinct} FROM {undecided})")
 
     def still_alive(self, connection: duckdb.DuckDBPyConnection, within: str) -> int:
         """Keep of what `find_alive` noted the rows not brought since, and live `within` a condition (SQL); how many."""
@@ -176,7 +201,7 @@ class HeldRows:
         connection.execute(
             f"""
             DELETE FROM {self._found} WHERE kind = 'unseen' AND (
-                {table.distinct} IN (SELECT {table.distinct} FROM {self._found} WHERE kind NOT IN ('unseen', 'double'))
+                {table.distinct} IN (SELECT {table.distinct} FROM {self._found} WHERE kind NOT IN {NOT_BROUGHT})
                 OR {table.distinct} NOT IN
                     (SELECT {table.distinct} FROM "{table.name}" WHERE deleted_on IS NULL AND ({within}))
             )
@@ -233,15 +258,19 @@ class HeldRows:
         rows = connection.execute(
             f"""
             SELECT day, count(DISTINCT {self.table.key_text()}) FROM {self._found}
-            WHERE day IS NOT NULL AND kind NOT IN ('double', 'unseen', 'left alive') GROUP BY day
+            WHERE day IS NOT NULL AND kind NOT IN ('double', 'unseen', 'left alive', 'undecided') GROUP BY day
             """
         ).fetchall()
         return dict(rows)
 
     def differing_days(self, connection: duckdb.DuckDBPyConnection, *, repaired: bool) -> set[date]:
-        """The days (UTC) with differences; of a verification that repairs, those that it has left."""
-        kinds = "('left alive')" if repaired else "('missing', 'stale', 'double', 'alive', 'left alive')"
-        rows = connection.execute(f"SELECT DISTINCT day FROM {self._found} WHERE kind IN {kinds}").fetchall()
+        """The days (UTC) with differences, of a verification that repairs those that it has left, or undecided rows."""
+        found = (
+            "'left alive', 'undecided'"
+            if repaired
+            else "'missing', 'stale', 'double', 'alive', 'left alive', 'undecided'"
+        )
+        rows = connection.execute(f"SELECT DISTINCT day FROM {self._found} WHERE kind IN ({found})").fetchall()
         return {day for (day,) in rows if day}
 
     def summarise(self, connection: duckdb.DuckDBPyConnection, *, repaired: bool) -> list[Finding]:
@@ -252,7 +281,7 @@ class HeldRows:
                 SELECT {self.table.key_text()} AS key, date_trunc('month', day)::DATE AS month,
                     CASE WHEN kind IN ('unseen', 'left alive') THEN 'alive' ELSE kind END AS kind,
                     bool_or(kind IN ('unseen', 'left alive')) AS alive
-                FROM {self._found} GROUP BY key, month, 3
+                FROM {self._found} WHERE kind <> 'undecided' GROUP BY key, month, 3
             )
             SELECT month, count(DISTINCT key) FILTER (kind NOT IN ('double', 'alive', 'pending')),
                 {", ".join(f"count(*) FILTER (kind = '{kind}')" for kind in (*KINDS, "pending"))},

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from pipeline.months import Month
 from pipeline.reading.reader import Options
 from sandbox import (
     Faults,
@@ -96,6 +97,60 @@ def test_a_message_that_a_file_may_have_which_cannot_be_loaded_is_not_believed_d
     scene.sandbox.faults = Faults()
     assert scene.sync("archives")["archives"].outcome == "done"
     assert_true(scene)
+
+
+@pytest.mark.parametrize("repair", cases(True, long=[False]))
+def test_the_day_of_a_message_that_a_file_may_have_which_was_not_read_is_not_proven(repair: bool, scene: Scene) -> None:
+    for number, day in ((1, 10), (2, 10), (3, 11), (9, 11), (4, 12)):
+        scene.workspace.put("messages", as_listed(record(number, f"2026-05-{day}")))
+    scene.sync("messages")
+    scene.workspace.delete("messages", [9])
+    put(scene, MAY, [record(1, "2026-05-10")])
+    result = scene.verify("messages", repair=repair)
+    assert (result.complete, result.results[0].outcome, differences(result)) == (False, "suspicious", {})
+    assert (result.results[0].message or "").startswith("1 row that the server lists no longer may be in archive")
+    assert "true" not in result.conclusion
+    assert proven(scene) == [True, False, True]
+    scene.sync("archives", "messages")
+    result = scene.verify("messages", repair=repair)
+    assert (result.complete, differences(result), proven(scene)) == (True, {}, [True, True, True])
+    assert scene.column("SELECT id FROM messages WHERE deleted_on IS NOT NULL") == {9}
+
+
+def test_where_nothing_tells_what_was_archived_an_old_message_that_is_gone_is_told_and_its_day_not_proven(
+    scene_of: Callable[[Workspace], Scene],
+) -> None:
+    workspace = generate(messages=0, contacts=2, archives=False)
+    workspace.offered.discard("archives")
+    scene = scene_of(workspace)
+    for number, day in ((1, 10), (2, 10), (3, 11), (9, 11), (4, 12)):
+        scene.workspace.put("messages", as_listed(record(number, f"2026-05-{day}")))
+    scene.sync("messages")
+    scene.workspace.delete("messages", [9])
+    result = scene.verify("messages", repair=True)
+    assert (result.complete, differences(result), proven(scene)) == (False, {}, [True, False, True])
+    assert "it has no list of archive files" in (result.results[0].message or "")
+
+
+@pytest.mark.parametrize("how", cases("verify", long=["sync", "month"]))
+def test_a_list_of_files_that_cannot_be_read_is_told_where_a_message_is_gone(how: str, scene: Scene) -> None:
+    for number in range(1, 7):
+        scene.workspace.put("messages", as_listed(record(number, "2026-05-10")))
+    scene.sync("messages")
+    scene.workspace.delete("messages", [6])
+    put(scene, MAY, [record(1, "2026-05-10")])
+    [listed] = scene.workspace.rows("archives")
+    scene.workspace.put("archives", listed | {"start_date": "May"})
+    if how == "verify":
+        verified = scene.verify("messages", repair=True)
+        assert (verified.complete, proven(scene)) == (False, [False, False, False])
+        result = verified.results[0]
+    elif how == "sync":
+        result = scene.sync("messages", options=Options(full=True))["messages"]
+    else:
+        result = scene.fill("messages", Month(2026, 5))
+    assert (result.outcome, result.tally.rows_deleted) == ("suspicious", 0)
+    assert "the list of files cannot be read" in (result.message or "")
 
 
 def test_a_file_before_the_date_of_the_sync_keeps_nobody_waiting(scene: Scene) -> None:
@@ -240,7 +295,7 @@ def test_what_the_server_archives_and_purges_while_messages_are_read_is_not_dele
     if how == "sync":
         scene.sync("messages", options=Options(full=True))
     else:
-        assert scene.verify("messages", repair=True).complete
+        assert "may be in archive files" in (scene.verify("messages", repair=True).results[0].message or "")
     deleted = scene.column("SELECT id FROM messages WHERE deleted_on IS NOT NULL")
     assert deleted <= set(gone), "what is purged is in a file that was listed before"
     scene.sync("archives", "messages", options=Options(revisit_now=True))
@@ -272,6 +327,12 @@ def as_listed(archived: Row) -> Row:
 
 def put(scene: Scene, start: str, records: list[Row], period: str = "monthly") -> None:
     put_archive(scene.workspace, "message", period, start, [json.dumps(one).encode() for one in records])
+
+
+def proven(scene: Scene) -> list[bool]:
+    """Whether each of three days of May is noted as proven."""
+    spans = scene.rows("SELECT coalesce(first_day, DATE '0001-01-01'), last_day FROM _proven WHERE stream = 'messages'")
+    return [any(first <= date(2026, 5, day) <= last for first, last in spans) for day in (10, 11, 12)]
 
 
 def broken(scene: Scene, bad: bool) -> None:
