@@ -146,6 +146,14 @@ def _quarantine_empty(lake: Lake, stream: Stream, now: datetime) -> Checked:
 def _archives_counted(lake: Lake, stream: Stream, now: datetime) -> Checked:
     found = count_unarchived(lake, stream.table, late_before=now - ARCHIVES_WITHIN, first_month=_first_month())
     facts: Facts = {"records": found.records, "lacking": found.lacking, "on their way": found.awaited}
+    if found.unprovable:
+        return Checked(
+            False,
+            f"{found.lacking:,} of {found.records:,} archived records of {stream.name} are not in the lake, "
+            f"{found.unprovable:,} of them because their files are listed without an MD5 and cannot be proven: "
+            "tell whoever runs the server.",
+            facts,
+        )
     if found.lacking:
         return Checked(
             False,

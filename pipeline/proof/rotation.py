@@ -130,20 +130,22 @@ def windows_of(taken: Sequence[Part], parts: Iterable[Part], now: datetime) -> l
     return [(midnight(first) if first else None, min(midnight(last + DAY) - TICK, now)) for first, last in windows]
 
 
-def proven_months(spans: Sequence[Span], archived_from: date | None, today: date) -> dict[Month, datetime | None]:
+def proven_months(spans: Sequence[Span], archived: Mapping[date, bool], today: date) -> dict[Month, datetime | None]:
     """Month → the oldest proof of its days, the latest month first; None where a day of it was never proven.
 
-    From the first month of archives on, which each verification counts, or else of what is proven. The last days have
-    not had their turn yet; a month of such days alone is not told.
+    `archived` says of months with archive files, by their first day, whether the lake has all that is in them: else
+    they are not proven. From the first of them on, or else of what is proven. The last days have not had their turn
+    yet; a month of such days alone is not told.
     """
     due = today - (NIGHTS + 1) * DAY
-    firsts = [day for day in (archived_from, *(span.first for span in spans)) if day and day <= due] if spans else []
+    firsts = [day for day in (*archived, *(span.first for span in spans)) if day and day <= due] if spans else []
     found: dict[Month, datetime | None] = {}
     for month in reversed(month_range(Month.of(min(firsts)), Month.of(due)) if firsts else []):
         first, last = month.start.date(), min(month.end.date() - DAY, due)
         within = [one for one in spans if one.last >= first and (one.first is None or one.first <= last)]
         days = sum((min(one.last, last) - max(one.first or first, first)).days + 1 for one in within)
-        found[month] = min(one.proven_on for one in within) if days == (last - first).days + 1 else None
+        complete = archived.get(first, True) and days == (last - first).days + 1
+        found[month] = min(one.proven_on for one in within) if complete else None
     return found
 
 

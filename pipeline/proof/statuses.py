@@ -8,10 +8,11 @@ from datetime import UTC, date, datetime, timedelta
 from pipeline.proof.retention import time_until_lost
 from pipeline.proof.rotation import proven_months
 from pipeline.streams import STREAMS, Stream, Window
-from warehouse import Lake
+from warehouse import Lake, archives_wanted_from
 from warehouse.lake import clock
 from warehouse.lake.literal import literal
 from warehouse.proof.proven import Span, day_of, proven_days, proven_whole
+from warehouse.proof.verification import verify_archives
 
 
 def stream_statuses(lake: Lake, left_out: Collection[str] = ()) -> list[dict[str, object]]:
@@ -47,21 +48,18 @@ def stream_statuses(lake: Lake, left_out: Collection[str] = ()) -> list[dict[str
              "last_sync", "outcome", "message", "quarantined", "watermark")  # fmt: skip
     rows = [dict(zip(names, row, strict=True)) for row in found]
     days, whole = proven_days(lake), proven_whole(lake)
-    archived = dict(lake.rows("SELECT archive_type, min(start_date) FROM _archives GROUP BY archive_type"))
     for row in rows:
         if row["last_sync"] is not None:
             row["last_sync"] = datetime.fromtimestamp(row["last_sync"], UTC).isoformat()
         row["left_out"] = row["stream"] in left_out
-        row |= _proofs(STREAMS[str(row["stream"])], days, whole, archived)
+        row |= _proofs(lake, STREAMS[str(row["stream"])], days, whole)
         row["lost_in_hours"] = _hours_until_lost(STREAMS[str(row["stream"])], row.pop("watermark"))
         if row["left_out"]:
             row["lost_in_hours"] = None
     return rows
 
 
-def _proofs(
-    stream: Stream, days: dict[str, list[Span]], whole: dict[str, datetime], archived: dict[str | None, date]
-) -> dict[str, object]:
+def _proofs(lake: Lake, stream: Stream, days: dict[str, list[Span]], whole: dict[str, datetime]) -> dict[str, object]:
     """When the stream was last proven, all of it; for streams that are read by date also when each month was.
 
     None where some of it never was.
@@ -70,13 +68,21 @@ def _proofs(
         at = whole.get(stream.name)
         return {"proven_on": at and at.isoformat()}
     spans = days.get(stream.name, [])
-    months = proven_months(spans, archived.get(stream.table.archive_type), day_of(clock.now()))
+    archived = _archived(lake, stream) if spans and stream.table.archive_type else {}
+    months = proven_months(spans, archived, day_of(clock.now()))
     proofs = [at for at in (*(span.proven_on for span in spans if span.first is None), *months.values()) if at]
     complete = bool(spans) and spans[0].first is None and None not in months.values()
     return {
         "proven_on": min(proofs).isoformat() if complete and proofs else None,
         "months": [{"month": str(month), "proven_on": at and at.isoformat()} for month, at in months.items()],
     }
+
+
+def _archived(lake: Lake, stream: Stream) -> dict[date, bool]:
+    """First day of each month with archive files of the stream → whether all their records are in the lake."""
+    with lake.connection() as connection:
+        found = verify_archives(connection, stream.table, archives_wanted_from(connection))
+    return {one.month: not one.unarchived for one in found if one.month}
 
 
 def _hours_until_lost(stream: Stream, watermark: object) -> float | None:

@@ -23,12 +23,12 @@ from pipeline.streams import ARCHIVE_LIST, ARCHIVED, STREAMS, Stream, Window
 from pipeline.syncing.lanes import Run
 from pipeline.syncing.session import Session, open_session
 from pipeline.syncing.sync import choose, sync_in
-from warehouse import Lake
+from warehouse import Lake, archives_wanted_from
 from warehouse.lake import clock
 from warehouse.proof.counted import Uncounted, compare_statistics
 from warehouse.proof.mangled import count_mangled, drop_mangled
 from warehouse.proof.proven import note_whole, proven_whole
-from warehouse.proof.verification import Finding, note_verification
+from warehouse.proof.verification import Finding, note_verification, verify_archives
 
 NOT_COMPARED = (
     "Not compared: the list of archive files, values that only archives have (their number was), numbers that move by "
@@ -70,13 +70,14 @@ class VerifyResult:
     def _found(self) -> str:
         unreadable = sum(finding.unreadable for finding in self.findings)
         differences = sum(finding.differences for finding in self.findings) - unreadable
+        mended = self.complete and sum(finding.left for finding in self.findings) == unreadable
         wait = f"{counted(unreadable, 'row')} cannot be read by this version (see _quarantine)"
-        if differences and self.rotated and self.repaired and self.complete:
+        if differences and self.rotated and self.repaired and mended:
             found = f"{differences:,} differences were found and repaired"
         elif differences and not self.repaired:
             found = f"{differences:,} differences (--repair mends them)"
         elif differences:
-            what = "were repaired; verify again to see that none is left" if self.complete else "were not all repaired"
+            what = "were repaired; verify again to see that none is left" if mended else "were not all repaired"
             found = f"{differences:,} differences {what}"
         elif unreadable:
             return f"The lake is not true: {wait}, no other differences"
@@ -163,8 +164,8 @@ def verify_in(
     if asked.repair:
         reloaded = _reload_archives(session, settings, findings, progress)
         results += reloaded
-        if all(one.good for one in reloaded):
-            findings = [replace(one, repaired=one.repaired + one.unarchived) for one in findings]
+        if reloaded:
+            findings = _with_reloaded(session.lake, findings)
     now = session.client.now()
     not_offered = [one.stream for one in results if one.outcome == "not offered"]
 
@@ -222,6 +223,20 @@ def _by_month(findings: Sequence[Finding]) -> list[Finding]:
     for one in findings:
         months[one.month] = months[one.month] + one if one.month in months else one
     return list(months.values())
+
+
+def _with_reloaded(lake: Lake, findings: Sequence[Finding]) -> list[Finding]:
+    """The findings, with what was unarchived and is not any more as repaired."""
+    left: dict[tuple[str, object], int] = {}
+    with lake.connection() as connection:
+        wanted_from = archives_wanted_from(connection)
+        for name in {one.stream for one in findings if one.unarchived}:
+            for one in verify_archives(connection, STREAMS[name].table, wanted_from):
+                left[name, one.month] = one.unarchived
+    return [
+        replace(one, repaired=one.repaired + max(one.unarchived - left.get((one.stream, one.month), 0), 0))
+        for one in findings
+    ]
 
 
 def _reload_archives(

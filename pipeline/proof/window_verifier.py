@@ -14,8 +14,8 @@ from pipeline.reading.reader import ROWS, Reader
 from pipeline.reading.vanished import ASKED_ONE_BY_ONE, by_key, second_look, times_of
 from pipeline.reading.walk import TICK, Piece, seek
 from pipeline.reading.windows import SLICE_ROWS
-from pipeline.streams import ARCHIVE_LIST, Window
-from warehouse import Cursor, read_cursors
+from pipeline.streams import Window
+from warehouse import Cursor, archives_wanted_from
 from warehouse.lake.cursor import FIRST, time_at
 from warehouse.lake.literal import literal
 from warehouse.proof.proven import DAY, count_days, day_of, proven_days
@@ -46,7 +46,7 @@ class WindowVerifier(Reader):
         batches.end()
         if self.stream.table.archive_type:
             with self.lake.connection() as connection:
-                wanted_from = read_cursors(connection, ARCHIVE_LIST.name).get(ROWS, Cursor()).complete_from
+                wanted_from = archives_wanted_from(connection)
                 batches.findings += verify_archives(connection, self.stream.table, wanted_from)
 
     def _windows(self, strategy: Window, cursor: Cursor, now: datetime) -> Iterator[Ends]:

@@ -7,9 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 
 from warehouse.lake import clock
 from warehouse.lake.connection import Lake
-from warehouse.lake.cursor import Cursor, read_cursors, time_at
+from warehouse.lake.cursor import time_at
 from warehouse.lake.literal import literal
 from warehouse.lake.table import Table
+from warehouse.loading.archived import archives_wanted_from
 from warehouse.proof.verification import KINDS, verify_archives
 
 
@@ -66,42 +67,47 @@ def count_quarantined(lake: Lake, stream: str) -> int:
 
 @dataclass(frozen=True)
 class Archived:
-    """Records of archive files that are wanted: how many there are, how many the lake lacks, and how many it awaits."""
+    """Records of archive files that are wanted: how many there are, how many the lake lacks, and how many it awaits.
+
+    unprovable: those that it lacks because their files are listed without an MD5.
+    """
 
     records: int
     lacking: int
     awaited: int
+    unprovable: int
 
 
 def count_unarchived(lake: Lake, table: Table, *, late_before: datetime, first_month: date | None = None) -> Archived:
     """Hold the lake against the archive files that the server lists.
 
-    A file is awaited, and not lacking, while it was listed, or its month was over, after `late_before` (UTC). Those of
-    months before `first_month` are not wanted, nor those of which `--since` says so.
+    A file is awaited, and not lacking, while it was listed, or its month was over, after `late_before` (UTC); one
+    without an MD5 never is. Those of months before `first_month` are not wanted, nor those of which `--since` says so.
     """
     with lake.connection() as connection:
-        wanted_from = read_cursors(connection, "archives").get("rows", Cursor()).complete_from
+        wanted_from = archives_wanted_from(connection)
         findings = verify_archives(connection, table, wanted_from)
     early = f"month < DATE '{first_month}'" if first_month else "false"
-    since = f"last > DATE '{wanted_from:%Y-%m-%d}'" if wanted_from else "true"
+    since = f"last > DATE '{wanted_from}'" if wanted_from else "true"
     young = f"greatest(synced_on, (month + INTERVAL 1 MONTH)::TIMESTAMPTZ) > {literal(late_before)}"
-    [(unwanted, awaited, late)] = lake.rows(
+    [(unwanted, awaited, late, unprovable)] = lake.rows(
         f"""
         WITH unloaded AS (
-            SELECT record_count AS records, synced_on, date_trunc('month', start_date)::DATE AS month,
+            SELECT record_count AS records, synced_on, hash, date_trunc('month', start_date)::DATE AS month,
                 start_date + CASE period WHEN 'monthly' THEN INTERVAL 1 MONTH ELSE INTERVAL 1 DAY END AS last
             FROM archives ANTI JOIN _archives USING (archive_type, period, start_date, hash)
             WHERE archive_type = {literal(table.archive_type)} AND deleted_on IS NULL AND record_count > 0
-              AND hash IS NOT NULL
         )
         SELECT coalesce(sum(records) FILTER ({early}), 0)::BIGINT,
-            coalesce(sum(records) FILTER (NOT {early} AND {young}), 0)::BIGINT,
-            coalesce(sum(records) FILTER (NOT {early} AND NOT {young}), 0)::BIGINT
+            coalesce(sum(records) FILTER (NOT {early} AND {young} AND hash IS NOT NULL), 0)::BIGINT,
+            coalesce(sum(records) FILTER (NOT {early} AND NOT {young} AND hash IS NOT NULL), 0)::BIGINT,
+            coalesce(sum(records) FILTER (NOT {early} AND hash IS NULL), 0)::BIGINT
         FROM unloaded WHERE {since}
         """
     )
     loaded = sum(one.compared for one in findings)
-    return Archived(loaded + awaited + late, sum(one.unarchived for one in findings) - awaited - unwanted, awaited)
+    lacking = sum(one.unarchived for one in findings) - awaited - unwanted
+    return Archived(loaded + awaited + late + unprovable, lacking, awaited, unprovable)
 
 
 def made_on(lake: Lake) -> datetime:

@@ -325,15 +325,15 @@ class HeldRows:
 
 
 def verify_archives(
-    connection: duckdb.DuckDBPyConnection, table: Table, wanted_from: datetime | None = None
+    connection: duckdb.DuckDBPyConnection, table: Table, wanted_from: date | None = None
 ) -> list[Finding]:
     """Hold the rows of each month's archive files against the accounts of what was loaded, and against the list.
 
-    Files of the time before `wanted_from` (UTC) need not be loaded.
+    Files of the time before `wanted_from` (UTC) need not be loaded. One that is listed without an MD5 cannot be.
     """
     kind = literal(table.archive_type)
     end = "CASE period WHEN 'monthly' THEN start_date + INTERVAL 1 MONTH ELSE start_date + INTERVAL 1 DAY END"
-    wanted = f"{end} > DATE '{wanted_from:%Y-%m-%d}'" if wanted_from else "true"
+    wanted = f"{end} > DATE '{wanted_from}'" if wanted_from else "true"
     rows = connection.execute(
         f"""
         WITH loaded AS (
@@ -345,9 +345,10 @@ def verify_archives(
             FROM "{table.name}" WHERE archived_in IS NOT NULL GROUP BY ALL
         ),
         unloaded AS (
-            SELECT date_trunc('month', start_date)::DATE AS month, sum(record_count) AS rows
+            SELECT date_trunc('month', start_date)::DATE AS month, sum(record_count) AS rows,
+                coalesce(sum(record_count) FILTER (hash IS NULL), 0) AS unprovable
             FROM archives ANTI JOIN _archives USING (archive_type, period, start_date, hash)
-            WHERE archive_type = {kind} AND deleted_on IS NULL AND record_count > 0 AND hash IS NOT NULL AND {wanted}
+            WHERE archive_type = {kind} AND deleted_on IS NULL AND record_count > 0 AND {wanted}
             GROUP BY ALL
         )
         SELECT month, coalesce(loaded.rows, 0)::BIGINT,
@@ -355,7 +356,8 @@ def verify_archives(
                 WHEN unloaded.rows IS NOT NULL THEN greatest(coalesce(loaded.rows, 0) - coalesce(stored.rows, 0), 0)
                 ELSE abs(coalesce(loaded.rows, 0) - coalesce(stored.rows, 0))
             END::BIGINT,
-            coalesce(unloaded.rows, 0)::BIGINT
+            (coalesce(unloaded.rows, 0) - coalesce(unloaded.unprovable, 0))::BIGINT,
+            coalesce(unloaded.unprovable, 0)::BIGINT
         FROM loaded FULL JOIN stored USING (month) FULL JOIN unloaded USING (month)
         ORDER BY month DESC
         """
@@ -365,17 +367,22 @@ def verify_archives(
             table.name,
             month,
             compared=expected,
-            unarchived=differing + unloaded,
+            unarchived=differing + unloaded + unprovable,
             examples=tuple(
                 example
                 for number, example in (
                     (differing, f"{differing:,} of {expected:,} archived rows differ in number"),
                     (unloaded, f"{unloaded:,} records of archive files are not loaded"),
+                    (
+                        unprovable,
+                        f"{unprovable:,} records are of archive files that are listed without an MD5: they cannot be "
+                        "proven, and are not loaded; tell whoever runs the server",
+                    ),
                 )
                 if number
             ),
         )
-        for month, expected, differing, unloaded in rows
+        for month, expected, differing, unloaded, unprovable in rows
     ]
 
 

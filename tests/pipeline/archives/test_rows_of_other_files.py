@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from pipeline.months import Month
-from pipeline.reading.reader import Options
+from pipeline.proof.checks import checks_of
+from pipeline.proof.statuses import stream_statuses
+from pipeline.reading.reader import ArchiveChoice, Options
+from pipeline.streams import STREAMS
 from sandbox import (
     Faults,
     Workspace,
@@ -217,6 +220,39 @@ def test_a_list_without_any_file_where_there_were_some_says_nothing_of_a_message
     assert scene.column("SELECT id FROM messages WHERE deleted_on IS NOT NULL") == {7}
 
 
+def test_a_month_is_not_proven_while_the_lake_lacks_a_file_of_it(scene: Scene) -> None:
+    scene.workspace.put("messages", as_listed(record(9, "2026-08-10")))
+    put(scene, MAY, [record(1, "2026-05-10")])
+    scene.sync("archives", "messages")
+    for number, start in ((2, "2026-04-01"), (3, JUNE)):
+        put(scene, start, [record(number, f"{start[:7]}-10")])
+    scene.sync("archives", options=Options(archives=ArchiveChoice(load=False)))
+    scene.verify("messages")
+    lacking = {"2026-04": True, "2026-05": False, "2026-06": True, "2026-07": False}
+    assert months_unproven(scene) == lacking
+    scene.sync("archives")
+    assert months_unproven(scene) == dict.fromkeys(lacking, False)
+
+
+def test_a_file_that_is_listed_without_an_md5_is_told_as_not_in_the_lake(scene: Scene) -> None:
+    scene.workspace.put("messages", as_listed(record(9, "2026-08-10")))
+    put(scene, MAY, [record(1, "2026-05-10"), record(2, "2026-05-10")])
+    [listed] = scene.workspace.rows("archives")
+    scene.workspace.put("archives", listed | {"hash": None})
+    assert scene.sync("archives", "messages")["archives"].tally.files == 0
+    for rotate in (False, True):
+        result = scene.verify("messages", repair=True, rotate=rotate)
+        assert (result.failed, differences(result)) == (True, {("messages", "unarchived"): 2})
+        assert result.conclusion.startswith("2 differences were not all repaired")
+    [example] = [example for one in result.findings for example in one.examples]
+    assert example.startswith("2 records are of archive files that are listed without an MD5: they cannot be proven")
+    checked = next(check for check in checks_of(STREAMS["messages"]) if check.name == "archives_counted").ask(
+        scene.session.lake, STREAMS["messages"], datetime.now(UTC)
+    )
+    assert (checked.passed, checked.facts["lacking"]) == (False, 2)
+    assert "listed without an MD5 and cannot be proven" in checked.said
+
+
 # -- in a daily file beside the monthly one --
 
 
@@ -333,6 +369,13 @@ def proven(scene: Scene) -> list[bool]:
     """Whether each of three days of May is noted as proven."""
     spans = scene.rows("SELECT coalesce(first_day, DATE '0001-01-01'), last_day FROM _proven WHERE stream = 'messages'")
     return [any(first <= date(2026, 5, day) <= last for first, last in spans) for day in (10, 11, 12)]
+
+
+def months_unproven(scene: Scene) -> dict[str, bool]:
+    """Each month up to July → whether `status` tells that some of its messages were never proven."""
+    [status] = [one for one in stream_statuses(scene.session.lake) if one["stream"] == "messages"]
+    months = cast(list[dict[str, Any]], status["months"])
+    return {one["month"]: one["proven_on"] is None for one in months[::-1] if one["month"] <= JULY[:7]}
 
 
 def broken(scene: Scene, bad: bool) -> None:

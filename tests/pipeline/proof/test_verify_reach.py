@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -127,7 +128,7 @@ def test_only_archive_files_that_the_lake_should_have_are_missed(scene: Scene) -
         ("message", "daily", FIRST + 40 * DAY, 3, "c", False, False, True),
         ("message", "daily", FIRST + 41 * DAY, 4, "d", True, False, False),
         ("message", "daily", FIRST + 42 * DAY, 0, "e", False, False, False),
-        ("message", "daily", FIRST + 43 * DAY, 5, None, False, False, False),
+        ("message", "daily", FIRST + 43 * DAY, 5, None, False, False, True),
         ("run", "daily", FIRST + 43 * DAY, 6, "f", False, False, False),
         ("message", "monthly", date(2025, 5, 1), 0, "g", False, True, False),
         ("message", "daily", date(2025, 5, 9), 50, "h", False, False, True),  # beside its month
@@ -143,10 +144,15 @@ def test_only_archive_files_that_the_lake_should_have_are_missed(scene: Scene) -
             load(scene, day, records, digest)
     scene.write(f"INSERT INTO _cursor VALUES ('archives', 'rows', now(), '{complete}', NULL, NULL, NULL, now())")
     result = scene.verify("messages")
-    missed = {(day.replace(day=1), records) for _, _, day, records, *_, wanted in listed if wanted}
-    assert {(one.month, one.unarchived) for one in result.findings if one.unarchived} == missed
-    assert {example for one in result.findings for example in one.examples} == {
-        f"{records} records of archive files are not loaded" for _, records in missed
+    missed: Counter[date] = Counter()
+    for _, _, day, records, *_, wanted in listed:
+        missed[day.replace(day=1)] += records if wanted else 0
+    assert {one.month: one.unarchived for one in result.findings if one.unarchived} == +missed
+    assert {example.partition(":")[0] for one in result.findings for example in one.examples} == {
+        "3 records of archive files are not loaded",
+        "7 records of archive files are not loaded",
+        "50 records of archive files are not loaded",
+        "5 records are of archive files that are listed without an MD5",
     }
 
 
