@@ -12,6 +12,7 @@ import duckdb
 
 from pipeline.errors import SettingsError
 from pipeline.proof.comparing import Comparison, Verification
+from pipeline.proof.retention import still_kept
 from pipeline.proof.rotation import parts_of_streams, tonight
 from pipeline.proof.verifiers import VERIFIERS
 from pipeline.reading.progress import Progress, counted
@@ -19,7 +20,7 @@ from pipeline.reading.reader import ArchiveChoice, Options
 from pipeline.reading.spool import Spool
 from pipeline.results import FAILED, StreamResult, Tally
 from pipeline.settings import Settings
-from pipeline.streams import ARCHIVE_LIST, ARCHIVED, STREAMS, Stream, Window
+from pipeline.streams import ARCHIVE_LIST, ARCHIVED, STREAMS, Newest, Stream, Window
 from pipeline.syncing.lanes import Run
 from pipeline.syncing.session import Session, open_session
 from pipeline.syncing.sync import choose, sync_in
@@ -158,6 +159,7 @@ def verify_in(
         results += whole.each([stream for stream in streams if stream.name in mangled])
     else:
         results += [_not_verified(stream, mangled[stream.name]) for stream in streams if stream.name in mangled]
+    results = [_as_believed(session, one) if one.outcome == "not offered" else one for one in results]
     order = list(STREAMS)
     comparisons.sort(key=lambda comparison: order.index(comparison.stream.name))
     findings = [finding for comparison in comparisons for finding in _by_month(comparison.findings)]
@@ -189,6 +191,21 @@ def verify_in(
         repaired=asked.repair,
         rotated=asked.rotate,
     )
+
+
+def _as_believed(session: Session, result: StreamResult) -> StreamResult:
+    """The result of a stream that the server does not offer, or a doubt where the lake has what it offered before."""
+    stream = STREAMS[result.stream]
+    on = stream.strategy.on if isinstance(stream.strategy, Newest | Window) else None
+    kept = still_kept(stream, on, session.client.latest()) if on else "true"
+    [(live,)] = session.lake.rows(f'SELECT count(*) FROM "{stream.name}" WHERE deleted_on IS NULL AND {kept}')
+    if not live:
+        return result
+    message = (
+        f"the server does not have the endpoint where the lake has {counted(live, 'row')}: verify again; "
+        "if it has ceased to have it, leave the stream out (RAPIDLAKE_LEAVE_OUT)"
+    )
+    return replace(result, outcome="suspicious", message=message)
 
 
 def _tonight(session: Session, streams: Sequence[Stream], *, goes_on: bool) -> list[Stream]:

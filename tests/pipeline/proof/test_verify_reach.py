@@ -75,6 +75,22 @@ def test_a_row_that_only_one_reading_lacked_is_no_difference(scene: Scene, strea
     scene.assert_true(stream)
 
 
+def test_an_endpoint_that_is_gone_where_the_lake_has_rows_proves_nothing(scene: Scene) -> None:
+    workspace = scene.workspace
+    scene.sync("optins")
+    rows = workspace.count("optins")
+    workspace.offered.discard("optins")
+    for rotate in (False, True):
+        result = scene.verify("optins", rotate=rotate)
+        assert (result.failed, [one.outcome for one in result.results]) == (True, ["suspicious"])
+        assert f"does not have the endpoint where the lake has {rows} row" in (result.results[0].message or "")
+        assert scene.rows("FROM _proven WHERE stream = 'optins'") == []
+    scene.write("UPDATE optins SET deleted_on = now()")
+    result = scene.verify("optins")
+    assert (result.failed, [one.outcome for one in result.results]) == (False, ["not offered"])
+    assert scene.rows("SELECT rows FROM _proven WHERE stream = 'optins'") == [(0,)]
+
+
 def test_a_row_that_outlived_its_contact_is_told_and_mended_though_the_server_shows_none_so_old(scene: Scene) -> None:
     workspace = scene.workspace
     scene.sync("contacts", "messages")
