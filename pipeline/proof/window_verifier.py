@@ -13,9 +13,10 @@ from pipeline.proof.rotation import midnight, parts_of_days, tonight, windows_of
 from pipeline.reading.reader import ROWS, Reader
 from pipeline.reading.vanished import ASKED_ONE_BY_ONE, by_key, second_look, times_of
 from pipeline.reading.walk import TICK, Piece, seek
-from pipeline.reading.windows import SLICE_ROWS
+from pipeline.reading.windows import LARGE_SKEW, SLICE_ROWS
 from pipeline.streams import Window
-from warehouse import Cursor, archives_wanted_from
+from warehouse import Cursor, archives_wanted_from, read_cursors
+from warehouse.lake import clock
 from warehouse.lake.cursor import FIRST, time_at
 from warehouse.lake.literal import literal
 from warehouse.proof.proven import DAY, count_days, day_of, proven_days
@@ -23,6 +24,7 @@ from warehouse.proof.verification import verify_archives
 
 # Servers archive after 90 days unless they are told otherwise.
 SHOWN_AT_LEAST = timedelta(days=89)
+MINUTE = "%Y-%m-%d %H:%M"
 
 Ends = tuple[datetime | None, datetime]
 
@@ -35,11 +37,17 @@ class WindowVerifier(Reader):
         batches = self.batches
         assert isinstance(self.stream.strategy, Window) and isinstance(batches, Comparison)
         cursor, now = self.cursor(ROWS), self.client.now()
+        behind = self._why_behind(self.stream.strategy, now)
         batches.begin(cursor.watermark)
+        if behind:
+            batches.doubt(
+                f"nothing that is dated after {now:{MINUTE}} UTC was compared, because {behind}: "
+                "let the clock that is wrong be set, sync, then verify again"
+            )
         try:
             for window in self._windows(self.stream.strategy, cursor, now):
                 for slice_ in self._slices(self.stream.strategy, batches, window):
-                    self._settle(self.stream.strategy, batches, cursor, slice_)
+                    self._settle(self.stream.strategy, batches, cursor, slice_, whole_days=bool(behind))
         except (ServerError, Stopped, MustWait):
             batches.sum_up()
             raise
@@ -48,6 +56,32 @@ class WindowVerifier(Reader):
             with self.lake.connection() as connection:
                 wanted_from = archives_wanted_from(connection)
                 batches.findings += verify_archives(connection, self.stream.table, wanted_from)
+
+    def _why_behind(self, strategy: Window, now: datetime) -> str | None:
+        """What shows that windows which end `now` (UTC) end well before the present; None if nothing does."""
+        end, there = now + max(self.overlap, LARGE_SKEW), self.client.server_now()
+        if there and self.client.latest() > end:
+            return f"this machine's clock shows {clock.now():{MINUTE}} and the server's {there:{MINUTE}} UTC"
+        written = self._written_until(strategy, end)
+        return f"the lake was written up to {written:{MINUTE}} UTC, which no clock shows yet" if written else None
+
+    def _written_until(self, strategy: Window, after: datetime) -> datetime | None:
+        """Up to which time (UTC) the stream was read, or has rows; None if not up to one `after` this.
+
+        Nothing is read, and no row is written, before its time: a date later than that tells nothing.
+        """
+        on, later = strategy.on, f"> {literal(after)}"
+        [(newest,)] = self.lake.rows(
+            f"""
+            SELECT epoch_us(max(least("{on}", synced_on))) FROM "{self.stream.name}"
+            WHERE "{on}" {later} AND synced_on {later}
+            """
+        )
+        with self.lake.connection() as connection:
+            read = read_cursors(connection, self.stream.name).get(ROWS, Cursor())
+        known = [min(read.watermark, read.saved_on)] if read.watermark and read.saved_on else []
+        known += [time_at(newest)] if newest is not None else []
+        return max((at for at in known if at > after), default=None)
 
     def _windows(self, strategy: Window, cursor: Cursor, now: datetime) -> Iterator[Ends]:
         """What to read, both ends included (UTC): from the earliest date that is in the lake on, or days of it."""
@@ -116,8 +150,13 @@ class WindowVerifier(Reader):
         batches.commit()
         return edge
 
-    def _settle(self, strategy: Window, batches: Comparison, cursor: Cursor, ends: Ends) -> None:
-        """Find and mark what is gone from a slice that was read, and note its days as proven."""
+    def _settle(
+        self, strategy: Window, batches: Comparison, cursor: Cursor, ends: Ends, *, whole_days: bool = False
+    ) -> None:
+        """Find and mark what is gone from a slice that was read, and note its days as proven.
+
+        `whole_days`: also the last one only if it was read to its end.
+        """
         after, before = ends
         within = f"{strategy.on} BETWEEN {literal(after or FIRST)} AND {literal(before)}"
         if self.stream.retention:
@@ -133,7 +172,7 @@ class WindowVerifier(Reader):
             first = None
         else:
             first = day_of(after + DAY - TICK)  # a day of which only a part was read is not proven
-        batches.settle_days(first, day_of(before), live)
+        batches.settle_days(first, day_of(before + TICK) - DAY if whole_days else day_of(before), live)
 
     def _lists_nothing(self, batches: Comparison, live: int) -> bool:
         """True, and said, if the server lists no rows at all; some days may well have none any more."""

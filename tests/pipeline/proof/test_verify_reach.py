@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
+import time_machine
 
 from pipeline.reading.reader import Options
 from sandbox import Workspace, generate
@@ -132,6 +133,35 @@ def test_a_lake_is_verified_from_the_date_that_it_is_complete_from_or_a_later_on
         assert sum(one.compared for one in result.findings) == sum(at >= reach for at in [*dates, *dead])
         assert differences(result) == {(stream, "missing"): len(missing)}
         assert {example for one in result.findings for example in one.examples} == {f"missing {key}" for key in missing}
+
+
+@pytest.mark.parametrize(
+    ("here", "there"),
+    cases((-30, 0), (-30, -30), long=[(0, -30), (30, 0)]),
+    ids=lambda days: f"{days} days",
+)
+def test_what_a_clock_that_is_wrong_hides_is_told_and_not_proven(scene: Scene, here: int, there: int) -> None:
+    scene.sync("messages")
+    scene.workspace.ahead = (there - here) * DAY
+    with time_machine.travel(datetime.now(UTC) + here * DAY, tick=True):
+        scene.sync("labels")  # an answer tells the server's time
+        end = scene.session.client.now()
+        result = scene.verify("messages")
+    [one] = result.results
+    assert (result.failed, one.outcome) == (True, "suspicious")
+    assert f"nothing that is dated after {end:%Y-%m-%d %H:}" in (one.message or "")
+    reason = "the lake was written up to" if here == there else "this machine's clock shows"
+    assert f"was compared, because {reason}" in (one.message or "")
+    assert scene.rows("SELECT max(last_day) FROM _proven") == [(end.date() - DAY,)]
+
+
+def test_clocks_that_differ_by_minutes_are_no_fault(scene: Scene) -> None:
+    scene.sync("messages")
+    scene.sandbox.date_of = lambda endpoint, now: now - timedelta(minutes=10)
+    scene.sync("labels")
+    result = scene.verify("messages")
+    assert (result.failed, [one.outcome for one in result.results]) == (False, ["done"])
+    assert scene.rows("SELECT max(last_day) FROM _proven") == [(datetime.now(UTC).date(),)]
 
 
 def test_only_archive_files_that_the_lake_should_have_are_missed(scene: Scene) -> None:
