@@ -20,7 +20,7 @@ import duckdb
 from sandbox import Workspace
 from tests.truth import Row, assert_same, expected_rows, stored_rows
 from warehouse import Lake, refresh_views
-from warehouse.lake.connection import EXTENSIONS, load_extension
+from warehouse.lake.engine import EXTENSIONS, load_extension
 from warehouse.lake.literal import literal
 
 # Of the workspaces that the sandbox makes up.

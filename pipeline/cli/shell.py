@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from pipeline.errors import SettingsError
 from warehouse import Lake
-from warehouse.lake.connection import EXTENSIONS, extension_file
+from warehouse.lake.engine import EXTENSIONS, extension_file
 from warehouse.lake.literal import literal
 
 

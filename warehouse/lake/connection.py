@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -20,28 +19,20 @@ import duckdb
 
 from warehouse.errors import (
     FolderRefused,
-    LakeError,
     LakeIsFile,
-    LakeIsOlder,
     LakeNotFound,
     LakeRefused,
-    LakeUnfinished,
 )
 from warehouse.lake import clock, schema
-from warehouse.lake.catalog import catalog_of, damaged, has_catalog, holds_rows, unfinished
-from warehouse.lake.engine import check_extension, keep_catalog
+from warehouse.lake.attaching import attach, connect, outside_the_lake, prepare
+from warehouse.lake.catalog import catalog_of, has_catalog, unfinished
 from warehouse.lake.failures import RACING, explain
-from warehouse.lake.inlining import forget_inlining_option, inline_small_batches, without_inlining
-from warehouse.lake.literal import literal
+from warehouse.lake.inlining import forget_inlining_option, without_inlining
 from warehouse.lake.waiting import locked
 from warehouse.scratch import Scratch, make_scratch, others_live, remove_left
 
-EXTENSIONS = ("ducklake", "sqlite_scanner")
-# The files of macros, each after those whose macros it uses.
-MACROS = ("shapes", "unknown", "references", "translations", "urns")
 # What the folders of open lakes in the spool are called.
 WRITERS, READERS = "writer-", "reader-"
-CATALOG_BUSY_MILLISECONDS = 60_000
 
 T = TypeVar("T")
 
@@ -86,7 +77,7 @@ class Lake(AbstractContextManager["Lake"]):
         """
         own = _make_folders(path)
         try:
-            connection = _connect(
+            connection = connect(
                 path, read_only=False, overflow=own.path / "overflow", memory=memory, threads=threads, stop=stop
             )
         except BaseException:
@@ -119,9 +110,7 @@ class Lake(AbstractContextManager["Lake"]):
             raise unfinished(path) if catalog_of(path).is_file() else LakeNotFound(f"There is no lake at {path}.")
         own = _make_overflow(path)
         try:
-            connection = _connect(
-                path, read_only=True, overflow=own.path if own else None, threads=threads, as_of=as_of
-            )
+            connection = connect(path, read_only=True, overflow=own.path if own else None, threads=threads, as_of=as_of)
         except BaseException:
             if own:
                 own.remove()
@@ -167,7 +156,7 @@ class Lake(AbstractContextManager["Lake"]):
             self._again_and_again(lambda: forget_inlining_option(self._connection))
             self._connection.execute("USE memory")
             self._connection.execute("DETACH lake")
-            _attach(self._connection, self.path, read_only=False)
+            attach(self._connection, self.path, read_only=False)
 
     @property
     def spool(self) -> Path:
@@ -312,124 +301,3 @@ def _make_overflow(path: Path) -> Scratch | None:
         remove_left(path / "spool", READERS)
         return make_scratch(path / "spool", READERS)
     return None
-
-
-def _connect(
-    path: Path,
-    *,
-    read_only: bool,
-    overflow: Path | None,
-    memory: str | None = None,
-    threads: int | None,
-    as_of: datetime | None = None,
-    stop: threading.Event | None = None,
-) -> duckdb.DuckDBPyConnection:
-    config: dict[str, str | bool | int | float | list[str]] = {}
-    if memory:
-        config["memory_limit"] = memory
-    if overflow:  # else it is in the working directory
-        config["temp_directory"] = str(overflow)
-    if threads:
-        config["threads"] = threads
-    connection = duckdb.connect(config=config)
-    try:
-        connection.execute("SET TimeZone = 'UTC'")
-        # Ours tell how a sync goes; DuckDB's own would be written between other lines, and into logs.
-        connection.execute("SET enable_progress_bar = false")
-        for extension in EXTENSIONS:
-            load_extension(connection, extension)
-        inline_small_batches(connection)
-        if read_only:
-            _attach(connection, path, read_only=True, as_of=as_of)
-        else:
-            _attach_for_writing(connection, path, stop)
-    except (duckdb.Error, UnicodeDecodeError) as error:
-        connection.close()
-        if isinstance(error, UnicodeDecodeError) or "Invalid unicode" in str(error):  # only the catalog was read so far
-            raise damaged(path) from error
-        raise explain(error, path) from error
-    except LakeError:
-        connection.close()
-        raise
-    return connection
-
-
-def _attach_for_writing(connection: duckdb.DuckDBPyConnection, path: Path, stop: threading.Event | None) -> None:
-    """Attach the lake at `path`; make its catalog where there is none yet, or bring an earlier DuckLake's up."""
-    if has_catalog(path):
-        try:
-            return _attach(connection, path, read_only=False)
-        except duckdb.Error as error:
-            if not isinstance(explain(error, path), LakeUnfinished | LakeIsOlder):
-                raise
-    with locked(path / "locks" / "schema.lock", stop):  # another process may be making it, and write rows at once
-        has_catalog(path)
-        try:
-            _attach(connection, path, read_only=False, make=not holds_rows(path))
-        except duckdb.Error as error:
-            if not isinstance(explain(error, path), LakeIsOlder):
-                raise
-            keep_catalog(path)
-            _attach(connection, path, read_only=False, migrate=True)
-
-
-def _attach(
-    connection: duckdb.DuckDBPyConnection,
-    path: Path,
-    *,
-    read_only: bool,
-    as_of: datetime | None = None,
-    make: bool = False,
-    migrate: bool = False,
-) -> None:
-    """Attach the lake at `path`, and make it the default.
-
-    `make` makes the catalog's tables where it has none, `migrate` brings those of an earlier DuckLake up.
-    """
-    options = [
-        f"DATA_PATH {literal(str(path.resolve() / 'data'))}",
-        "OVERRIDE_DATA_PATH true",
-        f"CREATE_IF_NOT_EXISTS {make}",
-        f"META_BUSY_TIMEOUT {CATALOG_BUSY_MILLISECONDS}",
-        "READ_ONLY" if read_only else "META_JOURNAL_MODE 'WAL'",
-    ]
-    if as_of:
-        options.append(f"SNAPSHOT_TIME {literal(as_of)}")
-    if migrate:
-        options.append("AUTOMATIC_MIGRATION true")
-    catalog = literal(f"ducklake:sqlite:{catalog_of(path.resolve())}")
-    RACING.copy()(connection.execute, f"ATTACH {catalog} AS lake ({', '.join(options)})")
-    connection.execute("USE lake")
-
-
-def prepare(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make what the streams' SELECTs and loading use; once per connection that loads rows."""
-    for name in MACROS:
-        connection.execute((resources.files("warehouse.lake") / "macros" / f"{name}.sql").read_text(encoding="utf-8"))
-    connection.execute("CREATE TEMP TABLE dead (dead_uuid UUID, died_on TIMESTAMPTZ)")
-
-
-@contextmanager
-def outside_the_lake(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Look for names among temporary things and DuckDB's own only.
-
-    Outside a transaction, each statement that names a function asks the catalog too whether the lake has it: 1.3 ms.
-    """
-    connection.execute("USE memory")
-    try:
-        yield
-    finally:
-        RACING.copy()(connection.execute, "USE lake")
-
-
-def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Load an extension of DuckDB's that came with Rapidlake."""
-    file = extension_file(name)
-    check_extension(name, file)
-    connection.execute(f"LOAD {literal(str(file))}")
-
-
-def extension_file(name: str) -> Path:
-    """Path of an extension inside its own PyPI wheel, so that no extension server is needed."""
-    package = resources.files(f"duckdb_extension_{name}")
-    return Path(str(package / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"))

@@ -1,4 +1,4 @@
-"""What happens where a lake is of another DuckLake than this one, or DuckDB is not the one that its extensions are for.
+"""DuckDB's extensions, and what happens where a lake is of another DuckLake, or DuckDB not the one that they are for.
 
 DuckLake reads catalogs of its own version only. One of an earlier version can be brought up, and not back.
 """
@@ -6,12 +6,15 @@ DuckLake reads catalogs of its own version only. One of an earlier version can b
 from __future__ import annotations
 
 import re
+from importlib import resources
 from pathlib import Path
 
 import duckdb
 
 from warehouse.errors import EngineIsOther, LakeError, LakeIsNewer, LakeIsOlder, LakeUnwritable
+from warehouse.lake.literal import literal
 
+EXTENSIONS = ("ducklake", "sqlite_scanner")
 MISMATCH = re.compile(
     r"catalog version mismatch: catalog version is (\S+), but the extension requires version (\S+?)\. "
 )
@@ -75,3 +78,16 @@ def check_extension(name: str, file: Path) -> None:
             f"DuckDB {duckdb.__version__} is installed, and its extension {name} for another version: "
             "install rapidlake again, which brings those that fit (pip install --force-reinstall rapidlake)."
         )
+
+
+def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Load an extension of DuckDB's that came with Rapidlake."""
+    file = extension_file(name)
+    check_extension(name, file)
+    connection.execute(f"LOAD {literal(str(file))}")
+
+
+def extension_file(name: str) -> Path:
+    """Path of an extension inside its own PyPI wheel, so that no extension server is needed."""
+    package = resources.files(f"duckdb_extension_{name}")
+    return Path(str(package / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"))

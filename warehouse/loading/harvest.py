@@ -15,7 +15,8 @@ import duckdb
 from duckdb.sqltypes import DuckDBPyType
 
 from warehouse.lake import schema
-from warehouse.lake.connection import Lake, outside_the_lake
+from warehouse.lake.attaching import outside_the_lake
+from warehouse.lake.connection import Lake
 from warehouse.lake.inlining import write_apart
 from warehouse.lake.literal import literal, text_list
 from warehouse.lake.table import Table, materialise, quoted

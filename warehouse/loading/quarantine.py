@@ -14,8 +14,8 @@ from importlib import metadata, resources
 
 import duckdb
 
+from warehouse.lake.attaching import MACROS
 from warehouse.lake.clock import NOW
-from warehouse.lake.connection import MACROS
 from warehouse.lake.literal import literal
 from warehouse.lake.table import Table, columns_of, count, materialise
 from warehouse.loading.stage import Batch

@@ -12,8 +12,8 @@ from pathlib import Path
 import duckdb
 
 from warehouse.errors import LakeError
+from warehouse.lake.attaching import outside_the_lake
 from warehouse.lake.clock import NOW
-from warehouse.lake.connection import outside_the_lake
 from warehouse.lake.literal import literal
 from warehouse.lake.table import Table, columns_of, count, quoted
 from warehouse.parsing.parse import MARKS, Keys, parse

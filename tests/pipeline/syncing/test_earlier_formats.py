@@ -25,7 +25,7 @@ from tests.pipeline.scene import differences
 from tests.sessions import sync, verify
 from tests.truth import Row, archived_records, assert_same, expected_rows, expected_union, stored_rows
 from warehouse import Lake
-from warehouse.lake.connection import EXTENSIONS, load_extension
+from warehouse.lake.engine import EXTENSIONS, load_extension
 from warehouse.lake.schema import FORMAT
 
 LAKES = sorted((Path(__file__).parents[2] / "formats").glob("*.tar.xz"))

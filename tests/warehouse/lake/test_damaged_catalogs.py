@@ -14,7 +14,7 @@ import pytest
 from tests import processes
 from warehouse import Lake, LakeDamaged, OpenLake, open_lake
 from warehouse.errors import LakeUnfinished
-from warehouse.lake.connection import EXTENSIONS, load_extension
+from warehouse.lake.engine import EXTENSIONS, load_extension
 
 PAGE = 4096
 Damage = Callable[[Path], object]
