@@ -59,11 +59,12 @@ def archives(
     from pipeline.cli.answers.bars import for_output
     from pipeline.cli.answers.endings import print_sync
     from pipeline.cli.answers.proof_answers import print_archives
+    from pipeline.cli.left_out import less_left_out
     from pipeline.errors import SettingsError
     from pipeline.months import Month
     from pipeline.reading.reader import ArchiveChoice, Options
     from pipeline.settings import lake_path, load_settings
-    from pipeline.streams import ARCHIVE_LIST
+    from pipeline.streams import ARCHIVE_LIST, ARCHIVED
     from pipeline.syncing.sync import sync as run
     from warehouse import Lake
 
@@ -76,6 +77,8 @@ def archives(
             print_archives(opened, chosen, json=json)
         return
     settings = load_settings(lake=lake, url=url)
+    of = [stream for kind, stream in ARCHIVED.items() if archive_type in (None, kind)]
+    less_left_out(of, settings, named=archive_type is not None, option="--type")
     with for_output(json=json) as progress, committing_first() as stop:
         result = run(settings, [ARCHIVE_LIST], progress, options=Options(archives=chosen), stop=stop)
     print_sync(result, json=json)

@@ -66,3 +66,14 @@ def test_a_name_that_is_no_stream_is_refused_before_anything_is_asked(sandbox: S
     assert refused.code == 2
     assert "RAPIDLAKE_LEAVE_OUT: there is no stream global; there are: archives, " in refused.said
     assert not sandbox.requests
+
+
+def test_archive_files_of_what_is_left_out_are_not_loaded_in_silence(sandbox: Sandbox, tmp_path: Path) -> None:
+    lake = new_lake(tmp_path / "lake")
+    settings = {**access(sandbox), "RAPIDLAKE_LEAVE_OUT": "messages, runs, archives"}
+    loaded = run("archives", "--load", "--lake", lake, **settings)
+    assert "messages, runs: left out; to read them once, name them with --type (RAPIDLAKE_LEAVE_OUT)." in loaded.said
+    assert rows(lake, "SELECT count(*) FROM _archives WHERE loaded_on IS NOT NULL") == [(0,)]
+    named = run("archives", "--load", "--type", "run", "--lake", lake, **settings)
+    assert "runs: left out, but for now, because you named it (RAPIDLAKE_LEAVE_OUT)." in named.said
+    assert rows(lake, "SELECT DISTINCT archive_type FROM _archives WHERE loaded_on IS NOT NULL") == [("run",)]
