@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
+from importlib import resources
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,12 +22,13 @@ def run_shell(path: Path) -> NoReturn:
         SettingsError: DuckDB's command line is not installed beside Python.
     """
     Lake.open(path).close()
-    program = Path(sysconfig.get_path("scripts")) / "duckdb"
     sys.stdout.flush()
     try:
-        os.execv(program, [str(program), *_preparation(path)])
-    except FileNotFoundError:
-        raise SettingsError(f"There is no {program}: install it with `pip install duckdb-cli`.") from None
+        # Not the package's command, a Python program that waits for this one: it would end by Ctrl-C.
+        program = str(resources.files("duckdb_cli") / "duckdb")
+        os.execv(program, [program, *_preparation(path)])
+    except (ModuleNotFoundError, FileNotFoundError):
+        raise SettingsError("DuckDB's command line is missing: install it with `pip install duckdb-cli`.") from None
 
 
 def _preparation(path: Path) -> list[str]:

@@ -1,0 +1,100 @@
+"""`rapidlake shell` on a terminal: what signals do there."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import sys
+import termios
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.commands import COMMAND
+from tests.lakes import new_lake
+from tests.processes import Process, start
+
+# Makes the terminal on its standard input that of its session, so that Ctrl-C there is a signal.
+TAKE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+FOREVER = b"SELECT count(*) FROM range(20000000000) numbers (number) WHERE hash(number) = 1;\r"
+CTRL_C = b"\x03"
+# What the prompt asks a terminal: for its colour, and where its cursor is.
+ASKED = {b"\x1b]11;?": b"\x1b]11;rgb:0000/0000/0000\x07", b"\x1b[6n": b"\x1b[1;1R"}
+
+
+@dataclass
+class Terminal:
+    """A prompt on a terminal, and what it has shown."""
+
+    process: Process
+    keyboard: int
+    shown: bytes = b""
+
+    def type(self, keys: bytes) -> None:
+        """Forget what was shown, and type."""
+        self.shown = b""
+        os.write(self.keyboard, keys)
+
+    def look(self, seconds: float = 0.1) -> bool:
+        """Read what is shown, and answer what is asked; False if nothing is shown for so long."""
+        if not select.select([self.keyboard], [], [], seconds)[0]:
+            return False
+        new = os.read(self.keyboard, 65536)
+        self.shown += new
+        for question, answer in ASKED.items():
+            os.write(self.keyboard, answer * new.count(question))
+        return True
+
+    def wait_for(self, words: bytes) -> None:
+        """Until the words are shown."""
+        while words not in self.shown:
+            assert self.look(20), self.shown
+
+    def ask(self, question: bytes, answer: bytes) -> None:
+        """Type a question until it is answered: what is typed before the prompt stands is thrown away."""
+        for _ in range(10):
+            self.type(question)
+            while answer not in self.shown and self.look(2):
+                pass
+            if answer in self.shown:
+                return
+        raise AssertionError(self.shown)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    """The prompt inside a new lake, ready for a question."""
+    keyboard, screen = pty.openpty()
+    words = [sys.executable, "-c", TAKE_TERMINAL, COMMAND, "shell", "--lake", new_lake(tmp_path / "lake")]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm"}
+    with open(screen, "wb", buffering=0) as out:
+        process = start(words, env=environment, stdin=screen, stdout=out, stderr=out)
+    opened = Terminal(process, keyboard)
+    opened.wait_for(b"lake")
+    yield opened
+    os.close(keyboard)
+
+
+def test_ctrl_c_ends_a_question_or_what_was_typed_and_not_the_prompt(terminal: Terminal) -> None:
+    terminal.type(FOREVER)
+    while not termios.tcgetattr(terminal.keyboard)[3] & termios.ISIG:  # while it edits a line, Ctrl-C is a key
+        terminal.look()
+    terminal.type(CTRL_C)
+    terminal.ask(b"SELECT 4000 + 42;\r", b"4042")
+    terminal.type(b"SELECT 1" + CTRL_C)
+    terminal.ask(b"SELECT 4000 + 43;\r", b"4043")
+    assert b"Traceback" not in terminal.shown
+    assert terminal.process.poll() is None
+
+
+def test_sigterm_ends_the_prompt(terminal: Terminal) -> None:
+    terminal.process.send_signal(signal.SIGTERM)
+    assert terminal.process.wait(20) == -signal.SIGTERM
