@@ -14,6 +14,7 @@ from pathlib import Path
 
 import time_machine
 
+from pipeline.reading.reader import Options
 from pipeline.results import FAILED, StreamResult
 from pipeline.settings import load_settings
 from pipeline.syncing.session import identify, open_client, open_session
@@ -98,7 +99,7 @@ class Month:
         self._to(hour + ARCHIVED_AT)
         self._archive(datetime.now(UTC).date() - ARCHIVED_DAYS * DAY)
         self._to(hour + VERIFIED_AT)
-        self._sync()
+        self._sync(options=Options(revisit_now=True))  # as Dagster's night does
         with self._process() as scene:
             result = scene.verify(rotate=True, repair=True)
         self.nights += 1
@@ -118,10 +119,10 @@ class Month:
         for kind, month in _months_over(self.workspace, before):
             roll_up(self.workspace, kind, month)
 
-    def _sync(self, *streams: str) -> None:
+    def _sync(self, *streams: str, options: Options | None = None) -> None:
         self.syncs += 1
         with self._process() as scene:
-            self._note("sync", scene.sync(*streams, lag=LAG).values())
+            self._note("sync", scene.sync(*streams, options=options, lag=LAG).values())
 
     @contextmanager
     def _process(self) -> Iterator[Scene]:
