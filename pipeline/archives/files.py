@@ -128,7 +128,7 @@ class ArchivesReader(ListReader):
             emptied = emptied_archives(connection)
         for key, digest in emptied:
             table = ARCHIVED[key.archive_type].table
-            with self.lake.writing(table.name):
+            with self.lake.connection(), self.lake.writing(table.name):
                 self.lake.commit(partial(empty_archive, table=table, key=key, digest=digest))
 
     def _load_wanted(self, cursor: Cursor) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -46,10 +46,21 @@ class Verification:
 
 
 class Comparison(Batches):
-    """Where the rows of a verified stream go: held against the lake instead of being loaded, or before it."""
+    """Where the rows of a verified stream go: held against the lake instead of being loaded, or before it.
+
+    `load_archives` loads what the server has archived of the stream since the last sync.
+    """
 
     def __init__(
-        self, lake: Lake, stream: Stream, spool: Spool, tally: Tally, asked: Verification, *, accept_deletions: bool
+        self,
+        lake: Lake,
+        stream: Stream,
+        spool: Spool,
+        tally: Tally,
+        asked: Verification,
+        *,
+        accept_deletions: bool,
+        load_archives: Callable[[], object],
     ) -> None:
         super().__init__(
             lake,
@@ -62,6 +73,8 @@ class Comparison(Batches):
         self.asked = asked
         self.findings: list[Finding] = []
         self.stream = stream
+        self._load_archives = load_archives
+        self._archives_loaded = False
         self._on = stream.strategy.on if isinstance(stream.strategy, Window | Newest | Daily) else None
         self._read_up_to: datetime | None = None
         self._held: HeldRows | None = None
@@ -145,13 +158,30 @@ class Comparison(Batches):
         with self._lake.snapshot() as connection:
             return self._rows.still_alive(connection, self._where_absence_counts(connection))
 
-    def note_undecided(self) -> None:
-        """Note which rows the last `alive` did not find, because an archive file may have them that was not read."""
+    def note_undecided(self) -> int:
+        """Note which rows the last `alive` did not find, because an archive file may have them that was not read.
+
+        How many are noted.
+        """
         if not self._table.archive_type or not self.shows_absence:
-            return
+            return 0
         with self._lake.snapshot() as connection:
             undecided = self._archived(connection).undecided(connection, self._table)
             self._rows.note_undecided(connection, self._on, f"({self._within}) AND {undecided}")
+            return self._rows.count_undecided(connection)
+
+    def decide(self) -> bool:
+        """Load the files that may have rows of which nothing is known, and forget these rows; False if that was done.
+
+        A verification that repairs nothing loads nothing.
+        """
+        if not self.asked.repair or self._archives_loaded:
+            return False
+        self._archives_loaded = True
+        self._load_archives()
+        with self._lake.connection() as connection:
+            self._rows.forget_undecided(connection)
+        return True
 
     def alive_keys(self) -> list[tuple[object, ...]]:
         """Their keys."""
@@ -223,7 +253,10 @@ class Comparison(Batches):
             undecided = self._rows.count_undecided(connection)
         self.sum_up()
         if undecided:
-            self.doubt(f"{counted(undecided, 'row')} that the server lists no longer {self._why_undecided()}")
+            self.doubt(
+                f"{counted(undecided, 'row')} that the server lists no longer may be in archive files that are not in "
+                "the lake, or of which a line could not be read: sync archives, then verify again"
+            )
         if unreadable:
             self.findings.append(unreadable)
         elif self._tally.rows_read and not any(one.compared for one in self.findings):
@@ -237,17 +270,6 @@ class Comparison(Batches):
                 self._tally.rows_deleted += self._lake.commit(
                     lambda connection: mark_rows_of_deleted_contacts(connection, [self._table], deleted)
                 )
-
-    def _why_undecided(self) -> str:
-        if self._archives and self._archives.shown_from:
-            return (
-                "may be archived, or deleted: it has no list of archive files that would tell; look at the workspace, "
-                "or verify with --since what it still lists"
-            )
-        return (
-            "may be in archive files that are not in the lake, or of which a line could not be read: sync archives, "
-            "then verify again"
-        )
 
     def end_whole_reading(self) -> None:
         """Give back the memory of what was found of each row."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 import duckdb
 
@@ -31,6 +32,8 @@ from warehouse.proof.mangled import count_mangled, drop_mangled
 from warehouse.proof.proven import note_whole, proven_whole
 from warehouse.proof.verification import Finding, note_verification, verify_archives
 
+# Another process, or the verification of another stream, may be loading them.
+WAIT_FOR_ARCHIVES_SECONDS = 600.0
 NOT_COMPARED = (
     "Not compared: the list of archive files, values that only archives have (their number was), numbers that move by "
     "themselves, and the names of what rows refer to."
@@ -142,8 +145,15 @@ def verify_in(
     comparisons: list[Comparison] = []
 
     def make_batches(stream: Stream, spool: Spool, tally: Tally) -> Comparison:
-        accept_deletions = options.accept_deletions
-        comparison = Comparison(session.lake, stream, spool, tally, asked, accept_deletions=accept_deletions)
+        comparison = Comparison(
+            session.lake,
+            stream,
+            spool,
+            tally,
+            asked,
+            accept_deletions=options.accept_deletions,
+            load_archives=partial(_load_archives, session, settings, stream, progress),
+        )
         comparisons.append(comparison)
         return comparison
 
@@ -254,6 +264,13 @@ def _with_reloaded(lake: Lake, findings: Sequence[Finding]) -> list[Finding]:
         replace(one, repaired=one.repaired + max(one.unarchived - left.get((one.stream, one.month), 0), 0))
         for one in findings
     ]
+
+
+def _load_archives(session: Session, settings: Settings, stream: Stream, progress: Progress) -> None:
+    """Load what the server has archived of a stream since the last sync: its archiver may work at this hour."""
+    choice = ArchiveChoice(frozenset({stream.table.archive_type or ""}))
+    options = Options(archives=choice, wait_for_others=WAIT_FOR_ARCHIVES_SECONDS)
+    sync_in(session, settings, [ARCHIVE_LIST], progress, options)
 
 
 def _reload_archives(

@@ -193,7 +193,8 @@ class WindowVerifier(Reader):
         if left and self.stream.table.archive_type:
             batches.believe(self.archives_now(self.stream))
             batches.still_alive()
-        batches.note_undecided()
+        if batches.note_undecided() and batches.decide():
+            self._look_for_alive(strategy, batches, within)
 
     def _look_at_changes(self, strategy: Window, batches: Comparison) -> None:
         """Read what changed since the last sync, where asking for each row would cost more."""

@@ -124,7 +124,7 @@ def _mark_rows_of_newly_deleted_contacts(lake: Lake, results: Sequence[StreamRes
     begun = min([clock.now() - timedelta(seconds=seconds), *(result.started_on for result in results)])
     recent = f"(SELECT uuid, deleted_on FROM contacts WHERE deleted_on IS NOT NULL AND synced_on >= {literal(begun)})"
     if lake.rows(f"SELECT count(*) FROM {recent}")[0][0]:
-        with lake.writing(*DRAGGED):
+        with lake.connection(), lake.writing(*DRAGGED):
             marked = lake.commit(lambda connection: _mark(connection, recent))
         results[0].tally.rows_deleted += marked
 

@@ -62,14 +62,17 @@ class Archived:
 
     def lack(self, connection: duckdb.DuckDBPyConnection, table: Table) -> str:
         """SQL: the condition that a stored row is in none of the files, as far as can be known."""
-        return " AND ".join([self._in_none_that_it_names(connection, table), *self._decided(connection, table)])
+        conditions = [self._in_none_that_it_names(connection, table)]
+        if unread := self._unread(connection, table):
+            conditions.append(f"NOT {unread}")
+        if self.shown_from:
+            conditions.append(f'"{table.partitioned_by}" >= {literal(self.shown_from)}')
+        return " AND ".join(conditions)
 
     def undecided(self, connection: duckdb.DuckDBPyConnection, table: Table) -> str:
         """SQL: the condition that a stored row is in no file that it names, and may be in one that was not read."""
-        decided = self._decided(connection, table)
-        if not decided:
-            return "false"
-        return f"{self._in_none_that_it_names(connection, table)} AND NOT ({' AND '.join(decided)})"
+        unread = self._unread(connection, table)
+        return f"{self._in_none_that_it_names(connection, table)} AND {unread}" if unread else "false"
 
     def _in_none_that_it_names(self, connection: duckdb.DuckDBPyConnection, table: Table) -> str:
         """SQL: the condition that the row's `archived_in` names no file.
@@ -93,14 +96,10 @@ class Archived:
         known = within_spans("archived_in", covered), within_spans("archived_in", holding)
         return f"(archived_in IS NULL OR (({known[0]}) AND NOT ({known[1]})))"
 
-    def _decided(self, connection: duckdb.DuckDBPyConnection, table: Table) -> list[str]:
-        """SQL: the conditions that a row is of a time of which all files were read."""
-        conditions, on = [], table.partitioned_by
-        if unread_until := self.unread_until(connection, table):
-            conditions.append(f""""{on}" >= DATE '{unread_until}'""")
-        if self.shown_from:
-            conditions.append(f'"{on}" >= {literal(self.shown_from)}')
-        return conditions
+    def _unread(self, connection: duckdb.DuckDBPyConnection, table: Table) -> str | None:
+        """SQL: the condition that a row is of a time of which not all files were read; None where all were."""
+        until = self.unread_until(connection, table)
+        return f"""("{table.partitioned_by}" >= DATE '{until}') IS NOT TRUE""" if until else None
 
 
 def archives_listed(connection: duckdb.DuckDBPyConnection, table: Table) -> Archived:

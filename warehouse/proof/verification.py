@@ -188,6 +188,10 @@ class HeldRows:
             """
         )
 
+    def forget_undecided(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Forget what `note_undecided` has noted."""
+        connection.execute(f"DELETE FROM {self._found} WHERE kind = 'undecided'")
+
     def count_undecided(self, connection: duckdb.DuckDBPyConnection) -> int:
         """How many of the rows that `note_undecided` noted were not brought since either."""
         distinct = self.table.distinct
