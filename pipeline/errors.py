@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from warehouse.errors import (
     FolderRefused,
+    LakeAbandoned,
     LakeIsFile,
     LakeIsOlder,
     LakeMangled,
@@ -34,6 +35,7 @@ from warehouse.errors import (
 # What to type about errors of the warehouse, which knows no commands.
 ADVICE: dict[type[RapidlakeError], str] = {
     LakeNotFound: "run `rapidlake sync` first, or name another with --lake",
+    LakeAbandoned: "run `rapidlake sync`, which makes it",
     LakeIsFile: "name a folder with --lake or RAPIDLAKE_LAKE",
     FolderRefused: "choose another with --lake, or its permissions",
     LakeIsOlder: "run `rapidlake sync`, which brings it up, and keeps a copy of its catalog",

@@ -4,6 +4,7 @@ RapidlakeError
   LakeError
     LakeNotFound      there is no lake at the path
       LakeUnfinished  its first sync is still making it
+        LakeAbandoned or was ended before it had made it
     LakeIsNewer       written by a later version of Rapidlake, or of DuckLake
     LakeIsOlder       written by an earlier DuckLake; who writes it brings it up, who reads it cannot
     LakeIsOther       has columns that cannot become those of this version
@@ -44,6 +45,10 @@ class LakeNotFound(LakeError):
 
 class LakeUnfinished(LakeNotFound):
     """The first sync is still making the lake."""
+
+
+class LakeAbandoned(LakeUnfinished):
+    """The first sync was ended before it had made the lake."""
 
 
 class LakeIsNewer(LakeError):

@@ -56,7 +56,7 @@ def remove_left(parent: Path, prefix: str = PREFIX) -> bool:
     return left
 
 
-def others_live(parent: Path, prefix: str = PREFIX, *, ours: Path) -> bool:
+def others_live(parent: Path, prefix: str = PREFIX, *, ours: Path | None = None) -> bool:
     """Whether `parent` has folders of living processes beside this one."""
     for path in parent.glob(prefix + RANDOM):
         lock = None if path == ours else _lock(path)

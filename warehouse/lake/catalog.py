@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from warehouse.errors import LakeDamaged, LakeError, LakeUnfinished
+from warehouse.errors import LakeAbandoned, LakeDamaged, LakeError, LakeUnfinished
+from warehouse.scratch import others_live
 
 # How SQLite and DuckLake tell that a catalog is none, or not whole.
 DAMAGES = re.compile(
@@ -15,6 +16,8 @@ DAMAGES = re.compile(
     r"|No snapshot found in DuckLake"
     r"|\bInvalid type in column .* was declared as "
 )
+# What the folders of open lakes in the spool are called.
+WRITERS, READERS = "writer-", "reader-"
 SQLITE_PAGE_BYTES = 4096
 NO_TABLES = "creating a new DuckLake is explicitly disabled"
 
@@ -67,6 +70,8 @@ def _size(file: Path) -> int:
 
 def unfinished(path: Path) -> LakeUnfinished:
     """What is said of the lake at `path` while its tables are not there yet."""
+    if not others_live(path / "spool", WRITERS):
+        return LakeAbandoned(f"The first sync of the lake at {path} was ended before it had made it.")
     return LakeUnfinished(f"The lake at {path} is still being made by its first sync: try again in a moment.")
 
 

@@ -25,14 +25,11 @@ from warehouse.errors import (
 )
 from warehouse.lake import clock, schema
 from warehouse.lake.attaching import attach, connect, outside_the_lake, prepare
-from warehouse.lake.catalog import catalog_of, has_catalog, unfinished
+from warehouse.lake.catalog import READERS, WRITERS, catalog_of, has_catalog, unfinished
 from warehouse.lake.failures import RACING, explain
 from warehouse.lake.inlining import forget_inlining_option, without_inlining
 from warehouse.lake.waiting import locked
 from warehouse.scratch import Scratch, make_scratch, others_live, remove_left
-
-# What the folders of open lakes in the spool are called.
-WRITERS, READERS = "writer-", "reader-"
 
 T = TypeVar("T")
 

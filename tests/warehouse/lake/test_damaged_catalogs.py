@@ -13,8 +13,10 @@ import pytest
 
 from tests import processes
 from warehouse import Lake, LakeDamaged, OpenLake, open_lake
-from warehouse.errors import LakeUnfinished
+from warehouse.errors import LakeAbandoned, LakeUnfinished
+from warehouse.lake.catalog import WRITERS
 from warehouse.lake.engine import EXTENSIONS, load_extension
+from warehouse.scratch import make_scratch
 
 PAGE = 4096
 Damage = Callable[[Path], object]
@@ -149,7 +151,12 @@ def test_a_lake_whose_making_was_killed_is_unfinished_to_readers_and_made_by_the
     path = tmp_path / "lake"
     path.mkdir()
     state(path / "catalog.sqlite")
+    with pytest.raises(LakeAbandoned, match="was ended before it had made it"):
+        Lake.open(path)
+    (path / "spool").mkdir()
+    living = make_scratch(path / "spool", WRITERS)
     with pytest.raises(LakeUnfinished, match="still being made by its first sync"):
         Lake.open(path)
+    living.remove()
     with Lake.create(path) as lake:
         assert lake.rows("SELECT count(*) FROM labels") == [(0,)]
