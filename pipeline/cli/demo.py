@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import sqlite3
 import sys
 import zlib
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -21,7 +23,14 @@ from pipeline.streams import STREAMS
 from pipeline.syncing.session import identify, open_client
 from pipeline.syncing.sync import sync
 from sandbox import Faults, Sandbox, Workspace, generate, serve
-from warehouse import Lake, LakeError
+from warehouse import Lake, LakeError, LakeNotFound
+from warehouse.lake.catalog import READERS, WRITERS, catalog_of
+from warehouse.scratch import others_live
+
+# What a lake without rows is made of; where something else lies beside it, all stays.
+PARTS_OF_A_BEGUN_LAKE = re.compile(
+    rf"catalog\.sqlite(-wal|-shm|-journal)?|data/(.+/)?|(locks|spool)/|locks/[^/]+\.lock|spool/({WRITERS}|{READERS}).+"
+)
 
 QUESTIONS = (
     (
@@ -155,11 +164,44 @@ def _clear_demo(settings: Settings) -> None:
         return
     with open_client(settings) as client:
         _, workspace = identify(client)
-    try:
-        with Lake.open(lake) as opened:
-            owner = opened.rows("SELECT workspace_uuid::VARCHAR FROM _lake")[0][0]
-    except LakeError:
-        owner = None
-    if owner != workspace.uuid:
+    if not is_only_begun(lake) and _owner(lake) != workspace.uuid:
         raise SettingsError(f"{lake} is there and holds no demo: move it away, or choose another folder with --lake.")
     shutil.rmtree(lake)
+
+
+def _owner(lake: Path) -> str | None:
+    """Whose workspace the lake holds; None if nobody's, or if it is no lake."""
+    try:
+        with Lake.open(lake) as opened:
+            found: str | None = opened.rows("SELECT workspace_uuid::VARCHAR FROM _lake")[0][0]
+            return found
+    except LakeError:
+        return None
+
+
+def is_only_begun(lake: Path) -> bool:
+    """Whether nothing is there but a lake that nothing was written to, as a demo leaves it that is killed early."""
+    if not lake.is_dir() or others_live(lake / "spool", WRITERS):
+        return False
+    parts = [f"{path.relative_to(lake)}{'/' if path.is_dir() else ''}" for path in lake.rglob("*")]
+    if not all(map(PARTS_OF_A_BEGUN_LAKE.fullmatch, parts)):
+        return False
+    try:
+        with Lake.open(lake) as opened:
+            tables = ["_lake WHERE workspace_uuid IS NOT NULL", *STREAMS]
+            return not any(opened.rows(f"SELECT 1 FROM {table} LIMIT 1") for table in tables)
+    except LakeNotFound:
+        return not catalog_of(lake).exists() or _has_no_tables(catalog_of(lake))
+    except LakeError:
+        return False
+
+
+def _has_no_tables(catalog: Path) -> bool:
+    """Whether a catalog knows no table: not everybody's is made by Rapidlake."""
+    try:
+        with closing(sqlite3.connect(catalog)) as connection:
+            names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+            known = "SELECT 1 FROM ducklake_table"
+            return not names or ("ducklake_table" in names and not connection.execute(known).fetchall())
+    except sqlite3.DatabaseError:
+        return False

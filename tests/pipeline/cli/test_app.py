@@ -7,9 +7,10 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import chdir
+from contextlib import chdir, closing
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import typer
 from typer.testing import CliRunner
 
 from pipeline.cli.commands import app
+from pipeline.cli.demo import is_only_begun
 from pipeline.streams import STREAMS
 from sandbox import Faults, Sandbox, generate
 from tests.commands import access, run, run_apart, start
@@ -291,6 +293,29 @@ def test_the_demo_replaces_an_older_demo_and_refuses_a_folder_that_holds_somethi
     for folder, messages in (("demo-lake", 100), ("mine", 300)):
         with Lake.open(Path(folder)) as stored:
             assert stored.rows("SELECT count(*) FROM messages WHERE source = 'api'") == [(messages,)]
+
+
+def test_a_lake_that_was_only_begun_is_replaced_by_a_demo_unless_something_else_is_there() -> None:
+    Path("begun/spool/writer-12345678").mkdir(parents=True)
+    Path("begun/catalog.sqlite").touch()
+    new_lake(Path("made"))
+    for folder, file in (("notes", "chapter"), ("data", "data/mine.csv")):
+        new_lake(Path(folder))
+        Path(folder, file).write_text("much work", encoding="utf-8")
+    with Lake.create(new_lake(Path("rows"))) as stored:
+        stored.rows("INSERT INTO labels (uuid, name) VALUES (uuid(), 'Kept')")
+    Path("others").mkdir()
+    Path("drafts/first").mkdir(parents=True)
+    with closing(sqlite3.connect("others/catalog.sqlite")) as connection:
+        connection.execute("PRAGMA page_size = 1024")
+        connection.execute("CREATE TABLE recipes (name TEXT)")
+
+    for folder in ("notes", "data", "rows", "others", "drafts"):
+        assert not is_only_begun(Path(folder)), folder
+    assert is_only_begun(Path("made"))
+    with Lake.create(Path("made")):  # another process is making it
+        assert not is_only_begun(Path("made"))
+    assert run("demo", "--messages", 100, "--lake", "begun").code == 0
 
 
 def test_words_of_the_workspace_and_the_server_are_shown_on_a_terminal_and_not_obeyed(tmp_path: Path) -> None:
