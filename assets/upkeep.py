@@ -20,7 +20,7 @@ from pipeline.settings import local_settings
 from pipeline.streams import STREAMS
 from pipeline.syncing.sync import sync_in
 from warehouse import Lake, RapidlakeError, maintain
-from warehouse.proof.verification import KINDS, Finding
+from warehouse.proof.findings import KINDS, Finding
 
 # Each night, and a little patience.
 NIGHTLY = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=50))

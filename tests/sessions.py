@@ -17,7 +17,6 @@ from pipeline.reading.progress import Quiet
 from pipeline.reading.reader import Options
 from pipeline.results import StreamResult, SyncResult
 from pipeline.settings import Settings
-from pipeline.streams import STREAMS
 from pipeline.syncing.backfill import backfill_in
 from pipeline.syncing.session import Session, open_session
 from pipeline.syncing.sync import choose, sync_in
@@ -63,8 +62,6 @@ def forget_earlier_syncs(lake: Lake) -> None:
     """Let a connection know nothing of what it synced before."""
     with lake.connection() as connection:
         connection.execute("DELETE FROM temp.main.dead")
-        for stream in STREAMS.values():  # without `main` DuckLake too is asked whether it has such a table
-            connection.execute(f'DROP TABLE IF EXISTS temp.main."seen {stream.table.name}"')
 
 
 def close_sessions() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.reading.batches import DRAGGED, MOST_DELETIONS, Batches
+from pipeline.reading.batches import MOST_DELETIONS, Batches
+from pipeline.reading.loads import DRAGGED
 from pipeline.reading.progress import counted
 from pipeline.reading.refused import Save
 from pipeline.reading.spool import Spool
@@ -24,8 +25,9 @@ from warehouse import (
 )
 from warehouse.lake.cursor import EPOCH
 from warehouse.lake.table import count
+from warehouse.proof.findings import Finding
 from warehouse.proof.proven import forget_days, forget_whole, note_days, note_whole
-from warehouse.proof.verification import Finding, HeldRows
+from warehouse.proof.verification import HeldRows
 
 # So many rows of some days may vanish unasked, whatever part of these days' rows that is.
 FEW_DELETIONS = 250

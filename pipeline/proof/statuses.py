@@ -11,8 +11,8 @@ from pipeline.streams import STREAMS, Stream, Window
 from warehouse import Lake, archives_wanted_from
 from warehouse.lake import clock
 from warehouse.lake.literal import literal
+from warehouse.proof.findings import verify_archives
 from warehouse.proof.proven import Span, day_of, proven_days, proven_whole
-from warehouse.proof.verification import verify_archives
 
 
 def stream_statuses(lake: Lake, left_out: Collection[str] = ()) -> list[dict[str, object]]:

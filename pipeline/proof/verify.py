@@ -28,9 +28,9 @@ from pipeline.syncing.sync import choose, sync_in
 from warehouse import Lake, archives_wanted_from
 from warehouse.lake import clock
 from warehouse.proof.counted import Uncounted, compare_statistics
+from warehouse.proof.findings import Finding, note_verification, verify_archives
 from warehouse.proof.mangled import count_mangled, drop_mangled
 from warehouse.proof.proven import note_whole, proven_whole
-from warehouse.proof.verification import Finding, note_verification, verify_archives
 
 # Another process, or the verification of another stream, may be loading them.
 WAIT_FOR_ARCHIVES_SECONDS = 600.0

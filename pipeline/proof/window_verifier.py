@@ -19,8 +19,8 @@ from warehouse import Cursor, archives_wanted_from, read_cursors
 from warehouse.lake import clock
 from warehouse.lake.cursor import FIRST, time_at
 from warehouse.lake.literal import literal
+from warehouse.proof.findings import verify_archives
 from warehouse.proof.proven import DAY, count_days, day_of, proven_days
-from warehouse.proof.verification import verify_archives
 
 # Servers archive after 90 days unless they are told otherwise.
 SHOWN_AT_LEAST = timedelta(days=89)

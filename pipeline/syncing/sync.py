@@ -13,9 +13,10 @@ import duckdb
 
 from pipeline.archives.files import ArchivesReader
 from pipeline.errors import SettingsError
-from pipeline.reading.batches import DRAGGED, Batches
+from pipeline.reading.batches import Batches
 from pipeline.reading.documents import DailyReader, PerFlowReader
 from pipeline.reading.listings import ListReader, NewestReader, SingleReader
+from pipeline.reading.loads import DRAGGED
 from pipeline.reading.progress import Progress
 from pipeline.reading.reader import Options
 from pipeline.reading.spool import Spool

@@ -20,7 +20,7 @@ from pipeline.syncing.sync import choose, sync_in
 from sandbox import Sandbox, Workspace
 from tests.sessions import forget_earlier_syncs
 from tests.truth import assert_same, expected_rows, stored_rows
-from warehouse.proof.verification import KINDS
+from warehouse.proof.findings import KINDS
 
 LANGUAGES = ["eng", "fra", "kin"]
 # What a run writes beside the tables of its streams; of archives, also the rows that are in them.

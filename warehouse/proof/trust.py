@@ -11,7 +11,7 @@ from warehouse.lake.cursor import time_at
 from warehouse.lake.literal import literal
 from warehouse.lake.table import Table
 from warehouse.loading.archived import archives_wanted_from
-from warehouse.proof.verification import KINDS, verify_archives
+from warehouse.proof.findings import KINDS, verify_archives
 
 
 def count_double_keys(lake: Lake, table: Table) -> int:

@@ -14,7 +14,7 @@ from pipeline.proof.verify import VerifyResult
 from pipeline.reading.reader import ArchiveChoice
 from pipeline.streams import STREAMS
 from warehouse import ArchiveKey, Lake
-from warehouse.proof.verification import KINDS, Finding
+from warehouse.proof.findings import KINDS, Finding
 
 SHOWN_UNCOUNTED = 10
 

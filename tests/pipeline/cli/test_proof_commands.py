@@ -18,7 +18,7 @@ from sandbox import Faults, Sandbox, Workspace, archive_old_rows, count_statisti
 from tests.commands import Ended, access, run
 from tests.lakes import new_lake
 from warehouse import Lake
-from warehouse.proof.verification import KINDS
+from warehouse.proof.findings import KINDS
 
 ARCHIVED_DAYS = 4
 

@@ -34,7 +34,7 @@ from tests.pipeline.proof.verifying import (
     rows,
     write,
 )
-from warehouse.proof.verification import KINDS
+from warehouse.proof.findings import KINDS
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from sandbox import Workspace, generate
 from sandbox.workspace.dates import iso, to_micros
 from tests.cases import cases
 from tests.pipeline.scene import Scene, differences
-from warehouse.proof.verification import KINDS, Finding
+from warehouse.proof.findings import KINDS, Finding
 
 DAY, TICK = timedelta(days=1), timedelta(microseconds=1)
 ON = {"messages": "created_on", "contacts": "modified_on", "runs": "modified_on"}

@@ -19,7 +19,7 @@ from tests.lakes import LANGUAGES
 from tests.sessions import sync, verify
 from tests.truth import assert_same, expected_union, stored_rows
 from warehouse import Lake
-from warehouse.proof.verification import KINDS
+from warehouse.proof.findings import KINDS
 
 ARCHIVED_DAYS = 8
 LARGE = ["contacts", "messages", "runs"]
