@@ -116,6 +116,7 @@ def test_a_run_that_should_be_held_back_still_waits_itself(
         assert len(ran.materialised("labels")) == waits
 
 
+@pytest.mark.long
 def test_the_share_of_the_budget_is_that_of_the_settings_and_runs_tell_what_is_left(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

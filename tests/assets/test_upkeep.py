@@ -108,6 +108,7 @@ def test_a_verification_that_could_not_compare_a_stream_is_red_and_one_of_few_da
     assert found.get("messages", {"compared": 0})["compared"] < len(deployment.workspace.rows("messages")) // 2
 
 
+@pytest.mark.long
 def test_a_verification_that_must_wait_for_long_leaves_a_note_and_no_verdict(deployment: Deployment) -> None:
     deployment.sandbox.faults = Faults(script={"labels": ["ok", "throttle"]}, throttle_seconds=600)
     ran = deployment.run("verify", config={"sample": 1})

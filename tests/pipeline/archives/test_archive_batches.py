@@ -81,6 +81,7 @@ def sandbox(records: list[Row]) -> Iterator[Sandbox]:
             yield served
 
 
+@pytest.mark.long
 def test_a_sync_that_dies_between_two_batches_of_a_file_loses_nothing_of_it(
     sandbox: Sandbox, records: list[Row], tmp_path: Path
 ) -> None:

@@ -98,6 +98,7 @@ def test_a_sync_that_is_killed_again_and_again_ends_with_the_truth(sandbox: Sand
     assert not [path for path in (lake / "spool").iterdir() if path.is_file()]
 
 
+@pytest.mark.long
 def test_the_exit_code_says_that_a_file_could_not_be_loaded(sandbox: Sandbox, lake: Path) -> None:
     put_archive(sandbox.workspace, "message", "daily", "2025-03-01", [], record_count=1)
     assert exit_code(sandbox, lake) == 1
@@ -152,6 +153,7 @@ def test_records_of_all_years_load_from_one_file(sandbox: Sandbox, lake: Path) -
 # -- the list changes --
 
 
+@pytest.mark.long
 def test_a_month_that_takes_the_place_of_its_days_is_not_loaded_again(sandbox: Sandbox, lake: Path) -> None:
     workspace = sandbox.workspace
     archive_old_rows(workspace, FIRST + timedelta(days=3))
@@ -171,6 +173,7 @@ def test_a_month_that_takes_the_place_of_its_days_is_not_loaded_again(sandbox: S
     assert run(sandbox, lake, *ALL)["archives"].tally.counters.requests == 1
 
 
+@pytest.mark.long
 def test_of_a_month_that_is_listed_beside_its_days_each_row_is_accounted_for_once(sandbox: Sandbox, lake: Path) -> None:
     workspace = sandbox.workspace
     archive_old_rows(workspace, FIRST + timedelta(days=2))

@@ -103,6 +103,7 @@ def test_control_characters_in_names_are_replaced_and_break_no_table(dictionary:
     )
 
 
+@pytest.mark.long
 def test_both_files_are_written_unless_one_is_named(path: Path, tmp_path: Path) -> None:
     both = run("dictionary", "--lake", path)
     assert (both.code, both.out) == (0, "Written: dictionary.md, dictionary.html\n")

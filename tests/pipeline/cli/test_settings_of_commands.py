@@ -31,6 +31,7 @@ def workspace() -> Iterator[Workspace]:
 # -- the budget --
 
 
+@pytest.mark.long
 def test_two_processes_use_together_the_share_of_what_the_server_allows(sandbox: Sandbox, tmp_path: Path) -> None:
     settings = {
         **access(sandbox),

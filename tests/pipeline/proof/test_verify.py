@@ -163,6 +163,7 @@ def test_a_list_that_is_empty_where_the_lake_has_what_no_age_explains_is_not_tru
     assert (result.results[0].message or "").startswith("the server lists no rows where the lake has ")
 
 
+@pytest.mark.long
 def test_a_definition_whose_flow_changed_after_the_last_sync_is_pending(changing: Sandbox, new: Path) -> None:
     bring(changing, new, "flows", "definitions")
     changed = "', '".join(changing.workspace.edit("flows", 2))
@@ -199,6 +200,7 @@ def test_a_row_of_the_server_that_cannot_be_read_is_told_and_hides_what_is_gone(
     assert rows(new, "SELECT deleted_on FROM labels WHERE uuid = '" + GHOST + "'") == [(None,)]
 
 
+@pytest.mark.long
 def test_a_row_that_cannot_be_read_the_second_time_hides_what_is_gone(changing: Sandbox, new: Path) -> None:
     workspace = changing.workspace
     bring(changing, new, "labels")

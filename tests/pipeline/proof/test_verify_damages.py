@@ -137,6 +137,7 @@ def test_a_file_that_is_listed_with_another_content_than_was_loaded_is_found(cha
     assert found == {("messages", month, "unarchived"): file["record_count"]}
 
 
+@pytest.mark.long
 def test_rows_that_stand_twice_and_are_wrong_twice_are_mended(server: Sandbox, lake: Path) -> None:
     for name, column in (("a label twice", "name"), ("a message twice", "status")):
         (stream, _, _), example = do(lake, DAMAGES[name])

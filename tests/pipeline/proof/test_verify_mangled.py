@@ -99,6 +99,7 @@ def test_rows_that_are_not_read_back_as_written_are_found_and_read_again(server:
     assert not look(server, lake, *LARGE, "labels").failed
 
 
+@pytest.mark.long
 def test_an_archived_row_that_cannot_be_read_back_comes_from_its_file_again(server: Sandbox, lake: Path) -> None:
     archived = "deleted_on IS NULL AND archived_in IS NOT NULL"
     mangle(lake, "messages", "labels", UNREADABLE, newest("messages", 2, archived))
@@ -130,6 +131,7 @@ def test_a_sync_meets_rows_that_cannot_be_read_back_and_says_what_to_do(server: 
     )
 
 
+@pytest.mark.long
 def test_earlier_states_of_a_row_that_cannot_be_read_back_do_not_stop_upkeep(server: Sandbox, lake: Path) -> None:
     before = stored(lake, "messages")
     mangle(lake, "messages", "labels", UNREADABLE, newest("messages", 1))

@@ -152,6 +152,7 @@ def test_up_to_twenty_rows_are_asked_for_one_by_one_by_their_time(scene: Scene, 
 # -- where --
 
 
+@pytest.mark.long
 def test_the_oldest_rows_of_the_last_eight_days_are_marked_too(scene: Scene) -> None:
     workspace = scene.workspace
     since = now() - 8 * DAY

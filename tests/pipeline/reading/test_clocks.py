@@ -173,7 +173,7 @@ def give_date(world: World, which: int, wild: timedelta | str | None) -> None:
 @pytest.mark.parametrize(
     ("jump", "dated"),
     [
-        pytest.param(3 * HOUR, True, id="forwards"),
+        pytest.param(3 * HOUR, True, id="forwards", marks=pytest.mark.long),
         pytest.param(-3 * HOUR, True, id="back", marks=pytest.mark.long),
         pytest.param(3 * HOUR, False, id="forwards without Date", marks=pytest.mark.long),
         pytest.param(-3 * HOUR, False, id="back without Date", marks=pytest.mark.long),

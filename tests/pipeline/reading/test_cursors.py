@@ -134,6 +134,7 @@ def test_definitions_are_read_up_to_the_flow_that_was_modified_last(scene: Scene
         assert result.tally.counters.requests == requests
 
 
+@pytest.mark.long
 def test_every_contact_is_read_again_once_after_the_workspaces_fields_have_changed(scene: Scene) -> None:
     workspace, since = scene.workspace, now() - 30 * DAY
     workspace.add("contacts", 500, at=now() - DAY)

@@ -89,6 +89,7 @@ def test_a_definition_that_cannot_be_read_or_is_not_answered_is_asked_for_again(
     assert synced(scene)[1].tally.counters.requests == 0
 
 
+@pytest.mark.long
 def test_asking_for_a_definition_that_an_old_server_rewrites_changes_no_flow_for_the_lake(scene: Scene) -> None:
     workspace = scene.workspace
     workspace.generation = Generation.NINE

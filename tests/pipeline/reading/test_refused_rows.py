@@ -116,6 +116,7 @@ def test_rows_that_the_lake_refuses_wait_while_all_others_land(scene: Scene) -> 
     scene.assert_true("messages")
 
 
+@pytest.mark.long
 def test_where_the_lake_refuses_many_rows_the_fault_is_not_theirs(scene: Scene) -> None:
     scene.workspace.store.execute("DELETE FROM labels")
     for number in range(MOST_REFUSED + 1):

@@ -145,6 +145,7 @@ def test_a_month_is_not_read_where_its_archives_could_not_be_listed(scene: Scene
     assert [seen for seen in scene.sandbox.requests if seen.endpoint == "messages"] == []
 
 
+@pytest.mark.long
 def test_the_command_that_is_named_for_a_month_marks_what_is_gone_from_it(scene: Scene) -> None:
     workspace = scene.workspace
     gone = workspace.add("messages", 200, at=LAST.start + 9 * DAY)

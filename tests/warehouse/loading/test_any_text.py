@@ -16,6 +16,7 @@ from pipeline.reading.batches import Batches
 from pipeline.reading.spool import Spool
 from pipeline.results import Tally
 from pipeline.streams import STREAMS
+from tests.cases import cases
 from tests.lakes import new_lake
 from tests.readers import Reader, another_process
 from tests.truth import assert_same
@@ -49,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("any")
 
 
-@pytest.mark.parametrize("turn", range(len(SIZES)))
+@pytest.mark.parametrize("turn", cases(0, long=range(1, len(SIZES))))
 @examples
 @given(chance=CHANCES)
 def test_any_text_anywhere_is_read_back(turn: int, chance: Chance, folder: Path, reader: Reader) -> None:

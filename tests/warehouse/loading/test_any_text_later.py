@@ -34,6 +34,7 @@ def reader() -> Iterator[Reader]:
 
 @examples
 @given(chance=CHANCES)
+@pytest.mark.long
 def test_rows_that_go_with_their_contact_keep_what_they_say(
     chance: Chance, tmp_path_factory: pytest.TempPathFactory, reader: Reader
 ) -> None:
