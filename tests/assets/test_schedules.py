@@ -159,6 +159,7 @@ def test_nights_are_those_of_the_workspace_and_months_those_of_utc(
     forget(instance)
 
 
+@pytest.mark.long
 def test_each_night_has_one_run_of_each_kind_also_when_clocks_change(
     access: pytest.MonkeyPatch, instance: dg.DagsterInstance
 ) -> None:

@@ -196,6 +196,7 @@ def test_a_run_that_is_not_over_may_leave_another_of_its_assets(deployment: Depl
     assert second.asset_selection == [dg.AssetKey("groups")]
 
 
+@pytest.mark.long
 def test_a_run_that_goes_on_does_the_months_that_are_left_and_no_others(deployment: Deployment) -> None:
     months = (THIS.plus(-6), THIS.plus(-5), THIS.plus(-4))
     wait(deployment, "messages", months=months)

@@ -40,6 +40,7 @@ def workspace() -> Iterator[Workspace]:
 # -- verify --
 
 
+@pytest.mark.long
 def test_a_verification_syncs_first_and_tells_what_it_compared_found_and_mended(
     deployment: Deployment,
 ) -> None:

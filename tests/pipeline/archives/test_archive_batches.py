@@ -106,6 +106,7 @@ def test_a_sync_that_dies_between_two_batches_of_a_file_loses_nothing_of_it(
     assert not [file for file in (lake / "spool").iterdir() if file.is_file()]
 
 
+@pytest.mark.long
 def test_a_sync_that_is_stopped_between_two_batches_ends_there_and_the_next_one_loads_the_whole_file(
     sandbox: Sandbox, records: list[Row], tmp_path: Path
 ) -> None:

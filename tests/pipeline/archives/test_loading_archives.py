@@ -89,6 +89,7 @@ def test_rows_that_api_and_archives_share_are_the_same_in_whichever_order_they_c
     assert tables[0] == tables[1] == tables[2]
 
 
+@pytest.mark.long
 def test_a_sync_that_is_killed_again_and_again_ends_with_the_truth(sandbox: Sandbox, lake: Path) -> None:
     archive_old_rows(sandbox.workspace, FIRST + timedelta(days=6))
     for number in (1, 3, 5):
@@ -191,6 +192,7 @@ def test_of_a_month_that_is_listed_beside_its_days_each_row_is_accounted_for_onc
     assert run(sandbox, lake, "archives")["archives"].tally.files == 0
 
 
+@pytest.mark.long
 def test_a_month_is_loaded_where_the_lake_lacks_one_of_its_days(sandbox: Sandbox, lake: Path) -> None:
     workspace = sandbox.workspace
     archive_old_rows(workspace, FIRST + timedelta(days=2))

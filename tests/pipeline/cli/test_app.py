@@ -266,6 +266,7 @@ def test_a_sandbox_that_cannot_be_served_is_told_with_what_to_do() -> None:
         assert one.code == 2
 
 
+@pytest.mark.long
 def test_the_demo_replaces_an_older_demo_and_refuses_a_folder_that_holds_something_else(lake: Path) -> None:
     with generate(messages=0, seed=1, archives=False) as workspace:
         demo = workspace.rows("workspace")[0]["uuid"]

@@ -300,6 +300,7 @@ def test_a_full_disk_is_told_and_after_room_is_made_the_sync_completes(
         assert_as_synced(lake, *complete)
 
 
+@pytest.mark.long
 def test_a_file_that_cannot_grow_is_told_and_the_next_sync_completes(sandbox: Sandbox, lake: Path) -> None:
     ended = run_apart("sync", "messages", "labels", "--lake", lake, "--json", first=SMALL_FILES_ONLY, **access(sandbox))
     assert ended.code == 1

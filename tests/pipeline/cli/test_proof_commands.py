@@ -125,6 +125,7 @@ def test_a_night_mends_and_ends_well_and_status_tells_what_is_proven(call: parti
     assert after["messages"]["months"][0]["month"] in shown and f"{datetime.now(UTC):%Y-%m-%d}" in shown
 
 
+@pytest.mark.long
 def test_since_reads_less_and_finds_what_lies_within(call: partial[Ended], sandbox: Sandbox, lake: Path) -> None:
     since = datetime.now(UTC) - timedelta(days=20)
     for where in ("<", ">="):
@@ -195,6 +196,7 @@ def test_a_stream_that_is_being_synced_is_left_out_and_said(call: partial[Ended]
     assert "The lake is true" not in ended.out, "nobody looked at the labels"
 
 
+@pytest.mark.long
 def test_messages_counted_and_never_seen_are_told_and_no_failure(tmp_path: Path) -> None:
     with Sandbox(make_workspace(), requests_per_hour=0) as sandbox:
         workspace, lake = sandbox.workspace, new_lake(tmp_path / "lake")

@@ -16,13 +16,13 @@ from filelock import FileLock
 
 from sandbox import Sandbox, Workspace
 from tests import processes
+from tests.cases import cases
 from tests.commands import COMMAND, access, run, start
 from tests.conftest import Answer, Asked, Serve
 from tests.lakes import new_lake
 from tests.processes import Process
 
 KEPT = "what was committed is kept"
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 FOREVER = "SELECT count(*) FROM range(100000) a, range(100000) b, range(100000) c WHERE a.range + b.range = c.range"
 LONGEST_SECONDS = 10
 
@@ -70,7 +70,7 @@ def only_workspace(request: Asked) -> Answer | None:
     return Answer(b'{"uuid":"0f3c9a6e-5b7d-4812-a9c0-ffee0f3c9a6e","name":"Nyaruka","languages":[],"anon":false}')
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", cases(signal.SIGTERM, long=[signal.SIGINT, signal.SIGHUP]))
 def test_a_sync_behind_a_request_that_hangs_ends_and_says_what_is_kept(serve: Serve, number: signal.Signals) -> None:
     with hanging(serve, answered=only_workspace) as (settings, asked):
         process = start("sync", "labels", "contacts", **settings)
@@ -106,7 +106,7 @@ def test_a_question_that_takes_for_ever_ends_and_leaves_no_file(synced: Path) ->
     assert list(Path("out").iterdir()) == []
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", cases(signal.SIGINT, long=[signal.SIGTERM, signal.SIGHUP]))
 def test_a_command_is_stopped_in_words_from_its_first_moment_on(synced: Path, number: signal.Signals) -> None:
     process = start("export", "--lake", synced)
     while not signals_heeded(process):  # a few milliseconds after Python itself

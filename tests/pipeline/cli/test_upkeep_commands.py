@@ -23,6 +23,7 @@ def lake(tmp_path: Path) -> Path:
     return tmp_path / "lake"
 
 
+@pytest.mark.long
 def test_what_was_tidied_up_is_told_to_people_and_to_machines(lake: Path) -> None:
     people = run("maintain", "--lake", lake)
     assert people.code == 0 and people.out.startswith("3 → ") and "versions" in people.out, people.said

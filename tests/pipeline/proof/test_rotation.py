@@ -204,6 +204,7 @@ DAMAGES: Sequence[Callable[[Scene], None]] = (
 )
 
 
+@pytest.mark.long
 def test_a_night_without_repair_tells_only_and_comes_back_to_the_days_that_differ(scene: Scene) -> None:
     scene.sync("messages")
     gone = scene.workspace.rows("messages")[-1]["id"]

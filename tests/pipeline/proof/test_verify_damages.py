@@ -100,6 +100,7 @@ def test_every_damage_at_once_is_found_and_nothing_is_written_but_what_was_found
 
 
 @pytest.mark.parametrize("lost", cases("rows", long=["account", "both"]))
+@pytest.mark.long
 def test_a_month_of_archives_that_is_lost_is_found_and_mended(server: Sandbox, lake: Path, lost: str) -> None:
     expected = {}
     for kind, stream in ARCHIVED.items():

@@ -92,6 +92,7 @@ def test_an_endpoint_that_is_gone_where_the_lake_has_rows_proves_nothing(scene: 
     assert scene.rows("SELECT rows FROM _proven WHERE stream = 'optins'") == [(0,)]
 
 
+@pytest.mark.long
 def test_a_row_that_outlived_its_contact_is_told_and_mended_though_the_server_shows_none_so_old(scene: Scene) -> None:
     workspace = scene.workspace
     scene.sync("contacts", "messages")
@@ -110,6 +111,7 @@ def test_a_row_that_outlived_its_contact_is_told_and_mended_though_the_server_sh
 
 
 @pytest.mark.parametrize("stream", cases("contacts", long=["messages", "runs"]))
+@pytest.mark.long
 def test_a_lake_is_verified_from_the_date_that_it_is_complete_from_or_a_later_one(scene: Scene, stream: str) -> None:
     workspace, on = scene.workspace, ON[stream]
     dates = sorted(datetime.fromisoformat(row[on]) for row in workspace.rows(stream))

@@ -213,6 +213,7 @@ def test_a_clock_that_jumps_while_a_sync_goes_on_loses_nothing(world: World, jum
         pytest.param(datetime(2026, 12, 31, 23, 30, tzinfo=BERLIN), id="a new year", marks=pytest.mark.long),
     ],
 )
+@pytest.mark.long
 def test_days_that_are_longer_shorter_or_rare_lose_nothing(
     scene_of: Callable[[Workspace], Scene], start: datetime
 ) -> None:

@@ -65,6 +65,7 @@ def test_each_cursor_is_the_end_of_the_window_that_was_read(scene: Scene) -> Non
 
 
 @pytest.mark.parametrize("stream", cases("messages", long=["runs"]))
+@pytest.mark.long
 def test_a_lake_is_complete_from_the_earliest_date_that_was_ever_asked_for(scene: Scene, stream: str) -> None:
     dates = [datetime.fromisoformat(row[ON[stream]]) for row in scene.workspace.rows(stream)]
     early, middle, late = (now() - number * DAY for number in (80, 50, 20))
@@ -328,6 +329,7 @@ def test_who_asks_for_it_or_accepts_deletions_has_days_read_again_that_were_just
     scene.assert_true("messages")
 
 
+@pytest.mark.long
 def test_a_revisit_that_looks_suspicious_stays_due(scene: Scene) -> None:
     workspace = scene.workspace
     added = workspace.add("messages", 300, at=now() - 3 * DAY)

@@ -63,6 +63,7 @@ def test_a_flow_that_is_committed_after_others_that_were_modified_later_gets_its
     assert names(scene) == expected(scene)
 
 
+@pytest.mark.long
 def test_a_definition_that_cannot_be_read_or_is_not_answered_is_asked_for_again(scene: Scene) -> None:
     workspace = scene.workspace
     synced(scene)

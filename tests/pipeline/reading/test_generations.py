@@ -25,6 +25,7 @@ STEPS = (NINE, TWENTY_SIX, WITHOUT_IDS, NINE, WITHOUT_IDS, TWENTY_SIX, NINE)
 
 
 @pytest.mark.parametrize("steps", cases(UPGRADE, long=[pytest.param(STEPS)]), ids=["an upgrade", "every step"])
+@pytest.mark.long
 def test_no_message_or_broadcast_is_lost_double_or_another_when_the_server_changes_its_keys(
     scene_of: Callable[[Workspace], Scene], steps: Sequence[Generation]
 ) -> None:

@@ -144,6 +144,7 @@ def test_keys_that_a_newer_server_sends_in_objects_are_kept_at_their_place_and_t
     assert not verify(settings, [*extra]).failed
 
 
+@pytest.mark.long
 def test_a_zero_byte_in_a_key_or_a_name_stops_nothing(sandbox: Sandbox, lake: Path) -> None:
     workspace = sandbox.workspace
     (owner,) = workspace.rows("workspace")

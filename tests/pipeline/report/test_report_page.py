@@ -133,6 +133,7 @@ def test_control_characters_in_a_name_are_replaced_on_the_page_and_in_its_charts
     assert UNDRAWN not in page
 
 
+@pytest.mark.long
 def test_a_chart_that_ends_the_renderer_is_missing_alone_and_the_page_says_so(lake: Lake, tmp_path: Path) -> None:
     def draw_with_one_that_aborts(specs: Sequence[Spec]) -> Sequence[str | None]:
         return draw([specs[0] | {"title": "a\x0bb"}, *specs[1:]])

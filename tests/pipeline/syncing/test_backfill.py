@@ -136,6 +136,7 @@ def test_a_message_that_is_back_when_it_is_asked_for_by_itself_stays_alive(sandb
     assert_true(workspace, lake, "messages", *month_range(THIS.plus(-4), THIS), archives=False)
 
 
+@pytest.mark.long
 def test_a_month_that_the_api_shows_in_part_only_marks_nothing_as_deleted(lake: Path) -> None:
     with (
         generate(messages=600, seed=3, archives=False, now=datetime(2025, 6, 15, 12, tzinfo=UTC)) as workspace,
@@ -160,6 +161,7 @@ def test_a_month_that_the_api_shows_in_part_only_marks_nothing_as_deleted(lake: 
 
 
 @pytest.mark.parametrize("how", cases("it is stopped", long=["the rate limit is used up"]))
+@pytest.mark.long
 def test_a_month_of_many_rows_goes_on_where_it_was_each_time_that(
     sandbox: Sandbox, lake: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:

@@ -46,6 +46,7 @@ def _claim(settings: Settings) -> str | None:
         return None
 
 
+@pytest.mark.long
 def test_a_workspace_that_becomes_anonymous_or_stops_being_so_is_read_again_as_far_as_the_api_lists_it(
     tmp_path: Path,
 ) -> None:

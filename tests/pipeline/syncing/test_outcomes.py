@@ -159,6 +159,7 @@ def test_the_command_that_is_named_for_a_month_marks_what_is_gone_from_it(scene:
     scene.assert_true("messages")
 
 
+@pytest.mark.long
 def test_definitions_go_with_their_flows_and_one_that_is_lost_is_read_again(scene: Scene) -> None:
     workspace = scene.workspace
     scene.sync("flows", "definitions")

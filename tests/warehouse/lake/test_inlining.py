@@ -67,6 +67,7 @@ def filed(lake: Lake) -> list[tuple[int]]:
 # -- values --
 
 
+@pytest.mark.long
 def test_a_label_reads_back_as_it_was_written(path: Path) -> None:
     """Each loaded by itself, beside a plain one, and written over one that was plain; then moved by upkeep."""
     with Lake.create(path) as lake:

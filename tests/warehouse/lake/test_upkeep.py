@@ -97,6 +97,7 @@ def test_small_files_become_one_per_month_and_every_row_stays(path: Path) -> Non
         assert done.after.deletion_files == 0
 
 
+@pytest.mark.long
 def test_upkeep_with_nothing_to_do_makes_no_version(path: Path) -> None:
     with Lake.create(path) as lake:
         maintain(lake, keep=KEEP)

@@ -74,6 +74,7 @@ def test_any_text_anywhere_is_read_back(turn: int, chance: Chance, folder: Path,
 
 @examples
 @given(chance=CHANCES)
+@pytest.mark.long
 def test_what_stays_in_the_catalog_is_read_back_from_there(chance: Chance, folder: Path, reader: Reader) -> None:
     """As much of it as a batch can have, so that no row goes to a file for the sake of another."""
     rows: dict[str, list[Row]] = {}

@@ -92,6 +92,7 @@ def test_several_syncs_give_a_chain(sandbox: Sandbox, lake: Path) -> None:
         assert earlier[2] < later[2] and earlier[3] < later[3]
 
 
+@pytest.mark.long
 def test_a_message_read_again_unchanged_was_still_the_same_then(sandbox: Sandbox, lake: Path) -> None:
     (one,) = newest(sandbox, 1)
     run(sandbox, lake)
@@ -117,6 +118,7 @@ def test_a_message_that_was_not_read_again_is_not_said_to_have_been_the_same(san
     assert still_on <= seen
 
 
+@pytest.mark.long
 def test_a_change_between_the_reading_and_its_commit_is_not_noted_as_later_than_it_was(
     sandbox: Sandbox, lake: Path
 ) -> None:
@@ -137,6 +139,7 @@ def test_a_change_between_the_reading_and_its_commit_is_not_noted_as_later_than_
     assert still_on is None or still_on <= changed[0]
 
 
+@pytest.mark.long
 def test_delivery_times_enclose_the_moment_of_delivery_as_closely_as_the_syncs_came(
     sandbox: Sandbox, lake: Path
 ) -> None:
@@ -162,6 +165,7 @@ def test_delivery_times_enclose_the_moment_of_delivery_as_closely_as_the_syncs_c
         assert began <= at_least <= ended < begins <= at_most <= ends
 
 
+@pytest.mark.long
 def test_the_last_state_that_an_archive_tells_is_noted_too(sandbox: Sandbox, lake: Path) -> None:
     oldest = sandbox.workspace.rows("messages")[-1]
     run(sandbox, lake)
@@ -177,6 +181,7 @@ def test_the_last_state_that_an_archive_tells_is_noted_too(sandbox: Sandbox, lak
 # -- what is read again --
 
 
+@pytest.mark.long
 def test_two_hours_are_read_at_each_sync_two_days_hourly_and_eight_days_daily(sandbox: Sandbox, lake: Path) -> None:
     run(sandbox, lake)
     assert reach(sandbox, lake) == 2 * HOUR
@@ -190,6 +195,7 @@ def test_two_hours_are_read_at_each_sync_two_days_hourly_and_eight_days_daily(sa
     assert reach(sandbox, lake) == 2 * HOUR
 
 
+@pytest.mark.long
 def test_rapidlake_revisits_says_otherwise(sandbox: Sandbox, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAPIDLAKE_REVISITS", "1h, 3d/2h")
     run(sandbox, lake)
