@@ -32,8 +32,6 @@ from warehouse.proof.findings import Finding, note_verification, verify_archives
 from warehouse.proof.mangled import count_mangled, drop_mangled
 from warehouse.proof.proven import note_whole, proven_whole
 
-# Another process, or the verification of another stream, may be loading them.
-WAIT_FOR_ARCHIVES_SECONDS = 600.0
 NOT_COMPARED = (
     "Not compared: the list of archive files, values that only archives have (their number was), numbers that move by "
     "themselves, and the names of what rows refer to."
@@ -143,6 +141,14 @@ def verify_in(
     """As `verify`, in a session that is open, and stays so."""
     begun = time.monotonic()
     comparisons: list[Comparison] = []
+    loading = threading.Lock()
+
+    def load_archives(stream: Stream) -> None:
+        """Load what the server has archived of a stream since the last sync: its archiver may work at this hour."""
+        choice = ArchiveChoice(frozenset({stream.table.archive_type or ""}))
+        chosen = Options(archives=choice, wait_for_others=options.wait_for_others)
+        with loading:  # messages and runs are verified side by side
+            sync_in(session, settings, [ARCHIVE_LIST], progress, chosen)
 
     def make_batches(stream: Stream, spool: Spool, tally: Tally) -> Comparison:
         comparison = Comparison(
@@ -152,7 +158,7 @@ def verify_in(
             tally,
             asked,
             accept_deletions=options.accept_deletions,
-            load_archives=partial(_load_archives, session, settings, stream, progress),
+            load_archives=partial(load_archives, stream),
         )
         comparisons.append(comparison)
         return comparison
@@ -264,13 +270,6 @@ def _with_reloaded(lake: Lake, findings: Sequence[Finding]) -> list[Finding]:
         replace(one, repaired=one.repaired + max(one.unarchived - left.get((one.stream, one.month), 0), 0))
         for one in findings
     ]
-
-
-def _load_archives(session: Session, settings: Settings, stream: Stream, progress: Progress) -> None:
-    """Load what the server has archived of a stream since the last sync: its archiver may work at this hour."""
-    choice = ArchiveChoice(frozenset({stream.table.archive_type or ""}))
-    options = Options(archives=choice, wait_for_others=WAIT_FOR_ARCHIVES_SECONDS)
-    sync_in(session, settings, [ARCHIVE_LIST], progress, options)
 
 
 def _reload_archives(
