@@ -134,15 +134,17 @@ class WindowVerifier(Reader):
 
     def _read(self, strategy: Window, batches: Comparison, after: datetime | None, before: datetime) -> datetime | None:
         """Read up to the edge of the day (UTC) on which a slice is full; None if that is the end of the window."""
-        rows, edge = 0, None
+        rows, edge, reading = 0, None, None
         for piece in self._pieces(strategy, {}, after, before):
             batches.take(piece)
             rows += len(piece.rows)
             if batches.full:
                 batches.commit()
-            if rows >= SLICE_ROWS and piece.place:
-                day = midnight(day_of(piece.place))
-                edge = day if strategy.oldest_first else day + DAY
+            if piece.place is None:
+                continue
+            last, reading = reading, day_of(piece.place)
+            if rows >= SLICE_ROWS and last not in (None, reading):  # what was read of a day would be read again
+                edge = midnight(reading) if strategy.oldest_first else midnight(reading) + DAY
                 if (after is None or edge > after) and edge <= before:
                     break
         else:
