@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
-import sqlite3
 import sys
 import zlib
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -24,7 +23,7 @@ from pipeline.syncing.session import identify, open_client
 from pipeline.syncing.sync import sync
 from sandbox import Faults, Sandbox, Workspace, generate, serve
 from warehouse import Lake, LakeError, LakeNotFound
-from warehouse.lake.catalog import READERS, WRITERS, catalog_of
+from warehouse.lake.catalog import READERS, WRITERS, knows_no_table
 from warehouse.scratch import others_live
 
 # What a lake without rows is made of; where something else lies beside it, all stays.
@@ -191,17 +190,6 @@ def is_only_begun(lake: Path) -> bool:
             tables = ["_lake WHERE workspace_uuid IS NOT NULL", *STREAMS]
             return not any(opened.rows(f"SELECT 1 FROM {table} LIMIT 1") for table in tables)
     except LakeNotFound:
-        return not catalog_of(lake).exists() or _has_no_tables(catalog_of(lake))
+        return knows_no_table(lake)
     except LakeError:
-        return False
-
-
-def _has_no_tables(catalog: Path) -> bool:
-    """Whether a catalog knows no table: not everybody's is made by Rapidlake."""
-    try:
-        with closing(sqlite3.connect(catalog)) as connection:
-            names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-            known = "SELECT 1 FROM ducklake_table"
-            return not names or ("ducklake_table" in names and not connection.execute(known).fetchall())
-    except sqlite3.DatabaseError:
         return False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from warehouse.errors import LakeAbandoned, LakeDamaged, LakeError, LakeUnfinished
@@ -45,6 +47,23 @@ def has_catalog(path: Path) -> bool:
 def holds_rows(path: Path) -> bool:
     """Whether there is something that only a catalog of the lake at `path` can have known."""
     return any((path / "data").rglob("*.parquet"))
+
+
+def knows_no_table(path: Path) -> bool:
+    """Whether the lake at `path`, which is open nowhere in this process, has no catalog, or one without any table.
+
+    Not every catalog is made by Rapidlake.
+    """
+    catalog = catalog_of(path)
+    if not catalog.exists():
+        return True
+    try:
+        with closing(sqlite3.connect(catalog)) as connection:
+            names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+            known = "SELECT 1 FROM ducklake_table"
+            return not names or ("ducklake_table" in names and not connection.execute(known).fetchall())
+    except sqlite3.DatabaseError:
+        return False
 
 
 def _is_bare(path: Path) -> bool:
