@@ -17,7 +17,7 @@ from warehouse.lake.engine import EXTENSIONS, keep_catalog, load_extension
 from warehouse.lake.failures import RACING, explain
 from warehouse.lake.inlining import inline_small_batches
 from warehouse.lake.literal import literal
-from warehouse.lake.waiting import locked
+from warehouse.lake.locks import locked
 
 # The files of macros, each after those whose macros it uses.
 MACROS = ("shapes", "unknown", "references", "translations", "urns")

@@ -28,7 +28,7 @@ from warehouse.lake.attaching import attach, connect, outside_the_lake, prepare
 from warehouse.lake.catalog import READERS, WRITERS, catalog_of, has_catalog, unfinished
 from warehouse.lake.failures import RACING, explain
 from warehouse.lake.inlining import forget_inlining_option, without_inlining
-from warehouse.lake.waiting import locked
+from warehouse.lake.locks import locked
 from warehouse.scratch import Scratch, make_scratch, others_live, remove_left
 
 T = TypeVar("T")
