@@ -140,45 +140,21 @@ def verify_in(
 ) -> VerifyResult:
     """As `verify`, in a session that is open, and stays so."""
     begun = time.monotonic()
-    comparisons: list[Comparison] = []
-    loading = threading.Lock()
-
-    def load_archives(stream: Stream) -> None:
-        """Load what the server has archived of a stream since the last sync: its archiver may work at this hour."""
-        choice = ArchiveChoice(frozenset({stream.table.archive_type or ""}))
-        chosen = Options(archives=choice, wait_for_others=options.wait_for_others)
-        with loading:  # messages and runs are verified side by side
-            sync_in(session, settings, [ARCHIVE_LIST], progress, chosen)
-
-    def make_batches(stream: Stream, spool: Spool, tally: Tally) -> Comparison:
-        comparison = Comparison(
-            session.lake,
-            stream,
-            spool,
-            tally,
-            asked,
-            accept_deletions=options.accept_deletions,
-            load_archives=partial(load_archives, stream),
-        )
-        comparisons.append(comparison)
-        return comparison
-
+    comparisons = _Comparisons(session, settings, progress, options, asked)
     mangled = _mangled(session.lake, streams, repair=asked.repair)
     good = [stream for stream in streams if stream.name not in mangled]
     if asked.rotate:
         good = _tonight(session, good, goes_on=asked.goes_on)
-    run = Run(session, settings, options, progress, VERIFIERS, make_batches)
+    run = Run(session, settings, options, progress, VERIFIERS, comparisons.make)
     results = run.each(good)
     if asked.repair and mangled:  # what was dropped may be of any time
-        options, asked = replace(options, since=None), Verification(repair=True)
-        whole = Run(session, settings, options, progress, VERIFIERS, make_batches)
+        comparisons.asked = Verification(repair=True)
+        whole = Run(session, settings, replace(options, since=None), progress, VERIFIERS, comparisons.make)
         results += whole.each([stream for stream in streams if stream.name in mangled])
     else:
         results += [_not_verified(stream, mangled[stream.name]) for stream in streams if stream.name in mangled]
     results = [_as_believed(session, one) if one.outcome == "not offered" else one for one in results]
-    order = list(STREAMS)
-    comparisons.sort(key=lambda comparison: order.index(comparison.stream.name))
-    findings = [finding for comparison in comparisons for finding in _by_month(comparison.findings)]
+    findings = comparisons.findings()
     if asked.repair:
         reloaded = _reload_archives(session, settings, findings, progress)
         results += reloaded
@@ -207,6 +183,48 @@ def verify_in(
         repaired=asked.repair,
         rotated=asked.rotate,
     )
+
+
+class _Comparisons:
+    """Makes the comparison of each stream of a verification, and has what they found."""
+
+    def __init__(
+        self, session: Session, settings: Settings, progress: Progress, options: Options, asked: Verification
+    ) -> None:
+        self.asked = asked
+        self._session = session
+        self._settings = settings
+        self._progress = progress
+        self._options = options
+        self._made: list[Comparison] = []
+        self._loading = threading.Lock()
+
+    def make(self, stream: Stream, spool: Spool, tally: Tally) -> Comparison:
+        """What a stream is compared with."""
+        comparison = Comparison(
+            self._session.lake,
+            stream,
+            spool,
+            tally,
+            self.asked,
+            accept_deletions=self._options.accept_deletions,
+            load_archives=partial(self._load_archives, stream),
+        )
+        self._made.append(comparison)
+        return comparison
+
+    def _load_archives(self, stream: Stream) -> None:
+        """Load what the server has archived of a stream since the last sync: its archiver may work at this hour."""
+        choice = ArchiveChoice(frozenset({stream.table.archive_type or ""}))
+        chosen = Options(archives=choice, wait_for_others=self._options.wait_for_others)
+        with self._loading:  # messages and runs are verified side by side
+            sync_in(self._session, self._settings, [ARCHIVE_LIST], self._progress, chosen)
+
+    def findings(self) -> list[Finding]:
+        """What all found, in the order of the streams."""
+        order = list(STREAMS)
+        made = sorted(self._made, key=lambda comparison: order.index(comparison.stream.name))
+        return [finding for comparison in made for finding in _by_month(comparison.findings)]
 
 
 def _as_believed(session: Session, result: StreamResult) -> StreamResult:

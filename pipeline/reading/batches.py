@@ -128,8 +128,9 @@ class Batches(Loads):
         if archives is None:
             self._cut_off = self._tally.suspicious = True
             self._note_once(
-                "rows are no longer listed, and may be in an archive file: the list of files cannot be read, so that "
-                "none was marked deleted; look for a newer rapidlake, or tell whoever runs the server"
+                "rows are no longer listed, and may be in an archive file: the list of files cannot be read, or is "
+                "empty where it was not, so that none was marked deleted; look for a newer rapidlake, tell whoever "
+                f"runs the server, or, if it has no files any more, run `{self._accept_command}`"
             )
 
     @property

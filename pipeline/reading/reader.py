@@ -216,9 +216,8 @@ class Reader(ABC):
     def archives_now(self, of: Stream, wanted_from: date | None = None) -> Archived | None:
         """What the server has archived of a stream at this moment; None if that cannot be known.
 
-        A list without any file, where there were some, is none, unless deletions are accepted.
-
-        Files that end before `wanted_from` are wanted by nobody; if not given, that is as earlier syncs were told.
+        Files that end before `wanted_from` are wanted by nobody; if not given, that is as earlier syncs were told. A
+        list without any file, where there were some, tells nothing, unless deletions are accepted.
         """
         with self.lake.connection() as connection:
             if wanted_from is None:
