@@ -8,6 +8,7 @@ import select
 import signal
 import sys
 import termios
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 FOREVER = b"SELECT count(*) FROM range(20000000000) numbers (number) WHERE hash(number) = 1;\r"
 CTRL_C = b"\x03"
+PROMPT = b"lake\x1b[00m D "
 # What the prompt asks a terminal: for its colour, and where its cursor is.
 ASKED = {b"\x1b]11;?": b"\x1b]11;rgb:0000/0000/0000\x07", b"\x1b[6n": b"\x1b[1;1R"}
 
@@ -58,15 +60,31 @@ class Terminal:
         while words not in self.shown:
             assert self.look(20), self.shown
 
-    def ask(self, question: bytes, answer: bytes) -> None:
-        """Type a question until it is answered: what is typed before the prompt stands is thrown away."""
+    @property
+    def edits(self) -> bool:
+        """Whether a line is being edited: there Ctrl-C is a key, and no signal."""
+        return not termios.tcgetattr(self.keyboard)[3] & termios.ISIG
+
+    def wait_for_prompt(self, seconds: float = 60) -> bool:
+        """Until the prompt stands, which throws away what is typed before; False if that takes longer."""
+        end = time.monotonic() + seconds
+        while not (at_prompt := self.edits and self.shown.endswith(PROMPT)) and time.monotonic() < end:
+            self.look()
+        return at_prompt
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C until the prompt is back: a question that has not begun yet does not hear of it."""
         for _ in range(10):
-            self.type(question)
-            while answer not in self.shown and self.look(2):
-                pass
-            if answer in self.shown:
+            self.type(CTRL_C)
+            if self.wait_for_prompt(5):
                 return
         raise AssertionError(self.shown)
+
+    def ask(self, question: bytes, answer: bytes) -> None:
+        """Type a question at the prompt, see the answer, and wait for the next prompt."""
+        self.type(question)
+        self.wait_for(answer)
+        assert self.wait_for_prompt(), self.shown
 
 
 @pytest.fixture
@@ -78,18 +96,19 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     with open(screen, "wb", buffering=0) as out:
         process = start(words, env=environment, stdin=screen, stdout=out, stderr=out)
     opened = Terminal(process, keyboard)
-    opened.wait_for(b"lake")
+    assert opened.wait_for_prompt(), opened.shown
     yield opened
     os.close(keyboard)
 
 
 def test_ctrl_c_ends_a_question_or_what_was_typed_and_not_the_prompt(terminal: Terminal) -> None:
     terminal.type(FOREVER)
-    while not termios.tcgetattr(terminal.keyboard)[3] & termios.ISIG:  # while it edits a line, Ctrl-C is a key
+    while terminal.edits:
         terminal.look()
-    terminal.type(CTRL_C)
+    terminal.interrupt()
     terminal.ask(b"SELECT 4000 + 42;\r", b"4042")
     terminal.type(b"SELECT 1" + CTRL_C)
+    assert terminal.wait_for_prompt(), terminal.shown
     terminal.ask(b"SELECT 4000 + 43;\r", b"4043")
     assert b"Traceback" not in terminal.shown
     assert terminal.process.poll() is None
