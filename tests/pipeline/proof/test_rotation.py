@@ -234,6 +234,21 @@ def test_an_interrupted_night_keeps_the_days_that_were_done(scene: Scene, monkey
     assert scene.rows("SELECT count(*) FROM _proven WHERE stream = 'messages' AND first_day IS NULL") == [(1,)]
 
 
+def test_no_day_is_begun_that_a_part_of_the_verification_would_not_end(
+    scene_of: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two thirds more is asked of a workspace with thousands of messages a day."""
+    monkeypatch.setattr("pipeline.proof.window_verifier.SLICE_ROWS", 1500)
+    scene = scene_of(generate(messages=20, contacts=10, archives=False))
+    for days in range(3, 7):
+        scene.workspace.add("messages", 900, at=present() - days * DAY)
+    scene.sync("messages")
+    assert differences(scene.verify("messages")) == {}
+    pages = sum(seen.endpoint == "messages" for seen in scene.sandbox.requests)
+    assert pages <= 3600 // 250 + 3
+    assert scene.rows("SELECT sum(rows)::INT FROM _proven WHERE stream = 'messages'") == [(3620,)]
+
+
 @pytest.mark.long
 def test_rows_that_move_to_another_day_while_they_are_read_are_no_differences(scene: Scene) -> None:
     scene.sync(*LARGE)
