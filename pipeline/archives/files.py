@@ -105,7 +105,8 @@ class ArchivesReader(ListReader):
         self._list = ArchiveList(self._rows_of_list)
         super().read_stream()
         self.lake.commit(adopt_monthly_files)
-        self._note_emptied()
+        if self.options.archives.load:
+            self._note_emptied()
         cursor = self._chosen_start()
         try:
             self._load_wanted(cursor)
@@ -117,19 +118,23 @@ class ArchivesReader(ListReader):
             self.lake.commit(self.saving({ROWS: cursor}))
 
     def _settle_all(self, cursor: Cursor) -> None:
-        """Ask for what no file has, of each stream that is archived, unless only the list was to be read."""
+        """Ask for what no file has, of each archived stream whose rows stay in place, unless only the list was read."""
         if self.options.archives.load:
             for stream in ARCHIVED.values():
-                self._settle(stream, cursor)
+                if stream.shows_deletions:
+                    self._settle(stream, cursor)
 
     def _note_emptied(self) -> None:
         """Let no row name a file any more that the server lists without records."""
         with self.lake.connection() as connection:
             emptied = emptied_archives(connection)
         for key, digest in emptied:
-            table = ARCHIVED[key.archive_type].table
-            with self.lake.connection(), self.lake.writing(table.name):
-                self.lake.commit(partial(empty_archive, table=table, key=key, digest=digest))
+            stream = ARCHIVED[key.archive_type]
+            empty = partial(
+                empty_archive, table=stream.table, key=key, digest=digest, settled=not stream.shows_deletions
+            )
+            with self.lake.connection(), self.lake.writing(stream.table.name):
+                self.lake.commit(empty)
 
     def _load_wanted(self, cursor: Cursor) -> None:
         """Load the files that are new or have changed, and those that are to be read again because of them."""

@@ -54,7 +54,8 @@ class ArchiveKey:
 
 def archives_to_load(connection: duckdb.DuckDBPyConnection, *, again: bool = False) -> list[ArchiveKey]:
     """Files the server lists and the lake does not have by their hash, newest first; `again`: also those it has."""
-    known = "" if again else "ANTI JOIN _archives USING (archive_type, period, start_date, hash)"
+    loaded = "(FROM _archives WHERE read_again IS NOT TRUE) AS loaded"
+    known = "" if again else f"ANTI JOIN {loaded} USING (archive_type, period, start_date, hash)"
     found = connection.execute(
         f"""
         SELECT archive_type, period, start_date
@@ -85,7 +86,7 @@ def adopt_monthly_files(connection: duckdb.DuckDBPyConnection) -> int:
         """
         SELECT archive_type, monthly.start_date, monthly.hash, monthly.size, monthly.record_count,
             sum(daily.rows)::BIGINT AS rows, sum(daily.unreadable)::BIGINT AS unreadable,
-            bool_and(coalesce(daily.settled, true)) AS settled
+            bool_and(coalesce(daily.settled, true)) AS settled, bool_or(daily.read_again) AS read_again
         FROM archives AS monthly JOIN _archives AS daily USING (archive_type)
         WHERE monthly.period = 'monthly' AND daily.period = 'daily' AND monthly.deleted_on IS NULL
           AND date_trunc('month', daily.start_date) = monthly.start_date
@@ -110,9 +111,10 @@ def adopt_monthly_files(connection: duckdb.DuckDBPyConnection) -> int:
     connection.execute(
         f"""
         INSERT INTO _archives
-            (archive_type, period, start_date, hash, size, record_count, rows, unreadable, origin, loaded_on, settled)
+            (archive_type, period, start_date, hash, size, record_count, rows, unreadable, origin, loaded_on, settled,
+             read_again)
         SELECT archive_type, 'monthly', start_date, hash, size, record_count, rows, unreadable, 'daily files', {NOW},
-            settled
+            settled, read_again
         FROM adopted
         """
     )
@@ -126,7 +128,7 @@ def _read_months_again(connection: duckdb.DuckDBPyConnection) -> None:
     """
     connection.execute(
         f"""
-        UPDATE _archives SET hash = NULL
+        UPDATE _archives SET read_again = true
         WHERE period = 'monthly' AND (archive_type, start_date) IN (
             SELECT (archive_type, date_trunc('month', start_date)) FROM _archives
             WHERE period = 'daily' AND NOT {_LISTED}
@@ -231,7 +233,7 @@ def release_rows(connection: duckdb.DuckDBPyConnection, table: Table, key: Archi
         reading.set_unseen(connection, "archived_in = NULL")
         connection.execute(
             f"""
-            UPDATE _archives SET hash = NULL
+            UPDATE _archives SET read_again = true
             WHERE archive_type = {literal(key.archive_type)} AND NOT ({key.where})
             """
         )
@@ -250,12 +252,17 @@ def emptied_archives(connection: duckdb.DuckDBPyConnection) -> list[tuple[Archiv
     return [(ArchiveKey(*key), digest) for *key, digest in found]
 
 
-def empty_archive(connection: duckdb.DuckDBPyConnection, table: Table, key: ArchiveKey, digest: str) -> None:
-    """Note that a file has no record any more, and let no row name it. Inside the caller's transaction."""
+def empty_archive(
+    connection: duckdb.DuckDBPyConnection, table: Table, key: ArchiveKey, digest: str, *, settled: bool
+) -> None:
+    """Note that a file has no record any more, and let no row name it. Inside the caller's transaction.
+
+    `settled` as `note_archive` has it.
+    """
     reading = Reading(connection, table)
     release_rows(connection, table, key, reading)
     reading.forget(connection)
-    note_archive(connection, table, key, digest=digest, size=0, record_count=0, unreadable=0, settled=False)
+    note_archive(connection, table, key, digest=digest, size=0, record_count=0, unreadable=0, settled=settled)
 
 
 def unsettled_files(connection: duckdb.DuckDBPyConnection, table: Table) -> list[ArchiveKey]:

@@ -153,7 +153,8 @@ CREATE TABLE _archives (
     unreadable BIGINT NOT NULL,
     origin VARCHAR NOT NULL,
     loaded_on TIMESTAMPTZ NOT NULL,
-    settled BOOLEAN
+    settled BOOLEAN,
+    read_again BOOLEAN
 );
 
 COMMENT ON TABLE _archives IS
@@ -162,7 +163,7 @@ COMMENT ON COLUMN _archives.archive_type IS 'What the file holds: message or run
 COMMENT ON COLUMN _archives.period IS 'How much time it covers: daily or monthly.';
 COMMENT ON COLUMN _archives.start_date IS 'First day (UTC) it covers.';
 COMMENT ON COLUMN _archives.hash IS
-    'MD5 of the compressed file that was loaded; another one at the server means another file. Null if it is to be read again.';
+    'MD5 of the compressed file that was loaded; another one at the server means another file.';
 COMMENT ON COLUMN _archives.size IS 'Size of the compressed file, in bytes.';
 COMMENT ON COLUMN _archives.record_count IS 'Records in the file.';
 COMMENT ON COLUMN _archives.rows IS
@@ -173,6 +174,8 @@ COMMENT ON COLUMN _archives.origin IS
 COMMENT ON COLUMN _archives.loaded_on IS 'When it was loaded (UTC).';
 COMMENT ON COLUMN _archives.settled IS
     'False until rows of its time that no file has were asked for; null, as true, in files loaded by earlier versions.';
+COMMENT ON COLUMN _archives.read_again IS
+    'True if it is in the lake, and to be read again: a row of another file that was written anew may be in it too.';
 
 CREATE TABLE _verification (
     run UUID NOT NULL,

@@ -248,4 +248,4 @@ def test_ten_examples_are_told_of_a_month(scene: Scene) -> None:
 def load(scene: Scene, day: date, records: int, digest: str | None, *, period: str = "monthly") -> None:
     """Note an archive file of messages as loaded."""
     facts = f"'message', '{period}', '{day}', '{digest}', 1, {records}, {records}, 0, 'file.jsonl.gz', now(), true"
-    scene.write(f"INSERT INTO _archives VALUES ({facts})")
+    scene.write(f"INSERT INTO _archives VALUES ({facts}, NULL)")
