@@ -11,7 +11,7 @@ from pipeline.streams import STREAMS, Stream, Window
 from warehouse import Lake, archives_wanted_from
 from warehouse.lake import clock
 from warehouse.lake.literal import literal
-from warehouse.proof.findings import verify_archives
+from warehouse.proof.findings import archived_months
 from warehouse.proof.proven import Span, day_of, proven_days, proven_whole
 
 
@@ -81,8 +81,7 @@ def _proofs(lake: Lake, stream: Stream, days: dict[str, list[Span]], whole: dict
 def _archived(lake: Lake, stream: Stream) -> dict[date, bool]:
     """First day of each month with archive files of the stream → whether all their records are in the lake."""
     with lake.connection() as connection:
-        found = verify_archives(connection, stream.table, archives_wanted_from(connection))
-    return {one.month: not one.unarchived for one in found if one.month}
+        return archived_months(connection, stream.table, archives_wanted_from(connection))
 
 
 def _hours_until_lost(stream: Stream, watermark: object) -> float | None:

@@ -58,6 +58,32 @@ class Finding:
         return Finding(self.stream, self.month, examples=(self.examples + other.examples)[:SHOWN_EXAMPLES], **both)
 
 
+def archived_months(
+    connection: duckdb.DuckDBPyConnection, table: Table, wanted_from: date | None = None
+) -> dict[date, bool]:
+    """First day of each month with archive files of a table → whether all of them are loaded, by the accounts alone."""
+    rows = connection.execute(
+        f"""
+        SELECT date_trunc('month', start_date)::DATE AS month, bool_and(loaded) FROM (
+            SELECT start_date, true AS loaded FROM _archives WHERE archive_type = {literal(table.archive_type)}
+            UNION ALL SELECT start_date, false FROM {_unloaded(table, wanted_from)}
+        )
+        GROUP BY month
+        """
+    ).fetchall()
+    return dict(rows)
+
+
+def _unloaded(table: Table, wanted_from: date | None) -> str:
+    """SQL: the rows of `archives` of files that are listed, wanted, and not in the lake."""
+    end = "CASE period WHEN 'monthly' THEN start_date + INTERVAL 1 MONTH ELSE start_date + INTERVAL 1 DAY END"
+    wanted = f"{end} > DATE '{wanted_from}'" if wanted_from else "true"
+    return f"""(
+        FROM archives ANTI JOIN _archives USING (archive_type, period, start_date, hash)
+        WHERE archive_type = {literal(table.archive_type)} AND deleted_on IS NULL AND record_count > 0 AND {wanted}
+    )"""
+
+
 def verify_archives(
     connection: duckdb.DuckDBPyConnection, table: Table, wanted_from: date | None = None
 ) -> list[Finding]:
@@ -65,14 +91,11 @@ def verify_archives(
 
     Files of the time before `wanted_from` (UTC) need not be loaded. One that is listed without an MD5 cannot be.
     """
-    kind = literal(table.archive_type)
-    end = "CASE period WHEN 'monthly' THEN start_date + INTERVAL 1 MONTH ELSE start_date + INTERVAL 1 DAY END"
-    wanted = f"{end} > DATE '{wanted_from}'" if wanted_from else "true"
     rows = connection.execute(
         f"""
         WITH loaded AS (
             SELECT date_trunc('month', start_date)::DATE AS month, sum(rows) AS rows FROM _archives
-            WHERE archive_type = {kind} GROUP BY ALL
+            WHERE archive_type = {literal(table.archive_type)} GROUP BY ALL
         ),
         stored AS (
             SELECT date_trunc('month', archived_in)::DATE AS month, count(DISTINCT {table.distinct}) AS rows
@@ -81,9 +104,7 @@ def verify_archives(
         unloaded AS (
             SELECT date_trunc('month', start_date)::DATE AS month, sum(record_count) AS rows,
                 coalesce(sum(record_count) FILTER (hash IS NULL), 0) AS unprovable
-            FROM archives ANTI JOIN _archives USING (archive_type, period, start_date, hash)
-            WHERE archive_type = {kind} AND deleted_on IS NULL AND record_count > 0 AND {wanted}
-            GROUP BY ALL
+            FROM {_unloaded(table, wanted_from)} GROUP BY ALL
         )
         SELECT month, coalesce(loaded.rows, 0)::BIGINT,
             CASE
