@@ -12,7 +12,7 @@ from datetime import timedelta
 import duckdb
 
 from pipeline.archives.files import ArchivesReader
-from pipeline.errors import SettingsError
+from pipeline.errors import SettingsError, told
 from pipeline.reading.batches import Batches
 from pipeline.reading.documents import DailyReader, PerFlowReader
 from pipeline.reading.listings import ListReader, NewestReader, SingleReader
@@ -38,9 +38,20 @@ from pipeline.streams import (
 )
 from pipeline.syncing.lanes import Readers, Run
 from pipeline.syncing.session import Session, open_session
-from warehouse import Lake, mark_rows_of_deleted_contacts, note_drift, refresh_views, take_off_lists, waiting_streams
+from warehouse import (
+    Lake,
+    LakeStopped,
+    mark_rows_of_deleted_contacts,
+    note_drift,
+    refresh_views,
+    take_off_lists,
+    waiting_streams,
+)
 from warehouse.lake import clock
 from warehouse.lake.literal import Value, literal
+
+# Syncs that were killed longer ago have left nothing that a verification has not seen since.
+A_WEEK = timedelta(days=7)
 
 READERS: Readers = {
     Window: WindowReader,
@@ -105,7 +116,10 @@ def sync_in(
         options = replace(options, waiting=waiting_streams(connection))
     run = Run(session, settings, options, progress, READERS, make_batches)
     results = run.each(streams)
-    _mark_rows_of_newly_deleted_contacts(session.lake, results, time.monotonic() - begun)
+    try:
+        _mark_rows_of_newly_deleted_contacts(session.lake, results, time.monotonic() - begun)
+    except LakeStopped as error:
+        results[0] = replace(results[0], outcome="stopped", message=told(error))
     record(session.lake, run.uuid, results)
     refresh_views(session.lake)
     return SyncResult(run.uuid, session.workspace.name, str(settings.lake), results, time.monotonic() - begun)
@@ -120,10 +134,17 @@ def _accept_command(stream: Stream, options: Options) -> str:
 def _mark_rows_of_newly_deleted_contacts(lake: Lake, results: Sequence[StreamResult], seconds: float) -> None:
     """Mark rows that were on their way, in this process or another, when the deletion of their contact arrived.
 
-    `seconds` is how long it took: a clock that was set back meanwhile would show a time before it began.
+    `seconds` is how long it took: a clock that was set back meanwhile would show a time before it began. What syncs did
+    that were killed since the last one that came to its end, or stopped, counts too.
+
+    Raises:
+        LakeStopped: the lake's `stop` was set while another process wrote.
     """
     begun = min([clock.now() - timedelta(seconds=seconds), *(result.started_on for result in results)])
-    recent = f"(SELECT uuid, deleted_on FROM contacts WHERE deleted_on IS NOT NULL AND synced_on >= {literal(begun)})"
+    stopped = "SELECT run FROM _sync WHERE outcome = 'stopped'"
+    ended = f"SELECT max(started_on) FROM _sync WHERE started_on > {literal(begun - A_WEEK)} AND run NOT IN ({stopped})"
+    since = f"least({literal(begun)}, coalesce(({ended}), {literal(begun - A_WEEK)}))"
+    recent = f"(SELECT uuid, deleted_on FROM contacts WHERE deleted_on IS NOT NULL AND synced_on >= {since})"
     if lake.rows(f"SELECT count(*) FROM {recent}")[0][0]:
         with lake.connection(), lake.writing(*DRAGGED):
             marked = lake.commit(lambda connection: _mark(connection, recent))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -18,6 +19,7 @@ from importlib.resources.abc import Traversable
 
 import duckdb
 
+from warehouse.errors import LakeStopped
 from warehouse.lake import clock
 from warehouse.lake.clock import NOW
 from warehouse.lake.connection import Lake
@@ -51,13 +53,16 @@ class Look:
 
 
 def refresh_views(lake: Lake) -> int:
-    """Bring the views up to what the lake holds; return how many were written. Costs two queries if nothing changed."""
-    with lake.lock("views"):
+    """Bring the views up to what the lake holds; return how many were written. Costs two queries if nothing changed.
+
+    Whoever is asked to stop while another process does it leaves it to that one.
+    """
+    with suppress(LakeStopped), lake.lock("views"):
         look = _last_look(lake)
         changed = _tables_changed_since(lake, look.snapshot)
-        if look.looked_on and not changed:
-            return 0
-        return lake.commit(lambda connection: _refresh(connection, look, changed))
+        if changed or not look.looked_on:
+            return lake.commit(lambda connection: _refresh(connection, look, changed))
+    return 0
 
 
 def _last_look(lake: Lake) -> Look:
