@@ -50,6 +50,7 @@ class Batches(Loads):
         self._rows_of_reading = 0
         self._within = "false"
         self._archives: Archived | None = None
+        self._archives_unknown = False
         self._cut_off = False
 
     def take(self, piece: Piece) -> None:
@@ -125,6 +126,7 @@ class Batches(Loads):
     def believe(self, archives: Archived | None) -> None:
         """Take this for what the server has archived, instead of what it listed last; None if nobody knows."""
         self._archives = archives
+        self._archives_unknown = archives is None
         if archives is None:
             self._cut_off = self._tally.suspicious = True
             self._note_once(
@@ -132,6 +134,11 @@ class Batches(Loads):
                 "empty where it was not, so that none was marked deleted; look for a newer rapidlake, tell whoever "
                 f"runs the server, or, if it has no files any more, run `{self._accept_command}`"
             )
+
+    @property
+    def archives_unknown(self) -> bool:
+        """True if absence was not believed, because nobody knows which archive files there are."""
+        return self._archives_unknown
 
     @property
     def shows_absence(self) -> bool:

@@ -180,6 +180,7 @@ class WindowReader(Reader):
         # A month has no revisits: it is read up to here when what has vanished is settled too, and not before.
         of_month = finds_deletions and feed.startswith(MONTH)
         self.batches.commit(None if of_month else save, tombstones=tombstones)
+        doubted = self.tally.suspicious
         if finds_deletions:
             ask = partial(self.archives_now, self.stream)
             within = _within(strategy.on, walk)
@@ -193,7 +194,8 @@ class WindowReader(Reader):
         if of_month:
             self.batches.commit(save)
         revisited = self._revisited(strategy, walk)
-        if revisited and not self.tally.suspicious:  # else the window stays due
+        doubted = doubted or (self.tally.suspicious and not self.batches.archives_unknown)
+        if revisited and not doubted:  # else the window stays due; of archives little more would be known so soon
             self.batches.commit(self.saving(revisited))
         return ended
 
