@@ -17,6 +17,7 @@ from pipeline.reading.spool import Spool
 from pipeline.results import Tally
 from pipeline.streams import Daily, Newest, Stream, Window
 from warehouse import (
+    Archived,
     Lake,
     Loaded,
     forget_batch,
@@ -77,6 +78,8 @@ class Comparison(Batches):
         self.stream = stream
         self._load_archives = load_archives
         self._archives_loaded = False
+        self._unlisted = False
+        self.unknown = 0
         self._on = stream.strategy.on if isinstance(stream.strategy, Window | Newest | Daily) else None
         self._read_up_to: datetime | None = None
         self._held: HeldRows | None = None
@@ -103,7 +106,7 @@ class Comparison(Batches):
 
     def begin_reading(self, now: datetime) -> None:
         """Begin, at a time (UTC), to read what is proven or not as one: some days, or the whole stream."""
-        self._read_on, self._cut_off = now, False
+        self._read_on, self._cut_off, self._archives = now, False, None
         self._rows_before, self._unreadable_before = self._tally.rows_read, self._tally.rows_unreadable
 
     @property
@@ -146,49 +149,55 @@ class Comparison(Batches):
         return self._tally.rows_unreadable == self._unreadable_before and not self._cut_off
 
     def alive(self, within: str) -> int:
-        """How many live rows `within` a condition (SQL) the server did not bring; 0 where that tells nothing."""
+        """How many live rows `within` a condition (SQL) the server did not bring; 0 where that tells nothing.
+
+        `unknown` of them may be in an archive file that was not read.
+        """
         self._within = within
         if self._table.contact:  # rows of deleted contacts are found by that, and were deleted then
             dead = "SELECT uuid FROM contacts WHERE deleted_on IS NOT NULL"
             contact = f'"{self._table.contact}"'
             self._within = f"({within}) AND ({contact} IS NULL OR {contact} NOT IN ({dead}))"
         with self._lake.snapshot() as connection:
-            return self._rows.find_alive(connection, self._on, self._where_absence_counts(connection))
+            alive = self._rows.find_alive(connection, self._on, self._where_absence_counts(connection))
+            undecided = self._where_undecided(connection)
+            self.unknown = self._rows.find_unknown(connection, self._on, undecided) if undecided else 0
+        return alive + self.unknown
+
+    def _where_undecided(self, connection: duckdb.DuckDBPyConnection) -> str | None:
+        """The condition (SQL) that a row may be in an archive file that was not read; None if none can be."""
+        if not self._table.archive_type or not self.shows_absence:
+            return None
+        return f"({self._within}) AND {self._archived(connection).undecided(connection, self._table)}"
+
+    def believe(self, archives: Archived | None) -> None:
+        """As of any reading; and note if the server has no list of archive files."""
+        super().believe(archives)
+        self._unlisted = archives is not None and archives.shown_from is not None
 
     def still_alive(self) -> int:
         """How many of the rows that the last `alive` found are alive still, after what was read since."""
         with self._lake.snapshot() as connection:
-            return self._rows.still_alive(connection, self._where_absence_counts(connection))
-
-    def note_undecided(self) -> int:
-        """Note which rows the last `alive` did not find, because an archive file may have them that was not read.
-
-        How many are noted.
-        """
-        if not self._table.archive_type or not self.shows_absence:
-            return 0
-        with self._lake.snapshot() as connection:
-            undecided = self._archived(connection).undecided(connection, self._table)
-            self._rows.note_undecided(connection, self._on, f"({self._within}) AND {undecided}")
-            return self._rows.count_undecided(connection)
+            alive = self._rows.still_alive(connection, self._where_absence_counts(connection))
+            self.unknown = self._rows.count_unknown(connection)
+        return alive + self.unknown
 
     def decide(self) -> bool:
-        """Load the files that may have rows of which nothing is known, and forget these rows; False if that was done.
+        """Load the files that may have the `unknown` rows; False if that was done, or if nobody lists them.
 
         A verification that repairs nothing loads nothing.
         """
-        if not self.asked.repair or self._archives_loaded:
+        if not self.asked.repair or self._archives_loaded or self._unlisted:
             return False
         self._archives_loaded = True
         self._load_archives()
-        with self._lake.connection() as connection:
-            self._rows.forget_undecided(connection)
+        self._archives = None  # what was listed since is stored
         return True
 
-    def alive_keys(self) -> list[tuple[object, ...]]:
-        """Their keys."""
+    def alive_keys(self, *, unknown: bool = False) -> list[tuple[object, ...]]:
+        """The keys of the rows that `alive` found, without those that are `unknown` unless these are asked for too."""
         with self._lake.connection() as connection:
-            return self._rows.alive_keys(connection)
+            return self._rows.alive_keys(connection, unknown=unknown)
 
     def settle_days(self, first: date | None, last: date, live: int) -> None:
         """Mark what is gone from these days (UTC; `first` None: from the beginning), and note those that are proven.
@@ -197,7 +206,7 @@ class Comparison(Batches):
         """
         good = self._settle(live) and not (first and first > last)
         with self._lake.connection() as connection:
-            rows = self._rows.rows_by_day(connection)
+            rows = self._rows.rows_by_day(connection, first, last)
             differing = self._rows.differing_days(connection, repaired=self.asked.repair)
         name, read_on = self._table.name, self._read_on
         if good:
@@ -255,10 +264,7 @@ class Comparison(Batches):
             undecided = self._rows.count_undecided(connection)
         self.sum_up()
         if undecided:
-            self.doubt(
-                f"{counted(undecided, 'row')} that the server lists no longer may be in archive files that are not in "
-                "the lake, or of which a line could not be read: sync archives, then verify again"
-            )
+            self.doubt(f"{counted(undecided, 'row')} that the server lists no longer {self._why_undecided}")
         if unreadable:
             self.findings.append(unreadable)
         elif self._tally.rows_read and not any(one.compared for one in self.findings):
@@ -272,6 +278,19 @@ class Comparison(Batches):
                 self._tally.rows_deleted += self._lake.commit(
                     lambda connection: mark_rows_of_deleted_contacts(connection, [self._table], deleted)
                 )
+
+    @property
+    def _why_undecided(self) -> str:
+        """What may have become of rows that are in no listing and in no file that was read, and what to do."""
+        if self._unlisted:
+            return (
+                "may be in archive files, of which this server has no list: "
+                f"if they were deleted, run `{self._accept_command}`"
+            )
+        return (
+            "may be in archive files that are not in the lake, or of which a line could not be read: "
+            "sync archives, then verify again"
+        )
 
     def end_whole_reading(self) -> None:
         """Give back the memory of what was found of each row."""

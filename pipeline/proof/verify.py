@@ -11,13 +11,13 @@ from functools import partial
 
 import duckdb
 
-from pipeline.errors import SettingsError
+from pipeline.errors import MustWait, SettingsError
 from pipeline.proof.comparing import Comparison, Verification
 from pipeline.proof.retention import still_kept
 from pipeline.proof.rotation import parts_of_streams, tonight
 from pipeline.proof.verifiers import VERIFIERS
 from pipeline.reading.progress import Progress, counted
-from pipeline.reading.reader import ArchiveChoice, Options
+from pipeline.reading.reader import ROWS, ArchiveChoice, Options
 from pipeline.reading.spool import Spool
 from pipeline.results import FAILED, StreamResult, Tally
 from pipeline.settings import Settings
@@ -25,7 +25,7 @@ from pipeline.streams import ARCHIVE_LIST, ARCHIVED, STREAMS, Newest, Stream, Wi
 from pipeline.syncing.lanes import Run
 from pipeline.syncing.session import Session, open_session
 from pipeline.syncing.sync import choose, sync_in
-from warehouse import Lake, archives_wanted_from
+from warehouse import Cursor, Lake, archives_wanted_from, read_cursors
 from warehouse.lake import clock
 from warehouse.proof.counted import Uncounted, compare_statistics
 from warehouse.proof.findings import Finding, note_verification, verify_archives
@@ -214,11 +214,23 @@ class _Comparisons:
         return comparison
 
     def _load_archives(self, stream: Stream) -> None:
-        """Load what the server has archived of a stream since the last sync: its archiver may work at this hour."""
-        choice = ArchiveChoice(frozenset({stream.table.archive_type or ""}))
-        chosen = Options(archives=choice, wait_for_others=self._options.wait_for_others)
+        """Load what the server has archived of a stream since the last sync: its archiver may work at this hour.
+
+        Raises:
+            MustWait: the rate limit asks for too long a wait.
+        """
+        with self._session.lake.connection() as connection:
+            first = not read_cursors(connection, ARCHIVE_LIST.name)
+            wanted = read_cursors(connection, stream.name).get(ROWS, Cursor())
+        chosen = Options(
+            since=wanted.complete_from if first else None,  # else it was said which files are wanted
+            archives=ArchiveChoice(frozenset({stream.table.archive_type or ""})),
+            wait_for_others=self._options.wait_for_others,
+        )
         with self._loading:  # messages and runs are verified side by side
-            sync_in(self._session, self._settings, [ARCHIVE_LIST], self._progress, chosen)
+            [loaded] = sync_in(self._session, self._settings, [ARCHIVE_LIST], self._progress, chosen).streams
+        if loaded.go_on_in is not None:
+            raise MustWait(loaded.go_on_in)
 
     def findings(self) -> list[Finding]:
         """What all found, in the order of the streams."""

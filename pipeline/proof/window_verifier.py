@@ -15,7 +15,7 @@ from pipeline.reading.vanished import ASKED_ONE_BY_ONE, by_key, second_look, tim
 from pipeline.reading.walk import TICK, Piece, seek
 from pipeline.reading.windows import LARGE_SKEW, SLICE_ROWS
 from pipeline.streams import Window
-from warehouse import Cursor, archives_wanted_from, read_cursors
+from warehouse import Cursor, LakeStopped, archives_wanted_from, read_cursors
 from warehouse.lake import clock
 from warehouse.lake.cursor import FIRST, time_at
 from warehouse.lake.literal import literal
@@ -48,7 +48,7 @@ class WindowVerifier(Reader):
             for window in self._windows(self.stream.strategy, cursor, now):
                 for slice_ in self._slices(self.stream.strategy, batches, window):
                     self._settle(self.stream.strategy, batches, cursor, slice_, whole_days=bool(behind))
-        except (ServerError, Stopped, MustWait):
+        except (ServerError, Stopped, LakeStopped, MustWait):
             batches.sum_up()
             raise
         batches.end()
@@ -192,21 +192,22 @@ class WindowVerifier(Reader):
             if left and look:
                 look(strategy, batches)
                 left = batches.still_alive()
-        if left and self.stream.table.archive_type:
+        if left > batches.unknown and self.stream.table.archive_type:
             batches.believe(self.archives_now(self.stream))
-            batches.still_alive()
-        if batches.note_undecided() and batches.decide():
+            batches.alive(within)
+        if batches.unknown and batches.decide():
             self._look_for_alive(strategy, batches, within)
 
     def _look_at_changes(self, strategy: Window, batches: Comparison) -> None:
         """Read what changed since the last sync, where asking for each row would cost more."""
         last = self.cursor(ROWS).watermark
-        if last and len(batches.alive_keys()) > ASKED_ONE_BY_ONE:
+        if last and len(batches.alive_keys(unknown=True)) > ASKED_ONE_BY_ONE:
             self._compare(strategy, {}, last - self.overlap, self.client.latest() + DAY)
 
     def _look_again(self, strategy: Window, batches: Comparison) -> None:
-        """Ask for the rows by their keys, or their time."""
-        for piece in second_look(batches.alive_keys(), self.lake, self.stream, self.fetching({})):
+        """Ask for the rows by their keys, or their time; if few, for those too that may be in an archive file."""
+        keys = batches.alive_keys(unknown=batches.unknown <= ASKED_ONE_BY_ONE)
+        for piece in second_look(keys, self.lake, self.stream, self.fetching({})):
             batches.take(piece)
         batches.commit()
 

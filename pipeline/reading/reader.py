@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
 
@@ -224,6 +224,8 @@ class Reader(ABC):
                 wanted_from = archives_wanted_from(connection)
             had_some = not self.options.accept_deletions and ever_archived(connection, of.table)
         found = ask_for_archives(self.client, self.listener(), of, wanted_from, self.client.latest())
+        if found and self.options.accept_deletions:
+            found = replace(found, shown_from=None)
         return None if found and not found.files and had_some else found
 
     def read_workspace(self) -> bytes:

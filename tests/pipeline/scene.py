@@ -60,10 +60,15 @@ class Scene:
         return backfill_month(self.session, given, STREAMS[stream], month, Quiet(), accept_deletions=accept)[-1]
 
     def verify(
-        self, *streams: str, since: datetime | None = None, repair: bool = False, rotate: bool = False
+        self,
+        *streams: str,
+        since: datetime | None = None,
+        repair: bool = False,
+        rotate: bool = False,
+        accept: bool = False,
     ) -> VerifyResult:
         self._begin()
-        asked, options = Verification(repair=repair, rotate=rotate), Options(since=since)
+        asked, options = Verification(repair=repair, rotate=rotate), Options(since=since, accept_deletions=accept)
         return verify_in(self.session, self.settings(), choose_verifiable(streams), Quiet(), options, asked)
 
     def _begin(self) -> None:

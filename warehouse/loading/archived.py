@@ -46,7 +46,7 @@ class Archived:
             connection.execute(
                 f"""
                 SELECT period, start_date, hash FROM _archives
-                WHERE archive_type = {literal(table.archive_type)} AND unreadable = 0
+                WHERE archive_type = {literal(table.archive_type)} AND unreadable = 0 AND read_again IS NOT TRUE
                 """
             ).fetchall()
         )
@@ -71,8 +71,12 @@ class Archived:
 
     def undecided(self, connection: duckdb.DuckDBPyConnection, table: Table) -> str:
         """SQL: the condition that a stored row is in no file that it names, and may be in one that was not read."""
-        unread = self._unread(connection, table)
-        return f"{self._in_none_that_it_names(connection, table)} AND {unread}" if unread else "false"
+        conditions = []
+        if unread := self._unread(connection, table):
+            conditions.append(unread)
+        if self.shown_from:
+            conditions.append(f"""("{table.partitioned_by}" >= {literal(self.shown_from)}) IS NOT TRUE""")
+        return f"{self._in_none_that_it_names(connection, table)} AND ({' OR '.join(conditions) or 'false'})"
 
     def _in_none_that_it_names(self, connection: duckdb.DuckDBPyConnection, table: Table) -> str:
         """SQL: the condition that the row's `archived_in` names no file.

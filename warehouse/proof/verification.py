@@ -18,8 +18,8 @@ from warehouse.loading.stage import Batch
 from warehouse.loading.stand_ins import keys_as_stored
 from warehouse.proof.findings import KINDS, SHOWN_EXAMPLES, Finding
 
-# What is noted of a row besides what the server's row shows.
-NOT_BROUGHT = "('unseen', 'double', 'undecided')"
+# What is noted of a row besides what the server's row shows: as long as it is looked for, and when it was.
+NOT_BROUGHT = "('double', 'unseen', 'unknown', 'undecided')"
 
 _NUMBERS = itertools.count()
 
@@ -97,7 +97,7 @@ class HeldRows:
             WHERE stream = {literal(table.name)}
                 AND (key IS NULL OR key NOT IN (SELECT {table.key_text()} FROM "{table.name}"))
                 AND (key IS NULL OR key NOT IN
-                    (SELECT {table.key_text()} FROM {self._found} WHERE kind NOT IN ('unseen', 'undecided')))
+                    (SELECT {table.key_text()} FROM {self._found} WHERE kind NOT IN ('unseen', 'unknown', 'undecided')))
             ORDER BY ALL
             """
         ).fetchall()
@@ -117,61 +117,67 @@ class HeldRows:
 
     def find_alive(self, connection: duckdb.DuckDBPyConnection, on: str | None, within: str) -> int:
         """Note the live rows `within` a condition (SQL) that the server did not bring; return how many."""
-        table = self.table
-        connection.execute(f"DELETE FROM {self._found} WHERE kind = 'unseen'")
-        connection.execute(
-            f"""
-            INSERT INTO {self._found}
-            SELECT DISTINCT {table.select_keys("stored")}, {_day(on)}, 'unseen'
-            FROM (FROM "{table.name}" WHERE deleted_on IS NULL AND ({within})) AS stored
-            ANTI JOIN (FROM {self._found} WHERE kind NOT IN ('double', 'undecided')) AS incoming ON {table.same_key}
-            """
-        )
+        connection.execute(f"DELETE FROM {self._found} WHERE kind IN ('unseen', 'unknown')")
+        self._note_not_brought(connection, on, within, "unseen")
         return count(connection, f"{self._found} WHERE kind = 'unseen'")
 
-    def note_undecided(self, connection: duckdb.DuckDBPyConnection, on: str | None, within: str) -> None:
+    def find_unknown(self, connection: duckdb.DuckDBPyConnection, on: str | None, within: str) -> int:
         """Note the live rows `within` a condition (SQL) that the server did not bring, and of which nothing is known.
 
-        Rows that `find_alive` noted are none of them.
+        Rows that `find_alive` noted are none of them; how many there are is returned.
         """
+        connection.execute(f"DELETE FROM {self._found} WHERE kind = 'unknown'")
+        self._note_not_brought(connection, on, within, "unknown", besides="unseen")
+        return count(connection, f"{self._found} WHERE kind = 'unknown'")
+
+    def _note_not_brought(
+        self, connection: duckdb.DuckDBPyConnection, on: str | None, within: str, kind: str, *, besides: str = ""
+    ) -> None:
+        """Note as `kind` the live rows `within` a condition that the server did not bring, and are not `besides`."""
         table = self.table
+        noted = f"kind NOT IN {NOT_BROUGHT} OR kind = '{besides}'"
         connection.execute(
             f"""
             INSERT INTO {self._found}
-            SELECT DISTINCT {table.select_keys("stored")}, {_day(on)}, 'undecided'
+            SELECT DISTINCT {table.select_keys("stored")}, {_day(on)}, '{kind}'
             FROM (FROM "{table.name}" WHERE deleted_on IS NULL AND ({within})) AS stored
-            ANTI JOIN (FROM {self._found} WHERE kind <> 'double') AS incoming ON {table.same_key}
+            ANTI JOIN (FROM {self._found} WHERE {noted}) AS incoming ON {table.same_key}
             """
         )
 
-    def forget_undecided(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Forget what `note_undecided` has noted."""
-        connection.execute(f"DELETE FROM {self._found} WHERE kind = 'undecided'")
-
     def count_undecided(self, connection: duckdb.DuckDBPyConnection) -> int:
-        """How many of the rows that `note_undecided` noted were not brought since either."""
+        """How many rows were left as unknown, and not brought since either."""
         distinct = self.table.distinct
-        brought = f"SELECT {distinct} FROM {self._found} WHERE kind NOT IN ('double', 'undecided')"
+        brought = f"SELECT {distinct} FROM {self._found} WHERE kind NOT IN {NOT_BROUGHT}"
         undecided = f"{self._found} WHERE kind = 'undecided' AND {distinct} NOT IN ({brought})"
         return count(connection, f"(SELECT DISTINCT {distinct} FROM {undecided})")
 
     def still_alive(self, connection: duckdb.DuckDBPyConnection, within: str) -> int:
-        """Keep of what `find_alive` noted the rows not brought since, and live `within` a condition (SQL); how many."""
+        """Keep of what `find_alive` noted the rows not brought since, and live `within` a condition (SQL); how many.
+
+        Of what `find_unknown` noted, those not brought since.
+        """
         table = self.table
         connection.execute(
             f"""
-            DELETE FROM {self._found} WHERE kind = 'unseen' AND (
+            DELETE FROM {self._found} WHERE kind IN ('unseen', 'unknown') AND (
                 {table.distinct} IN (SELECT {table.distinct} FROM {self._found} WHERE kind NOT IN {NOT_BROUGHT})
-                OR {table.distinct} NOT IN
+                OR kind = 'unseen' AND {table.distinct} NOT IN
                     (SELECT {table.distinct} FROM "{table.name}" WHERE deleted_on IS NULL AND ({within}))
             )
             """
         )
         return count(connection, f"{self._found} WHERE kind = 'unseen'")
 
-    def alive_keys(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[object, ...]]:
-        """The keys that `find_alive` noted."""
-        return connection.execute(f"FROM {self._alive}").fetchall()
+    def count_unknown(self, connection: duckdb.DuckDBPyConnection) -> int:
+        """How many of the rows that `find_unknown` noted the last `still_alive` has kept."""
+        return count(connection, f"{self._found} WHERE kind = 'unknown'")
+
+    def alive_keys(self, connection: duckdb.DuckDBPyConnection, *, unknown: bool = False) -> list[tuple[object, ...]]:
+        """The keys that `find_alive` noted; `unknown`: also those that `find_unknown` did."""
+        kinds = "('unseen', 'unknown')" if unknown else "('unseen')"
+        keys = quoted(self.table.key_columns)
+        return connection.execute(f"SELECT {keys} FROM {self._found} WHERE kind IN {kinds}").fetchall()
 
     def mark_alive(self, connection: duckdb.DuckDBPyConnection) -> int:
         """Set deleted_on for the rows that `find_alive` noted; return how many. Inside the caller's transaction."""
@@ -209,16 +215,22 @@ class HeldRows:
         )
 
     def settle_unseen(self, connection: duckdb.DuckDBPyConnection, *, marked: bool) -> None:
-        """Keep what `find_alive` noted, as marked deleted or as left alive; it will note others."""
+        """Keep what `find_alive` noted, as marked or left alive, and what `find_unknown` did as undecided."""
         kind = "alive" if marked else "left alive"
-        connection.execute(f"UPDATE {self._found} SET kind = '{kind}' WHERE kind = 'unseen'")
+        connection.execute(
+            f"""
+            UPDATE {self._found} SET kind = CASE kind WHEN 'unseen' THEN '{kind}' ELSE 'undecided' END
+            WHERE kind IN ('unseen', 'unknown')
+            """
+        )
 
-    def rows_by_day(self, connection: duckdb.DuckDBPyConnection) -> dict[date, int]:
-        """Day (UTC) → rows of it that the server listed."""
+    def rows_by_day(self, connection: duckdb.DuckDBPyConnection, first: date | None, last: date) -> dict[date, int]:
+        """Day (UTC) → rows of it that the server listed, of the days `first` (None: the beginning) to `last`."""
+        since = f"day >= DATE '{first}'" if first else "day IS NOT NULL"
         rows = connection.execute(
             f"""
             SELECT day, count(DISTINCT {self.table.key_text()}) FROM {self._found}
-            WHERE day IS NOT NULL AND kind NOT IN ('double', 'unseen', 'left alive', 'undecided') GROUP BY day
+            WHERE {since} AND day <= DATE '{last}' AND kind NOT IN {NOT_BROUGHT} AND kind <> 'left alive' GROUP BY day
             """
         ).fetchall()
         return dict(rows)
@@ -239,9 +251,9 @@ class HeldRows:
             f"""
             WITH found AS (
                 SELECT {self.table.key_text()} AS key, date_trunc('month', day)::DATE AS month,
-                    CASE WHEN kind IN ('unseen', 'left alive') THEN 'alive' ELSE kind END AS kind,
-                    bool_or(kind IN ('unseen', 'left alive')) AS alive
-                FROM {self._found} WHERE kind <> 'undecided' GROUP BY key, month, 3
+                    CASE kind WHEN 'left alive' THEN 'alive' ELSE kind END AS kind,
+                    bool_or(kind = 'left alive') AS alive
+                FROM {self._found} WHERE kind NOT IN ('unseen', 'unknown', 'undecided') GROUP BY key, month, 3
             )
             SELECT month, count(DISTINCT key) FILTER (kind NOT IN ('double', 'alive', 'pending')),
                 {", ".join(f"count(*) FILTER (kind = '{kind}')" for kind in (*KINDS, "pending"))},
