@@ -41,10 +41,15 @@ def backfill(settings: Settings, streams: Sequence[str], months: Sequence[Month]
 
 
 def verify(
-    settings: Settings, streams: Sequence[str] = (), *, since: datetime | None = None, repair: bool = False
+    settings: Settings,
+    streams: Sequence[str] = (),
+    *,
+    since: datetime | None = None,
+    repair: bool = False,
+    rotate: bool = False,
 ) -> VerifyResult:
     """Hold streams against the server; all that can be if none is named."""
-    asked = Verification(repair=repair)
+    asked = Verification(repair=repair, rotate=rotate)
     return verify_in(session_of(settings), settings, choose_verifiable(streams), Quiet(), Options(since=since), asked)
 
 

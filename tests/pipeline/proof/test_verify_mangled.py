@@ -122,6 +122,14 @@ def test_what_is_dropped_is_read_again_from_the_beginning_whatever_was_to_be_ver
     assert_true(server.workspace, lake, *LARGE)
 
 
+def test_a_rotation_beside_which_rows_are_read_again_stays_one(server: Sandbox, lake: Path) -> None:
+    """It says nothing of the days that were not due."""
+    mangle(lake, "contacts", "groups", UNREADABLE, "uuid IN (SELECT uuid FROM contacts LIMIT 2)")
+    result = look(server, lake, "contacts", "messages", repair=True, rotate=True)
+    assert (result.rotated, result.failed) == (True, False)
+    assert_true(server.workspace, lake, "contacts")
+
+
 def test_a_sync_meets_rows_that_cannot_be_read_back_and_says_what_to_do(server: Sandbox, lake: Path) -> None:
     mangle(lake, "messages", "labels", UNREADABLE, newest("messages", 1))
     with pytest.raises(LakeMangled) as met:

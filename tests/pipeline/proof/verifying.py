@@ -111,10 +111,15 @@ def bring(sandbox: Sandbox, lake: Path, *streams: str, since: datetime | None = 
 
 
 def look(
-    sandbox: Sandbox, lake: Path, *streams: str, repair: bool = False, since: datetime | None = None
+    sandbox: Sandbox,
+    lake: Path,
+    *streams: str,
+    repair: bool = False,
+    since: datetime | None = None,
+    rotate: bool = False,
 ) -> VerifyResult:
     settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0)
-    return verify(settings, streams, repair=repair, since=since)
+    return verify(settings, streams, repair=repair, since=since, rotate=rotate)
 
 
 def differences(result: VerifyResult) -> dict[tuple[str, date | None, str], int]:
