@@ -39,7 +39,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
         "('message', 'daily', '2026-01-01', 5, NULL, now(), 'api'), "
         "('message', 'daily', '2026-01-02', 0, NULL, now(), 'api'), "
         "('message', 'daily', '2026-01-03', 9, now(), now(), 'api')",
-        "_archives VALUES ('message', 'daily', '2026-01-01', 'h', 1, 5, 5, 0, 'file', now(), true)",
+        "_archives VALUES ('message', 'daily', '2026-01-01', 'h', 1, 5, 5, 0, 'file', now(), true, NULL)",
         "_quarantine (stream, digest, reason, record, source, seen_on) "
         "SELECT 'labels', n::VARCHAR, 'why', '{}', 'api', now() FROM range(3) AS numbers (n)",
         # In the thirty days: 4 in, 6 out of which 3 failed; in those before: 2 in, 4 out.
