@@ -29,7 +29,8 @@ MOST_DELETIONS = 0.2
 class Batches(Loads):
     """Rows of one stream between the server and the lake, and those that the server does not have any more.
 
-    `accept_command` is what to type where more rows are gone than may be marked unasked.
+    `accept_command` is what to type where more rows are gone than may be marked unasked. `archives_unknown` is true
+    where absence was not believed, because nobody knows which archive files there are.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Batches(Loads):
         self._rows_of_reading = 0
         self._within = "false"
         self._archives: Archived | None = None
-        self._archives_unknown = False
+        self.archives_unknown = False
         self._cut_off = False
 
     def take(self, piece: Piece) -> None:
@@ -126,7 +127,7 @@ class Batches(Loads):
     def believe(self, archives: Archived | None) -> None:
         """Take this for what the server has archived, instead of what it listed last; None if nobody knows."""
         self._archives = archives
-        self._archives_unknown = archives is None
+        self.archives_unknown = archives is None
         if archives is None:
             self._cut_off = self._tally.suspicious = True
             self._note_once(
@@ -134,11 +135,6 @@ class Batches(Loads):
                 "empty where it was not, so that none was marked deleted; look for a newer rapidlake, tell whoever "
                 f"runs the server, or, if it has no files any more, run `{self._accept_command}`"
             )
-
-    @property
-    def archives_unknown(self) -> bool:
-        """True if absence was not believed, because nobody knows which archive files there are."""
-        return self._archives_unknown
 
     @property
     def shows_absence(self) -> bool:

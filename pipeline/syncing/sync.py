@@ -134,8 +134,8 @@ def _accept_command(stream: Stream, options: Options) -> str:
 def _mark_rows_of_newly_deleted_contacts(lake: Lake, results: Sequence[StreamResult], seconds: float) -> None:
     """Mark rows that were on their way, in this process or another, when the deletion of their contact arrived.
 
-    `seconds` is how long it took: a clock that was set back meanwhile would show a time before it began. What syncs did
-    that were killed since the last one that came to its end, or stopped, counts too.
+    `seconds` is how long it took: a clock that was set back meanwhile would show a time before it began. Deletions
+    count too that syncs have brought which were killed, or stopped, since the last one that was neither.
 
     Raises:
         LakeStopped: the lake's `stop` was set while another process wrote.

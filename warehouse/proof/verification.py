@@ -122,26 +122,19 @@ class HeldRows:
         return count(connection, f"{self._found} WHERE kind = 'unseen'")
 
     def find_unknown(self, connection: duckdb.DuckDBPyConnection, on: str | None, within: str) -> int:
-        """Note the live rows `within` a condition (SQL) that the server did not bring, and of which nothing is known.
-
-        Rows that `find_alive` noted are none of them; how many there are is returned.
-        """
-        connection.execute(f"DELETE FROM {self._found} WHERE kind = 'unknown'")
-        self._note_not_brought(connection, on, within, "unknown", besides="unseen")
+        """Note, after `find_alive` and besides its rows, those of which nothing is known; return how many."""
+        self._note_not_brought(connection, on, within, "unknown")
         return count(connection, f"{self._found} WHERE kind = 'unknown'")
 
-    def _note_not_brought(
-        self, connection: duckdb.DuckDBPyConnection, on: str | None, within: str, kind: str, *, besides: str = ""
-    ) -> None:
-        """Note as `kind` the live rows `within` a condition that the server did not bring, and are not `besides`."""
+    def _note_not_brought(self, connection: duckdb.DuckDBPyConnection, on: str | None, within: str, kind: str) -> None:
+        """Note as `kind` the live rows `within` a condition that the server did not bring, and are not sought yet."""
         table = self.table
-        noted = f"kind NOT IN {NOT_BROUGHT} OR kind = '{besides}'"
         connection.execute(
             f"""
             INSERT INTO {self._found}
             SELECT DISTINCT {table.select_keys("stored")}, {_day(on)}, '{kind}'
             FROM (FROM "{table.name}" WHERE deleted_on IS NULL AND ({within})) AS stored
-            ANTI JOIN (FROM {self._found} WHERE {noted}) AS incoming ON {table.same_key}
+            ANTI JOIN (FROM {self._found} WHERE kind NOT IN ('double', 'undecided')) AS incoming ON {table.same_key}
             """
         )
 

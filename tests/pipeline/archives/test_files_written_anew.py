@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import timedelta
 
-import pytest
-
 from pipeline.reading.reader import ArchiveChoice, Options
-from sandbox import Faults, Workspace, generate, put_archive, put_empty_archive
+from sandbox import Faults, put_archive, put_empty_archive
 from sandbox.workspace.dates import iso, to_micros
 from tests.pipeline.archives.records import JUNE, MAY, Row, broken, put, record
 from tests.pipeline.scene import Scene, differences, now
 
 
-@pytest.fixture
-def scene(scene_of: Callable[[Workspace], Scene]) -> Scene:
-    workspace = generate(messages=0, contacts=2, archives=False)
-    workspace.offer("archives")
-    return scene_of(workspace)
-
-
 def test_a_run_that_went_on_is_alive_when_a_file_of_runs_is_listed_without_records(
-    scene_of: Callable[[Workspace], Scene],
+    scene_with_runs: Scene,
 ) -> None:
     """More runs than are asked for one by one began in the file's month, and one of them is of another day by now."""
-    workspace = generate(messages=200, seed=7, archives=False)
-    workspace.offer("archives")
-    scene = scene_of(workspace)
+    scene, workspace = scene_with_runs, scene_with_runs.workspace
     begun = now() - timedelta(days=40)
     first, template = f"{begun:%Y-%m}-01", workspace.rows("runs")[0]
     for number in range(30):

@@ -28,13 +28,6 @@ from tests.pipeline.scene import Scene, differences
 ACCEPTING = Options(accept_deletions=True)
 
 
-@pytest.fixture
-def scene(scene_of: Callable[[Workspace], Scene]) -> Scene:
-    workspace = generate(messages=0, contacts=2, archives=False)
-    workspace.offer("archives")
-    return scene_of(workspace)
-
-
 # -- in the file of another month --
 
 

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pipeline.reading.reader import ArchiveChoice, Options
-from sandbox import Workspace, generate, put_archive, remove_archive
+from sandbox import Faults, put_archive, remove_archive
 from sandbox.workspace.dates import iso, to_micros
 from tests.pipeline.archives.records import MAY, as_listed, put, record
 from tests.pipeline.scene import Scene, differences, now
 
 DELETED = "SELECT id FROM messages WHERE deleted_on IS NOT NULL"
-
-
-@pytest.fixture
-def scene(scene_of: Callable[[Workspace], Scene]) -> Scene:
-    workspace = generate(messages=0, contacts=2, archives=False)
-    workspace.offer("archives")
-    return scene_of(workspace)
 
 
 @pytest.mark.parametrize("repair", [False, True])
@@ -60,11 +52,9 @@ def test_a_verification_that_repairs_loads_no_files_of_before_the_date_that_the_
 
 
 def test_a_run_that_goes_on_while_it_is_verified_is_no_doubt_because_of_a_file_that_was_not_read(
-    scene_of: Callable[[Workspace], Scene],
+    scene_with_runs: Scene,
 ) -> None:
-    workspace = generate(messages=200, seed=7, archives=False)
-    workspace.offer("archives")
-    scene = scene_of(workspace)
+    scene, workspace = scene_with_runs, scene_with_runs.workspace
     scene.sync("contacts", "runs")
     runs = workspace.rows("runs")
     unread = f"{now() - timedelta(days=91):%Y-%m-%d}"
@@ -111,3 +101,16 @@ def test_what_a_stopped_verification_had_no_time_to_ask_for_again_is_no_differen
     scene.sandbox.after_page = None
     scene.session.client.stop.clear()
     assert differences(scene.verify("messages", repair=True)) == {("messages", "alive"): 1}
+
+
+def test_a_verification_that_has_to_wait_for_the_rate_limit_while_it_loads_files_is_gone_on_with(scene: Scene) -> None:
+    for number in (1, 2, 3, 9):
+        scene.workspace.put("messages", as_listed(record(number, "2026-05-10")))
+    scene.sync("messages")
+    scene.workspace.delete("messages", [9])
+    put(scene, MAY, [record(1, "2026-05-10")])
+    scene.session.client.longest_wait = 10
+    scene.sandbox.faults = Faults(script={"archives": ["ok", "throttle"]}, throttle_seconds=60)
+    result = scene.verify("messages", repair=True).results[0]
+    assert (result.outcome, (result.go_on_in or 0) > 10) == ("waiting", True)
+    assert scene.column(DELETED) == set()
