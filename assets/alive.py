@@ -17,7 +17,7 @@ from pathlib import Path
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from assets.outcome import LOADS, PACE
+from assets.outcome import LOADS, PACE, tick
 from warehouse.lake import clock
 
 # In DAGSTER_HOME, which the processes of a deployment share, whatever the settings are: there may be no lake yet.
@@ -59,6 +59,7 @@ def alive(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Ends runs whose process was killed, so that the next ones need not wait for them.",
 )
+@tick()
 def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Report each run failed that has had a process for two minutes, and has none now."""
     instance = context.instance

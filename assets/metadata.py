@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-import dagster as dg
-
 from pipeline.months import Month
 from pipeline.results import StreamResult, Tally
 from pipeline.streams import Stream
@@ -15,11 +13,6 @@ from pipeline.syncing.session import Session
 from warehouse import Cursor, Lake, read_cursors
 from warehouse.lake import clock
 from warehouse.lake.literal import literal
-
-PREVIEW_ROWS, PREVIEW_COLUMNS = 5, 8
-# Texts that say nothing of a person; of all other columns only numbers, dates, booleans and uuids are shown.
-_HARMLESS_TEXTS = {"status", "direction", "type", "visibility", "exit_type", "language", "period", "archive_type"}
-_HARMLESS_TYPES = ("UUID", "BIGINT", "INTEGER", "BOOLEAN", "TIMESTAMP WITH TIME ZONE", "DATE", "DOUBLE")
 
 
 def sync_metadata(session: Session, stream: Stream, results: Sequence[StreamResult]) -> dict[str, Any]:
@@ -106,22 +99,3 @@ def months_of_nothing_known(lake: Lake, stream: Stream, months: Iterable[Month])
     )
     something = {Month.of(month) for (month,) in known}
     return [month for month in months if month not in something and month.end <= read.watermark]
-
-
-def preview(lake: Lake, stream: Stream, month: Month | None = None) -> dg.MetadataValue:
-    """A few rows, of the month if one is given, without names, addresses or anything that somebody wrote."""
-    with lake.connection() as connection:
-        described = connection.execute(f'DESCRIBE "{stream.name}"').fetchall()
-    shown = [
-        name
-        for name, kind, *_ in described
-        if (kind in _HARMLESS_TYPES or name in _HARMLESS_TEXTS) and name not in ("deleted_on", "synced_on")
-    ][:PREVIEW_COLUMNS]
-    rows = lake.rows(
-        f"""
-        SELECT {", ".join(f'coalesce("{name}"::VARCHAR, {literal("")})' for name in shown)}
-        FROM "{stream.name}" WHERE {_live(stream, month)} LIMIT {PREVIEW_ROWS}
-        """
-    )
-    lines = [shown, ["---"] * len(shown), *rows]
-    return dg.MetadataValue.md("\n".join(f"| {' | '.join(line)} |" for line in lines))

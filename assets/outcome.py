@@ -13,13 +13,14 @@ from dagster._core.errors import (
     DagsterExecutionInterruptedError,
     DagsterUserCodeProcessError,  # whose message Dagster shows without a stack of its own
 )
-from dagster_shared.error import SerializableErrorInfo
+from dagster_shared.error import DagsterError, SerializableErrorInfo
 
 from pipeline.errors import MustWait, RequestRefused, SettingsError, TokenRefused, told
 from pipeline.months import Month
 from pipeline.reading.progress import Lines, Tell, summary
 from pipeline.results import StreamResult
 from warehouse import LakeNotFound, RapidlakeError
+from warehouse.declared import fault
 from warehouse.lake import clock
 
 # What a run that must be gone on with carries: that it is one, and, per asset, after when and with which partitions.
@@ -61,6 +62,14 @@ class StepCancelled(DagsterExecutionInterruptedError, DagsterUserCodeProcessErro
         self.user_code_process_error_infos = [SerializableErrorInfo(said, stack=[], cls_name=None)]
 
 
+class TickFailed(DagsterUserCodeProcessError):
+    """A tick ends for a fault of Rapidlake's own: told as `StepFailed` is."""
+
+    def __init__(self, said: str) -> None:
+        Exception.__init__(self, said)
+        self.user_code_process_error_infos = [SerializableErrorInfo(said, stack=[], cls_name=None)]
+
+
 class AlreadyTold(RapidlakeError):
     """A run cannot go on, and another step of it has said why."""
 
@@ -69,8 +78,11 @@ class AlreadyTold(RapidlakeError):
 def cancellable(kept: str) -> Iterator[None]:
     """End a step that is cancelled in this block with one sentence; `kept` says what is kept, and what comes next.
 
+    So does what nobody foresaw, whose own text may hold a row.
+
     Raises:
-        StepCancelled: it was.
+        StepCancelled: it was cancelled.
+        StepFailed: it met a fault of Rapidlake's own.
     """
     try:
         yield
@@ -79,7 +91,27 @@ def cancellable(kept: str) -> Iterator[None]:
     except RuntimeError as error:  # DuckDB's, where the interrupt reaches it in the middle of a query
         if isinstance(error.__cause__ or error.__context__, dg.DagsterExecutionInterruptedError):
             raise StepCancelled(kept) from None
+        raise StepFailed(fault(error), allow_retries=False) from None
+    except (dg.Failure, dg.RetryRequested, DagsterError):
         raise
+    except Exception as error:
+        said = told(error) if isinstance(error, RapidlakeError) else fault(error)
+        raise StepFailed(said, allow_retries=False) from None
+
+
+@contextmanager
+def tick() -> Iterator[None]:
+    """End a tick that meets what nobody foresaw with one sentence: Dagster would show its text, which may hold a row.
+
+    Raises:
+        TickFailed: it did.
+    """
+    try:
+        yield
+    except DagsterError:
+        raise
+    except Exception as error:
+        raise TickFailed(fault(error)) from None
 
 
 def progress_in_log(context: dg.AssetExecutionContext, tell: Tell = summary) -> Lines:

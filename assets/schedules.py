@@ -13,7 +13,7 @@ import dagster as dg
 
 from assets.catalogue import LIVE
 from assets.checks import CHEAP_CHECKS, lake_checks
-from assets.outcome import HOURLY_SYNC, LIVE_SYNC, NIGHTLY_REVISITS, PACE, RUN_KEY
+from assets.outcome import HOURLY_SYNC, LIVE_SYNC, NIGHTLY_REVISITS, PACE, RUN_KEY, tick
 from assets.streams import SyncConfig
 from assets.upkeep import WAIT_FOR_SYNCS_SECONDS
 from pipeline.errors import SettingsError, told
@@ -99,10 +99,11 @@ def _schedule(name: str, cron: str, night: time | None = None) -> dg.ScheduleDef
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=f"{(_TAKES | _CHECKS)[name][1]}{said}",
     )
-    def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        return _request(context, name, night)
+    def due(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        with tick():
+            return _request(context, name, night)
 
-    return tick
+    return due
 
 
 def _request(context: dg.ScheduleEvaluationContext, pace: str, night: time | None) -> dg.RunRequest | dg.SkipReason:

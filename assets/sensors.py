@@ -23,6 +23,7 @@ from assets.outcome import (
     UNFINISHED,
     has_successor,
     successor_key,
+    tick,
 )
 from assets.partitions import MONTHS
 from assets.schedules import JOBS, UNFINISHED_STATUSES
@@ -50,14 +51,15 @@ LONGEST_HELD = timedelta(hours=2)
 )
 def first_sync(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Ask for all streams once, as soon as there are settings and no lake."""
-    try:
-        settings = load_settings()
-        Lake.open(settings.lake).close()
-        yield dg.SkipReason(f"The lake {settings.lake} is there: the schedules keep it up to date.")
-    except LakeNotFound:
-        yield from _begin(context, settings)
-    except RapidlakeError as error:
-        yield dg.SkipReason(told(error))
+    with tick():
+        try:
+            settings = load_settings()
+            Lake.open(settings.lake).close()
+            yield dg.SkipReason(f"The lake {settings.lake} is there: the schedules keep it up to date.")
+        except LakeNotFound:
+            yield from _begin(context, settings)
+        except RapidlakeError as error:
+            yield dg.SkipReason(told(error))
 
 
 def _begin(context: dg.SensorEvaluationContext, settings: Settings) -> Iterator[dg.RunRequest | dg.SkipReason]:
@@ -92,22 +94,25 @@ def archives_arrived(
     context: dg.SensorEvaluationContext, workspace: WorkspaceResource
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Ask for one span of months of one stream at a time."""
-    try:
-        settings = load_settings()
-        with workspace.lake() as lake:
-            wanted = {name: months for name, months in months_to_load(lake).items() if name not in settings.left_out}
-    except RapidlakeError as error:
-        yield dg.SkipReason(told(error))
-        return
-    # One at a time: only one process downloads.
-    under_way = dg.RunsFilter(tags={LOADS: "yes"}, statuses=UNFINISHED_STATUSES)
-    left_over = dg.RunsFilter(tags={LOADS: "yes", UNFINISHED: "yes"})
-    if any(context.instance.get_runs(which, limit=1) for which in (under_way, left_over)):
-        yield dg.SkipReason("Archive files are being loaded.")
-        return
-    answers = [_load(context, stream, months) for stream, months in wanted.items()]
-    request = next((answer for answer in answers if isinstance(answer, dg.RunRequest)), None)
-    yield request or dg.SkipReason(" ".join(map(str, answers)))
+    with tick():
+        try:
+            settings = load_settings()
+            with workspace.lake() as lake:
+                wanted = {
+                    name: months for name, months in months_to_load(lake).items() if name not in settings.left_out
+                }
+        except RapidlakeError as error:
+            yield dg.SkipReason(told(error))
+            return
+        # One at a time: only one process downloads.
+        under_way = dg.RunsFilter(tags={LOADS: "yes"}, statuses=UNFINISHED_STATUSES)
+        left_over = dg.RunsFilter(tags={LOADS: "yes", UNFINISHED: "yes"})
+        if any(context.instance.get_runs(which, limit=1) for which in (under_way, left_over)):
+            yield dg.SkipReason("Archive files are being loaded.")
+            return
+        answers = [_load(context, stream, months) for stream, months in wanted.items()]
+        request = next((answer for answer in answers if isinstance(answer, dg.RunRequest)), None)
+        yield request or dg.SkipReason(" ".join(map(str, answers)))
 
 
 def _load(context: dg.SensorEvaluationContext, stream: str, months: Mapping[Month, int]) -> dg.RunRequest | str:
@@ -148,15 +153,16 @@ def _not_due(months: Mapping[Month, int]) -> str:
 )
 def rate_limit_freed(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Queue what goes on, once for each asset that had to wait; let go what has waited long enough."""
-    _let_go(context)
-    requests = [
-        request
-        for run in context.instance.get_runs(dg.RunsFilter(tags={UNFINISHED: "yes"}), limit=RUNS_AT_ONCE)
-        for request in _successors(context, run)
-    ]
-    if not requests:
-        yield dg.SkipReason("Nothing new waits for the rate limit.")
-    yield from requests
+    with tick():
+        _let_go(context)
+        requests = [
+            request
+            for run in context.instance.get_runs(dg.RunsFilter(tags={UNFINISHED: "yes"}), limit=RUNS_AT_ONCE)
+            for request in _successors(context, run)
+        ]
+        if not requests:
+            yield dg.SkipReason("Nothing new waits for the rate limit.")
+        yield from requests
 
 
 def _let_go(context: dg.SensorEvaluationContext) -> None:
@@ -197,6 +203,7 @@ def _go_on(run: dg.DagsterRun, asset: str, after: str, span: str) -> dg.RunReque
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Says which stream failed, and why, in the log of its ticks and of the daemon.",
 )
+@tick()
 def failures(context: dg.RunFailureSensorContext) -> None:
     """Log a sentence per failed step."""
     for event in context.get_step_failure_events():

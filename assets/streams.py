@@ -24,7 +24,6 @@ from assets.metadata import (
     live_rows,
     months_of_nothing_known,
     months_written,
-    preview,
     sync_metadata,
 )
 from assets.outcome import READ_IS_KEPT, cancellable, ended, held_still, progress_in_log, refused
@@ -123,7 +122,6 @@ def _whole(
             metadata={
                 **sync_metadata(session, stream, results),
                 "dagster/row_count": live_rows(session.lake, stream),
-                "preview": preview(session.lake, stream),
             },
         )
 
@@ -147,7 +145,6 @@ def _months(
             facts = {
                 **sync_metadata(session, stream, results),
                 ROWS_OF_MONTH: live_rows(session.lake, stream, month),
-                "preview": preview(session.lake, stream, month),
             }
         if number < len(months):
             context.log_event(dg.AssetMaterialization(stream.name, partition=str(month), metadata=facts))

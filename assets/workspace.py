@@ -13,6 +13,7 @@ from pydantic import PrivateAttr
 from assets.alive import alive
 from assets.outcome import AlreadyTold
 from pipeline.errors import MustWait, SettingsError
+from pipeline.exposure import exposed_tokens
 from pipeline.reading.progress import Progress
 from pipeline.settings import Settings, load_settings, local_settings
 from pipeline.streams import Stream
@@ -70,6 +71,8 @@ class WorkspaceResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # i
             RapidlakeError: server, token, workspace or lake do not let anything begin.
         """
         if self._session is None:
+            for sentence in exposed_tokens():
+                dg.get_dagster_logger().warning(sentence)
             self._session = self._open.enter_context(
                 open_session(self.settings(), progress=progress, stop=threading.Event())
             )

@@ -7,6 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.errors import ReportError
+from warehouse.declared import kind_of
 from warehouse.scratch import written_whole
 from warehouse.text import for_xml
 
@@ -35,4 +36,4 @@ def write_whole(output: Path, text: str) -> None:
         with written_whole(output) as partial:
             partial.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ReportError(f"{output} cannot be written ({error.strerror}): choose another place with -o.") from None
+        raise ReportError(f"{output} cannot be written ({kind_of(error)}): choose another place with -o.") from None

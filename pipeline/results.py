@@ -116,13 +116,14 @@ class StreamResult:
 
 @dataclass(frozen=True)
 class SyncResult:
-    """How a sync ended, stream by stream."""
+    """How a sync ended, stream by stream; `workspace` is its uuid, `name` what people call it."""
 
     run: uuid.UUID
     workspace: str
     lake: str
     streams: list[StreamResult]
     seconds: float
+    name: str = ""
 
     @property
     def failed(self) -> bool:

@@ -23,11 +23,14 @@ RAPIDLAKE_FIRST_MONTH          first month, YYYY-MM, that Dagster offers to read
 RAPIDLAKE_LIVE_MINUTES         minutes between Dagster's syncs of contacts, messages, runs and tickets (default: 15)
 RAPIDLAKE_NIGHT_HOUR           hour of the workspace's day when Dagster begins its nightly work (default: 2)
 RAPIDLAKE_KEEP_DAYS            days that old versions of rows stay readable (default: 30)
+RAPIDLAKE_GROUP                group of this machine that may read what is made (default: none, only the owner)
 """
 
 from __future__ import annotations
 
+import grp
 import ipaddress
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +49,7 @@ from pipeline.errors import SettingsError
 from pipeline.months import Month
 from pipeline.streams import check_left_out, parse_revisits
 from warehouse.lake import clock
+from warehouse.private import keep_private
 
 LOOPBACK_NAMES = {"localhost", "localhost."}
 MEGABYTE, GIGABYTE = 1024**2, 1024**3
@@ -83,6 +87,7 @@ class Settings(BaseSettings):
     live_minutes: Literal[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60] = 15
     night_hour: int = Field(default=2, ge=0, le=23)
     keep_days: float = Field(default=30.0, gt=0, le=LONGEST_SECONDS / 86_400)
+    group: str = ""
 
     @classmethod
     def settings_customise_sources(
@@ -136,6 +141,13 @@ class Settings(BaseSettings):
         except SettingsError as error:
             raise ValueError(f"RAPIDLAKE_FIRST_MONTH: {str(error).rstrip('.')}") from None
 
+    @field_validator("group")
+    @classmethod
+    def _is_ours(cls, value: str) -> str:
+        if value:
+            number_of_group(value)
+        return value
+
     @field_validator("live_minutes", mode="before")
     @classmethod
     def _number(cls, value: object) -> object:
@@ -152,6 +164,23 @@ class Settings(BaseSettings):
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def number_of_group(name: str) -> int:
+    """The number of a group of this machine.
+
+    Raises:
+        ValueError: there is none of the name, or whoever runs this is no member and can give it nothing.
+    """
+    try:
+        number = grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise ValueError(
+            f"RAPIDLAKE_GROUP is {name!r}, which is no group of this machine: `getent group` lists them"
+        ) from None
+    if number not in (*os.getgroups(), os.getegid()) and os.geteuid() != 0:
+        raise ValueError(f"RAPIDLAKE_GROUP is {name!r}, of which this account is no member: add it, and log in anew")
+    return number
 
 
 def checked_origin(url: str) -> str:
@@ -198,11 +227,14 @@ def load_settings(**given: Any) -> Settings:
         SettingsError: one is missing or wrong; the text names it and never shows the token.
     """
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         raise SettingsError(" ".join(sorted({_sentence(dict(problem)) for problem in error.errors()}))) from None
     except (OSError, ValueError) as error:
         raise SettingsError(f"rapidlake.toml cannot be read: {error}. Correct it, or remove it.") from None
+    if settings.group:
+        keep_private(number_of_group(settings.group))
+    return settings
 
 
 def _sentence(problem: dict[str, Any]) -> str:

@@ -111,11 +111,14 @@ def _checked(ended: Ended, settings: dict[str, str]) -> Ended:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """What a command decides about signals ends with it, as in a process of its own."""
+    """What a command decides about signals, and who may read its files, ends with it, as in a process of its own."""
+    umask = os.umask(0o022)
+    os.umask(umask)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
+        os.umask(umask)
         for number, handler in before.items():
             signal.signal(number, handler)
 

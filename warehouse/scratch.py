@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from warehouse.private import hand_over
+
 # Nobody else calls a folder so: what is left of it is deleted.
 PREFIX = ".rapidlake-partial-"
 RANDOM = "????????"
@@ -83,11 +85,14 @@ def scratch(parent: Path | None = None) -> Iterator[Path]:
 def written_whole(file: Path) -> Iterator[Path]:
     """Where to write a file that takes the place of `file` when the block ends well: whole, or not at all.
 
-    What is no file, such as a terminal or a pipe, is written as it is.
+    What is no file, such as a terminal or a pipe, is written as it is. A link is followed if it is the user's own: in a
+    folder of many, another's may lead to any file of theirs.
 
     Raises:
         OSError: it cannot be written.
     """
+    if file.is_symlink() and file.lstat().st_uid not in (0, os.geteuid()):
+        raise OSError(errno.EPERM, "it is a link of somebody else's")
     if file.exists() and not file.is_file():
         yield file
         return
@@ -95,6 +100,7 @@ def written_whole(file: Path) -> Iterator[Path]:
     with scratch(target.parent) as folder:
         partial = folder / target.name
         yield partial
+        hand_over(partial)
         partial.replace(target)
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pipeline.cli.stopping import STOPPED, heeded, say_stopped
+from warehouse.private import keep_private
 
 
 def main() -> None:
-    """Run the command line; errors that a user or the server caused become one sentence and an exit code."""
-    with heeded() as stopping:
+    """Run the command line; errors become one sentence and an exit code, whoever caused them."""
+    keep_private()
+    with _told_in_threads(), heeded() as stopping:
         try:
             _run()
         except BaseException as error:
@@ -35,9 +40,27 @@ def _run() -> None:
     except Exception as error:
         from pipeline.cli.answers.saying import warn
         from pipeline.errors import told
+        from warehouse.declared import fault
         from warehouse.errors import RapidlakeError
 
-        if not isinstance(error, RapidlakeError):
-            raise
-        warn(f"rapidlake: {told(error)}")
-        sys.exit(error.exit_code)
+        warn(f"rapidlake: {told(error) if isinstance(error, RapidlakeError) else fault(error)}")
+        sys.exit(error.exit_code if isinstance(error, RapidlakeError) else 1)
+
+
+@contextmanager
+def _told_in_threads() -> Iterator[None]:
+    """What goes wrong where nobody waits for it is told as everything else is, not by Python, which shows its text."""
+
+    def tell(what: threading.ExceptHookArgs | sys.UnraisableHookArgs) -> None:
+        from pipeline.cli.answers.saying import warn
+        from warehouse.declared import fault
+
+        if what.exc_value:
+            warn(f"rapidlake: {fault(what.exc_value)}")
+
+    before = threading.excepthook, sys.unraisablehook
+    threading.excepthook = sys.unraisablehook = tell
+    try:
+        yield
+    finally:
+        threading.excepthook, sys.unraisablehook = before

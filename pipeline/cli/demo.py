@@ -23,6 +23,7 @@ from pipeline.syncing.session import identify, open_client
 from pipeline.syncing.sync import sync
 from sandbox import Faults, Sandbox, Workspace, generate, serve
 from warehouse import Lake, LakeError, LakeNotFound
+from warehouse.declared import kind_of
 from warehouse.lake.catalog import READERS, WRITERS, knows_no_table
 from warehouse.scratch import others_live
 
@@ -125,7 +126,7 @@ def serve_sandbox(
         with workspace, suppress(StopAsked):
             serve(workspace, port=port, faults=chosen, requests_per_hour=rate, ready=ready)
     except OSError as error:
-        raise SettingsError(f"Port {port} cannot be used ({error.strerror}): choose another with --port.") from None
+        raise SettingsError(f"Port {port} cannot be used ({kind_of(error)}): choose another with --port.") from None
 
 
 def _load(data: Path) -> Workspace:
@@ -133,7 +134,8 @@ def _load(data: Path) -> Workspace:
         return Workspace.load(data)
     except (OSError, EOFError, zlib.error, AttributeError, ValueError) as error:
         raise SettingsError(
-            f"--data {data} cannot be read ({error}): it takes <endpoint>.jsonl.gz files of one row as JSON a line."
+            f"--data {data} cannot be read ({kind_of(error)}): "
+            "it takes <endpoint>.jsonl.gz files of one row as JSON a line."
         ) from None
 
 
@@ -163,7 +165,7 @@ def _clear_demo(settings: Settings) -> None:
         return
     with open_client(settings) as client:
         _, workspace = identify(client)
-    if not is_only_begun(lake) and _owner(lake) != workspace.uuid:
+    if not is_only_begun(lake) and _owner(lake) != str(workspace.uuid):
         raise SettingsError(f"{lake} is there and holds no demo: move it away, or choose another folder with --lake.")
     shutil.rmtree(lake)
 

@@ -25,15 +25,16 @@ def sync(
     """Copy what is new or changed on the server into the lake."""
     from pipeline.cli.answers.bars import for_output
     from pipeline.cli.answers.endings import print_sync
+    from pipeline.cli.asked_server import settings_of_server
     from pipeline.cli.left_out import less_left_out
     from pipeline.reading.reader import Options
-    from pipeline.settings import load_settings, parse_date
+    from pipeline.settings import parse_date
     from pipeline.syncing.sync import choose
     from pipeline.syncing.sync import sync as run
 
     chosen = choose(streams or [])
     earliest = parse_date(since) if since is not None else None
-    settings = load_settings(lake=lake, url=url, lag=lag)
+    settings = settings_of_server(lake=lake, url=url, lag=lag)
     chosen = less_left_out(chosen, settings, named=bool(streams))
     options = Options(earliest, full, accept_deletions=accept_deletions)
     with for_output(json=json) as progress, committing_first() as stop:
@@ -59,11 +60,12 @@ def archives(
     from pipeline.cli.answers.bars import for_output
     from pipeline.cli.answers.endings import print_sync
     from pipeline.cli.answers.proof_answers import print_archives
+    from pipeline.cli.asked_server import settings_of_server
     from pipeline.cli.left_out import less_left_out
     from pipeline.errors import SettingsError
     from pipeline.months import Month
     from pipeline.reading.reader import ArchiveChoice, Options
-    from pipeline.settings import lake_path, load_settings
+    from pipeline.settings import lake_path
     from pipeline.streams import ARCHIVE_LIST, ARCHIVED
     from pipeline.syncing.sync import sync as run
     from warehouse import Lake
@@ -76,7 +78,7 @@ def archives(
         with Lake.open(lake_path(lake)) as opened:
             print_archives(opened, chosen, json=json)
         return
-    settings = load_settings(lake=lake, url=url)
+    settings = settings_of_server(lake=lake, url=url)
     of = [stream for kind, stream in ARCHIVED.items() if archive_type in (None, kind)]
     less_left_out(of, settings, named=archive_type is not None, option="--type")
     with for_output(json=json) as progress, committing_first() as stop:
@@ -101,14 +103,14 @@ def backfill(
     """Read past months of messages and runs whole: archive files, what the API shows, and what has vanished."""
     from pipeline.cli.answers.bars import for_output
     from pipeline.cli.answers.endings import print_sync
+    from pipeline.cli.asked_server import settings_of_server
     from pipeline.cli.left_out import less_left_out
-    from pipeline.settings import load_settings
     from pipeline.streams import ARCHIVED
     from pipeline.syncing.backfill import backfill as run
     from pipeline.syncing.backfill import closed_months
 
     chosen = closed_months(months or [], to)
-    settings = load_settings(lake=lake, url=url)
+    settings = settings_of_server(lake=lake, url=url)
     streams = [one for one in ARCHIVED.values() if stream in (None, one.name)]
     streams = less_left_out(streams, settings, named=stream is not None)
     with for_output(json=json) as progress, committing_first() as stop:

@@ -49,18 +49,19 @@ def verify(
     """Read the server again and tell every row that the lake does not have as the server has it."""
     from pipeline.cli.answers.bars import for_output
     from pipeline.cli.answers.proof_answers import print_verification
+    from pipeline.cli.asked_server import settings_of_server
     from pipeline.cli.left_out import less_left_out
     from pipeline.errors import SettingsError
     from pipeline.proof.comparing import Verification
     from pipeline.proof.verify import choose_verifiable
     from pipeline.proof.verify import verify as run
-    from pipeline.settings import load_settings, parse_date
+    from pipeline.settings import parse_date
 
     if rotate and (since is not None or sample is not None):
         raise SettingsError("--rotate chooses the days itself: leave --since and --sample out, or --rotate.")
     chosen = choose_verifiable(streams or [])
     earliest = parse_date(since) if since is not None else None
-    settings = load_settings(lake=lake, url=url)
+    settings = settings_of_server(lake=lake, url=url)
     chosen = less_left_out(chosen, settings, named=bool(streams))
     with for_output(json=json, verifying=True) as progress, committing_first() as stop:
         result = run(

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipeline.errors import NotOffered, ServerError, TokenRefused, told
+from pipeline.exposure import exposed_tokens
 from pipeline.reading.progress import Progress, Quiet
 from pipeline.server.client import Client, Listener
 from pipeline.settings import Settings
 from pipeline.streams import STREAMS, Daily, PerFlow, Single, Stream, Window
 from pipeline.syncing.session import Workspace, identify, open_client
 from warehouse import Lake, RapidlakeError
+from warehouse.declared import kind_of
 from warehouse.lake import clock
 from warehouse.lake.catalog import has_catalog
+from warehouse.private import open_to
 from warehouse.proof.mangled import count_mangled
 
 LARGEST_SKEW_SECONDS = 30.0
@@ -41,13 +44,13 @@ def examine(settings: Settings, progress: Progress | None = None) -> list[Findin
     `progress` hears of a server that does not answer.
     """
     progress = progress or Quiet()
-    findings = [_address(settings)]
+    findings = [_address(settings), *(Finding("token", False, one) for one in exposed_tokens())]
     with open_client(settings) as client:
         try:
             _, workspace = identify(client, progress)
         except RapidlakeError as error:
             return [*findings, Finding("server", False, told(error)), *_lake(settings, None)]
-        findings.append(Finding("token", True, f"it is of the workspace {workspace.name!r}"))
+        findings.append(Finding("token", True, f"it is of the workspace {workspace.uuid}"))
         findings.append(_clock(client))
         findings.extend(_endpoints(client, progress, settings.left_out))
     return [*findings, *_lake(settings, workspace)]
@@ -137,26 +140,26 @@ def _lake(settings: Settings, workspace: Workspace | None) -> Iterator[Finding]:
         try:
             tempfile.TemporaryDirectory(dir=parent).cleanup()
         except OSError as error:
-            yield Finding("lake", False, f"{parent} cannot be written ({error.strerror})", "choose another with --lake")
+            yield Finding("lake", False, f"{parent} cannot be written ({kind_of(error)})", "choose another with --lake")
             return
         yield from _disk(shutil.disk_usage(parent).free)
         yield Finding("lake", True, f"{path} does not exist yet; the first sync makes it")
         return
     try:
         with Lake.create(path) as lake:
-            owner, name = lake.rows("SELECT workspace_uuid::VARCHAR, workspace_name FROM _lake")[0]
+            owner = lake.rows("SELECT workspace_uuid::VARCHAR FROM _lake")[0][0]
             mangled = count_mangled(lake)
     except RapidlakeError as error:
         yield Finding("lake", False, told(error))
         return
     yield from _disk(shutil.disk_usage(path).free)
-    if workspace and owner and owner != workspace.uuid:
-        yield Finding(
-            "lake", False, f"{path} holds another workspace, {name!r}", "use another --lake, or the other token"
-        )
+    if workspace and owner and owner != str(workspace.uuid):
+        yield Finding("lake", False, f"{path} holds another workspace", "use another --lake, or the other token")
     else:
         yield Finding("lake", True, f"{path} can be written")
     yield _rows(mangled)
+    if who := open_to(path):
+        yield Finding("lake", False, f"{path} is open to {who} on this machine", f"type `chmod -R go-rwx {path}`")
 
 
 def _rows(mangled: dict[str, int]) -> Finding:

@@ -40,7 +40,10 @@ NOT_COMPARED = (
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """What a verification found; `results` says how the reading of each stream ended."""
+    """What a verification found; `results` says how the reading of each stream ended.
+
+    `workspace` is its uuid, `name` what people call it.
+    """
 
     workspace: str
     lake: str
@@ -50,6 +53,7 @@ class VerifyResult:
     seconds: float
     repaired: bool = False
     rotated: bool = False
+    name: str = ""
 
     @property
     def failed(self) -> bool:
@@ -174,7 +178,7 @@ def verify_in(
         with session.lake.connection() as connection:
             uncounted = compare_statistics(connection)
     return VerifyResult(
-        session.workspace.name,
+        str(session.workspace.uuid),
         str(settings.lake),
         findings,
         results,
@@ -182,6 +186,7 @@ def verify_in(
         time.monotonic() - begun,
         repaired=asked.repair,
         rotated=asked.rotate,
+        name=session.workspace.name,
     )
 
 

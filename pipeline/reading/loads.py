@@ -254,9 +254,7 @@ class Loads:
         if batch.source == "api":  # archives of different years have different keys
             tally.drift.update((self._table.name, key, "missing") for key in batch.missing_keys)
         if batch.unknown_keys:
-            self._note_once(
-                f"the server sends keys this version does not know, kept in `extra`: {', '.join(batch.unknown_keys)}"
-            )
+            self._note_once("the server sends keys that this version does not know: kept in `extra`, named in _drift")
         if self.held:
             self._note_once(
                 f"{batch.unreadable:,} of {batch.rows:,} rows could not be read ({batch.reason}): they wait in "

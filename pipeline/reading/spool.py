@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from warehouse.declared import kind_of
 from warehouse.errors import LakeUnwritable
 
 FULL_BYTES = 24 * 1024 * 1024
@@ -98,7 +99,7 @@ class Spool:
 
     def _unwritable(self, error: OSError) -> LakeUnwritable:
         return LakeUnwritable(
-            f"{self._folder} cannot be written ({error.strerror}): nothing committed is lost; make room and sync again."
+            f"{self._folder} cannot be written ({kind_of(error)}): nothing committed is lost; make room and sync again."
         )
 
     def _file(self) -> BinaryIO:

@@ -19,6 +19,7 @@ from platformdirs import user_cache_path
 from pyrate_limiter import Duration, Rate, RateItem, SQLiteBucket
 
 from pipeline.errors import SettingsError
+from warehouse.declared import kind_of
 
 # Not that of earlier versions, which counted by a clock that can be set.
 TABLE = "asked"
@@ -69,7 +70,7 @@ class Budget:
     def _open(self, name: str) -> SQLiteBucket:
         file = _folder() / f"{name}.sqlite"
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(0o700, parents=True, exist_ok=True)
             bucket = SQLiteBucket.init_from_file(
                 [Rate(self._limit, Duration.HOUR)], table=TABLE, db_path=str(file), use_file_lock=True
             )
@@ -77,7 +78,7 @@ class Budget:
             return bucket
         except (OSError, sqlite3.Error) as error:
             raise SettingsError(
-                f"The count of requests in {file} cannot be kept ({error}): "
+                f"The count of requests in {file} cannot be kept ({kind_of(error)}): "
                 "remove the file, or name another folder with RAPIDLAKE_CACHE."
             ) from None
 

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+import httpcore  # makes its loggers, which httpx does later
 import httpx
 import tenacity
 
@@ -37,6 +38,7 @@ from pipeline.server.budget import Budget
 from pipeline.server.pages import NoPage, NotJson, Page, read_object, read_page
 from pipeline.server.retrying import Failing, Throttled, Transient, http_date, retry_after
 from pipeline.settings import EARLIEST_YEAR, MEGABYTE, is_loopback
+from warehouse.declared import log_declared_events
 from warehouse.lake import clock
 
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
@@ -47,6 +49,9 @@ KEPT = "all that was read is committed"
 
 Params = Mapping[str, str | Sequence[str]]
 T = TypeVar("T")
+
+# What they log else: whole addresses, the headers of answers, and what the server calls a status.
+log_declared_events({httpx.__name__: "HTTP Request", httpcore.__name__: r"[a-z_0-9]+(\.[a-z_0-9]+)+"})
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,9 @@ def backfill(
     begun = time.monotonic()
     with open_session(settings, progress=progress, stop=stop) as session:
         results = backfill_in(session, settings, streams, months, progress, accept_deletions=accept_deletions)
-        workspace = session.workspace.name
-    return SyncResult(uuid.uuid4(), workspace, str(settings.lake), results, time.monotonic() - begun)
+        workspace = session.workspace
+    seconds = time.monotonic() - begun
+    return SyncResult(uuid.uuid4(), str(workspace.uuid), str(settings.lake), results, seconds, workspace.name)
 
 
 def backfill_in(

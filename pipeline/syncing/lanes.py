@@ -22,6 +22,7 @@ from pipeline.settings import Settings
 from pipeline.streams import STREAMS, Archives, Strategy, Stream
 from pipeline.syncing.session import Session
 from warehouse import LakeStopped, RapidlakeError
+from warehouse.declared import kind_of
 from warehouse.lake import clock
 
 Readers = Mapping[type[Strategy], type[Reader]]
@@ -117,7 +118,7 @@ class Run:
             place = error.filename or self._session.lake.path
             return (
                 "failed",
-                f"{place} cannot be used ({error.strerror}): nothing committed is lost; mend it and sync again",
+                f"{place} cannot be used ({kind_of(error)}): nothing committed is lost; mend it and sync again",
                 None,
             )
         if not tally.counters.requests and not tally.notes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ OWNER = "SELECT workspace_uuid::VARCHAR, workspace_name FROM _lake"
 class Workspace(msgspec.Struct):
     """Whose data a token gives; in an anonymous one the addresses of contacts are hidden."""
 
-    uuid: str
+    uuid: uuid.UUID
     name: str = ""
     languages: list[str] = []
     anon: bool | None = None
@@ -145,18 +146,19 @@ def _owned(lake: Lake, workspace: Workspace, found: list[tuple[str | None, str |
         WrongWorkspace: it is another's.
     """
     [(owner, name)] = found
-    if owner and owner != workspace.uuid:
+    ours = str(workspace.uuid)
+    if owner and owner != ours:
         raise WrongWorkspace(
-            f"The lake {lake.path} holds the workspace {name!r} ({owner}), the token is of {workspace.name!r} "
-            f"({workspace.uuid}): use another --lake, or the other token."
+            f"The lake {lake.path} holds another workspace ({owner}) than the token's ({ours}): "
+            "use another --lake, or the other token."
         )
-    return (owner, name) == (workspace.uuid, workspace.name)
+    return (owner, name) == (ours, workspace.name)
 
 
 def _own(connection: duckdb.DuckDBPyConnection, lake: Lake, workspace: Workspace, url: str) -> None:
     """Write whose lake it is, inside the caller's transaction, unless another was faster."""
     _owned(lake, workspace, connection.execute(OWNER).fetchall())
     connection.execute(
-        f"UPDATE _lake SET workspace_uuid = {literal(workspace.uuid)}, "
+        f"UPDATE _lake SET workspace_uuid = {literal(str(workspace.uuid))}, "
         f"workspace_name = {literal(workspace.name)}, url = {literal(url)}"
     )

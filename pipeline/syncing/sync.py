@@ -122,7 +122,9 @@ def sync_in(
         results[0] = replace(results[0], outcome="stopped", message=told(error))
     record(session.lake, run.uuid, results)
     refresh_views(session.lake)
-    return SyncResult(run.uuid, session.workspace.name, str(settings.lake), results, time.monotonic() - begun)
+    workspace = session.workspace
+    seconds = time.monotonic() - begun
+    return SyncResult(run.uuid, str(workspace.uuid), str(settings.lake), results, seconds, workspace.name)
 
 
 def _accept_command(stream: Stream, options: Options) -> str:

@@ -9,11 +9,13 @@ from typing import Literal
 
 import duckdb
 
+from warehouse.declared import kind_of
 from warehouse.errors import ExportError, PlaceRefused
 from warehouse.lake.connection import Lake
 from warehouse.lake.failures import explain
 from warehouse.lake.literal import literal
 from warehouse.lake.schema import partitioned_tables
+from warehouse.private import hand_over
 from warehouse.scratch import scratch
 from warehouse.views.names import identifier
 
@@ -49,11 +51,12 @@ def export(lake: Lake, folder: Path, *, kind: Format, names: Sequence[str] = ())
             partial.mkdir()
             (partial / MARK).touch()
             done = _write_all(lake, partial, kind, names)
+            hand_over(partial)
             if folder.exists():  # out of the way first: to delete it may take long, and be interrupted
                 folder.replace(own / "earlier")
             partial.replace(folder)
     except OSError as error:
-        raise PlaceRefused(f"{folder} cannot be written ({error.strerror}).") from None
+        raise PlaceRefused(f"{folder} cannot be written ({kind_of(error)}).") from None
     return done
 
 
@@ -68,7 +71,7 @@ def _write_all(lake: Lake, folder: Path, kind: Format, names: Sequence[str]) -> 
         try:
             return [_write(connection, folder, schema, name, kind) for schema, name in _chosen(connection, lake, names)]
         except duckdb.Error as error:
-            raise explain(error, lake.path) from error
+            raise explain(error, lake.path) from None
         finally:
             connection.rollback()
 

@@ -63,8 +63,8 @@ def connect(
     except (duckdb.Error, UnicodeDecodeError) as error:
         connection.close()
         if isinstance(error, UnicodeDecodeError) or "Invalid unicode" in str(error):  # only the catalog was read so far
-            raise damaged(path) from error
-        raise explain(error, path) from error
+            raise damaged(path) from None
+        raise explain(error, path) from None
     except LakeError:
         connection.close()
         raise

@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 
 import duckdb
 
+from warehouse.declared import kind_of
 from warehouse.errors import (
     FolderRefused,
     LakeIsFile,
@@ -29,6 +30,7 @@ from warehouse.lake.catalog import READERS, WRITERS, catalog_of, has_catalog, un
 from warehouse.lake.failures import RACING, explain
 from warehouse.lake.inlining import forget_inlining_option, without_inlining
 from warehouse.lake.locks import locked
+from warehouse.private import make_folder
 from warehouse.scratch import Scratch, make_scratch, others_live, remove_left
 
 T = TypeVar("T")
@@ -185,7 +187,7 @@ class Lake(AbstractContextManager["Lake"]):
             try:
                 yield self._connection
             except duckdb.Error as error:
-                raise explain(error, self.path) from error
+                raise explain(error, self.path) from None
 
     @contextmanager
     def snapshot(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -230,7 +232,7 @@ class Lake(AbstractContextManager["Lake"]):
         try:
             return RACING.copy()(attempt)
         except duckdb.Error as error:
-            raise explain(error, self.path) from error
+            raise explain(error, self.path) from None
 
     def _commit_once(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         with self._turn:
@@ -285,11 +287,12 @@ def _make_folders(path: Path) -> Scratch:
     if path.exists() and not path.is_dir():
         raise LakeIsFile(f"The lake path {path} is a file.")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         for folder in (path, path / "data", path / "spool", path / "locks"):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
         return make_scratch(path / "spool", WRITERS)
     except OSError as error:
-        raise FolderRefused(f"The lake folder {path} cannot be written ({error.strerror}).") from error
+        raise FolderRefused(f"The lake folder {path} cannot be written ({kind_of(error)}).") from None
 
 
 def _make_overflow(path: Path) -> Scratch | None:

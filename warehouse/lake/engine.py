@@ -11,8 +11,10 @@ from pathlib import Path
 
 import duckdb
 
+from warehouse.declared import kind_of
 from warehouse.errors import EngineIsOther, LakeError, LakeIsNewer, LakeIsOlder, LakeUnwritable
 from warehouse.lake.literal import literal
+from warehouse.scratch import written_whole
 
 EXTENSIONS = ("ducklake", "sqlite_scanner")
 MISMATCH = re.compile(
@@ -49,21 +51,19 @@ def keep_catalog(path: Path) -> Path:
     import sqlite3  # which hardly any command needs
 
     copy = path / "catalog.before-upgrade.sqlite"
-    partial = copy.with_suffix(".partial")
     try:
-        partial.unlink(missing_ok=True)
-        source, target = sqlite3.connect(path / "catalog.sqlite"), sqlite3.connect(partial)
-        try:
-            source.backup(target)
-        finally:
-            target.close()
-            source.close()
-        partial.replace(copy)
+        with written_whole(copy) as partial:
+            source, target = sqlite3.connect(path / "catalog.sqlite"), sqlite3.connect(partial)
+            try:
+                source.backup(target)
+            finally:
+                target.close()
+                source.close()
     except (OSError, sqlite3.Error) as error:
         raise LakeUnwritable(
-            f"The catalog of the lake {path} cannot be copied ({error}), which it is before DuckLake upgrades it: "
-            "nothing was changed; make room, and sync again."
-        ) from error
+            f"The catalog of the lake {path} cannot be copied ({kind_of(error)}), which it is before DuckLake "
+            "upgrades it: nothing was changed; make room, and sync again."
+        ) from None
     return copy
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 import tenacity
 
+from warehouse.declared import kind_of
 from warehouse.errors import (
     LakeBusy,
     LakeDamaged,
@@ -49,7 +50,7 @@ def explain(error: duckdb.Error, path: Path) -> LakeError:
         return LakeMangled(f"The catalog of the lake {path} holds rows that cannot be read back.")
     if _lost_a_race(error):
         return LakeBusy(f"The lake {path} is busy with other writers: nothing was lost; run the same command again.")
-    return LakeRefused(f"The lake {path} refused: {said.rstrip(' .:')}.")
+    return LakeRefused(f"The lake {path} refused what was asked of it ({kind_of(error)}).")
 
 
 def explain_query(error: duckdb.Error, path: Path) -> LakeError:
@@ -59,7 +60,7 @@ def explain_query(error: duckdb.Error, path: Path) -> LakeError:
 
 
 def _engine_words(error: BaseException) -> str:
-    """What the engine says in its own words: what it quotes may be of a row."""
+    """What the engine says in its own words, to be recognised and never shown: what it quotes may be of a row."""
     own = re.split(r" at or near |\n\s*LINE \d+:|\n\n", str(error))[0]
     return " ".join(re.sub(r""""[^"]*"?|'[^']*'?|`[^`]*`?""", '"…"', own).split())
 

@@ -68,10 +68,8 @@ def stage(
     with outside_the_lake(connection):
         try:
             keys = parse(connection, table, files, longest=longest, strictly_first=strictly_first)
-        except duckdb.InvalidInputException as error:
-            raise LakeError(
-                f"{table.name}: a row cannot be read ({str(error).splitlines()[0]}): sync again."
-            ) from error
+        except duckdb.InvalidInputException:
+            raise LakeError(f"{table.name}: a row is longer than its reader was told: sync again.") from None
         return _staged(connection, table, files, keys, tombstones=tombstones, archived_in=archived_in)
 
 

@@ -10,7 +10,10 @@ import duckdb
 
 @dataclass(frozen=True)
 class Uncounted:
-    """A day on which a channel carried more messages, by the server's count, than the lake has (deleted ones too)."""
+    """A day on which a channel carried more messages, by the server's count, than the lake has (deleted ones too).
+
+    `channel` is its uuid.
+    """
 
     day: date
     channel: str
@@ -42,11 +45,9 @@ def compare_statistics(connection: duckdb.DuckDBPyConnection) -> list[Uncounted]
             SELECT created_on::DATE AS date, channel_uuid AS channel, direction, count(*) AS number
             FROM messages GROUP BY ALL
         )
-        SELECT date, coalesce(channels.name, counted.channel::VARCHAR), direction, counted.number,
-            coalesce(stored.number, 0)
+        SELECT date, channel::VARCHAR, direction, counted.number, coalesce(stored.number, 0)
         FROM counted
         LEFT JOIN stored USING (date, channel, direction)
-        LEFT JOIN channels ON channels.uuid = counted.channel
         WHERE counted.number > coalesce(stored.number, 0)
         ORDER BY ALL
         """

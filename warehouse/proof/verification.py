@@ -39,6 +39,10 @@ class HeldRows:
             """
         )
         connection.execute(f"CREATE TEMP TABLE {self._unread} (digest VARCHAR, key VARCHAR)")
+        kinds = {
+            kind for _, kind, *_ in connection.execute(f"DESCRIBE {self._found}").fetchall()[: len(table.key_columns)]
+        }
+        self._keys_are_text = "VARCHAR" in kinds
 
     def compare_batch(
         self,
@@ -91,9 +95,9 @@ class HeldRows:
         table = self.table
         rows = connection.execute(
             f"""
-            SELECT DISTINCT digest, key FROM {self._unread}
+            SELECT DISTINCT digest, key, {self._shown("key")} FROM {self._unread}
             UNION
-            SELECT digest, key FROM _quarantine
+            SELECT digest, key, {self._shown("key")} FROM _quarantine
             WHERE stream = {literal(table.name)}
                 AND (key IS NULL OR key NOT IN (SELECT {table.key_text()} FROM "{table.name}"))
                 AND (key IS NULL OR key NOT IN
@@ -103,7 +107,7 @@ class HeldRows:
         ).fetchall()
         if not rows:
             return None
-        examples = tuple(f"unreadable {key or f'row {digest}'}" for digest, key in rows[:SHOWN_EXAMPLES])
+        examples = tuple(f"unreadable {key or f'row {digest}'}" for digest, _, key in rows[:SHOWN_EXAMPLES])
         return Finding(table.name, None, unreadable=len(rows), examples=examples)
 
     def mark_pending(self, connection: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
@@ -252,7 +256,7 @@ class HeldRows:
                 {", ".join(f"count(*) FILTER (kind = '{kind}')" for kind in (*KINDS, "pending"))},
                 count(*) FILTER ({repaired} AND kind IN {KINDS} AND NOT alive),
                 coalesce(
-                    list(kind || ' ' || key ORDER BY kind, key) FILTER (kind IN {KINDS}), []
+                    list(kind || ' ' || {self._shown("key")} ORDER BY kind, key) FILTER (kind IN {KINDS}), []
                 )[:{SHOWN_EXAMPLES}]
             FROM found GROUP BY month ORDER BY month DESC NULLS LAST
             """
@@ -262,6 +266,10 @@ class HeldRows:
             Finding(self.table.name, examples=tuple(examples), **dict(zip(names, row, strict=True)))
             for *row, examples in rows
         ]
+
+    def _shown(self, key: str) -> str:
+        """SQL of how a key is shown: one of a number or a uuid as it is, one that people wrote by its MD5."""
+        return f"'MD5 ' || md5({key})" if self._keys_are_text else key
 
     def remove_doubles(self, connection: duckdb.DuckDBPyConnection) -> int:
         """Leave one row, the one written last, of each key that stands more than once; return how many keys."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.cli.answers.saying import say
+from pipeline.cli.answers.saying import for_people, say
 from pipeline.results import SyncResult
 from warehouse import Upkeep
 from warehouse.asking.export import Exported
@@ -35,7 +35,7 @@ def print_sync(result: SyncResult, *, json: bool) -> None:
         f"{requests:,} {'request' if requests == 1 else 'requests'}",
         f"{result.seconds:.1f} s",
     ]
-    say(f"{result.workspace} → {result.lake}: {', '.join(words)}.")
+    say(f"{for_people(result.name, ' → ')}{result.lake}: {', '.join(words)}.")
     for stream in result.streams:
         if stream.outcome in ("failed", "suspicious"):
             say(f"{stream.stream} {stream.outcome}: {stream.message}")

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from rich.table import Table
 
-from pipeline.cli.answers.saying import quoted, say
+from pipeline.cli.answers.saying import for_people, quoted, say
 from pipeline.cli.answers.tables import Column, console, table
 from pipeline.proof.verify import VerifyResult
 from pipeline.reading.reader import ArchiveChoice
@@ -82,7 +82,7 @@ def print_verification(result: VerifyResult, *, json: bool) -> None:
         return
     headings = ("compared", *KINDS, "pending")
     shown = table(
-        f"{result.workspace} against {result.lake}",
+        f"{for_people(result.name, ' against ')}{result.lake}",
         Column("stream"),
         Column("month"),
         *(Column(name, right=True) for name in headings),

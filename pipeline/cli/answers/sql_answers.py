@@ -12,6 +12,7 @@ from pipeline.cli.answers.saying import say, warn
 from warehouse import Lake
 from warehouse.asking.excel import MOST_CHARACTERS
 from warehouse.asking.query import KINDS, ask, write_rows
+from warehouse.declared import kind_of
 from warehouse.errors import QueryError
 from warehouse.scratch import scratch, written_whole
 
@@ -46,7 +47,7 @@ def answer(lake: Lake, query: str, *, kind: str | None = None, output: Path | No
                 sys.stdout.buffer.flush()
     except OSError as error:
         raise QueryError(
-            f"{output or 'standard output'} cannot be written ({error.strerror}): choose another place."
+            f"{output or 'standard output'} cannot be written ({kind_of(error)}): choose another place."
         ) from None
 
 

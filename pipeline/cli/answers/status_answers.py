@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from pipeline.cli.answers.saying import quoted
+from pipeline.cli.answers.saying import for_people, quoted
 from pipeline.cli.answers.tables import Column, console, table
 from pipeline.proof.doctor import Finding
 from pipeline.proof.retention import at_risk
@@ -24,7 +24,9 @@ def print_status(lake: Lake, left_out: Collection[str] = (), *, months: bool = F
 
     Streams that are `left_out` are marked.
     """
-    owner, created = lake.rows("SELECT workspace_name, created_on::VARCHAR FROM _lake")[0]
+    owner, name, created = lake.rows("SELECT workspace_uuid::VARCHAR, workspace_name, created_on::VARCHAR FROM _lake")[
+        0
+    ]
     rows = stream_statuses(lake, left_out)
     if json:
         print(
@@ -33,7 +35,7 @@ def print_status(lake: Lake, left_out: Collection[str] = (), *, months: bool = F
             )
         )
         return
-    title = f"{owner or 'no workspace yet'} in {lake.path}"
+    title = f"{for_people(name or '', ' in ') if owner else 'no workspace yet in '}{lake.path}"
     if months:
         _print_months(title, rows)
         return
