@@ -22,16 +22,16 @@ SEED ?= 1
 MINUTES ?= 5
 DAYS ?= 30
 
-.PHONY: demo ui ui-demo test test-long check storm month bench clean
+.PHONY: demo ui ui-demo test test-long check storm month bench sbom clean
 
 demo: $(VENV)/.installed
-	$(BIN)/rapidlake demo
+	@umask 077; $(BIN)/rapidlake demo
 
 ui: $(VENV)/.installed-ui $(HOME_OF_DAGSTER)/dagster.yaml
 	@[ -f rapidlake.toml ] || [ -n "$$RAPIDPRO_URL" -a -n "$$RAPIDPRO_TOKEN" ] || \
 		echo "Nothing is synced until RAPIDPRO_URL and RAPIDPRO_TOKEN are set; make ui-demo needs neither."
 	@echo "Open http://127.0.0.1:$(PORT) in half a minute; Ctrl-C ends it."
-	@$(BIN)/dagster dev -w workspace.yaml --port $(PORT) --log-level warning
+	@umask 077; $(BIN)/dagster dev -w workspace.yaml --port $(PORT) --log-level warning
 
 ui-demo: $(VENV)/.installed-ui
 	@deploy/ui-demo.sh $(BIN) $(PORT)
@@ -61,12 +61,15 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/archives_to_lake.py
 	$(BIN)/python bench/analysis.py
 
+# The list is of what is installed in .venv now; what makes it is installed apart, so that it is not on it.
+sbom: $(VENV)/.installed $(VENV)/sbom/.installed
+	$(VENV)/sbom/bin/cyclonedx-py environment $(BIN)/python --output-reproducible -o sbom.json
+
 clean:
 	rm -rf $(VENV) demo-lake .dagster-demo
 
 $(HOME_OF_DAGSTER)/dagster.yaml $(HOME_OF_CHECKS)/dagster.yaml: deploy/dagster.yaml | $(VENV)/.installed
-	@mkdir -p $(@D)
-	@cp $< $@
+	@umask 077; mkdir -p $(@D); cp $< $@
 
 # Python compiles what it imports; pip would compile everything, which takes as long as all the rest.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -74,6 +77,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		{ echo "Rapidlake needs Python 3.11 or later: run make PYTHON=python3.12 $(MAKECMDGOALS), for example."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/sbom/.installed: | $(VENV)/.installed
+	$(PYTHON) -m venv $(VENV)/sbom
+	$(VENV)/sbom/bin/pip install --quiet --disable-pip-version-check 'cyclonedx-bom==7.5.0'
 	@touch $@
 
 $(VENV)/.installed-ui: $(VENV)/.installed

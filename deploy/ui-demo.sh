@@ -2,6 +2,7 @@
 # A look at the pages without a server and a token: a sandbox on this machine, and a lake and a Dagster of their own.
 #   deploy/ui-demo.sh .venv/bin 3000
 set -euo pipefail
+umask 077
 bin=$1 port=$2 sandbox_log=.dagster-demo/sandbox.log
 
 # Dates of the made-up workspace end today; what an earlier demo left has grown old.
