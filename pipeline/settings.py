@@ -44,11 +44,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from pipeline.addresses import checked_origin, host_names
+from pipeline.access import VARIABLE, checked_origin, checked_token, choose_token, host_names, keyring_token
 from pipeline.errors import SettingsError
 from pipeline.months import Month
 from pipeline.streams import check_left_out, parse_revisits
-from pipeline.tokens import VARIABLE, checked_token, choose_token, keyring_token
 from warehouse.lake import clock
 
 MEGABYTE, GIGABYTE = 1024**2, 1024**3

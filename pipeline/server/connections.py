@@ -16,7 +16,7 @@ import certifi
 import httpx
 
 from pipeline import __version__
-from pipeline.addresses import stays_here
+from pipeline.access import stays_here
 from pipeline.errors import SettingsError
 
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
@@ -93,42 +93,35 @@ def trusted(ca_file: Path | None) -> ssl.SSLContext:
 
 @lru_cache(maxsize=4)
 def _context(own: str, file: str | None, folder: str | None) -> ssl.SSLContext:
+    usual = None if folder else certifi.where()
     try:
-        context = ssl.create_default_context(
-            cafile=file or (None if folder else certifi.where()), capath=None if file else folder
-        )
-    except OSError:  # also of one that is no PEM
+        return ssl.create_default_context(cafile=file or usual, capath=None if file else folder, cadata=own or None)
+    except OSError:  # also of a file that is no PEM
         raise SettingsError(
             "SSL_CERT_FILE, or SSL_CERT_DIR, cannot be read, or has no certificates (PEM): correct it, or remove it."
         ) from None
-    if own:
-        try:
-            context.load_verify_locations(cadata=own)
-        except (ssl.SSLError, ValueError):
-            raise SettingsError(
-                "RAPIDLAKE_CA_FILE has no certificates that can be read: "
-                "it takes a PEM file, with a line -----BEGIN CERTIFICATE----- for each."
-            ) from None
-    return context
 
 
 def _certificates(file: Path) -> str:
     """What a file of certificates holds."""
     try:
         with file.open("rb") as opened:
-            content = opened.read(LARGEST_CA_FILE + 1)
+            content = opened.read(LARGEST_CA_FILE)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "its name cannot be one"
         raise SettingsError(
             f"RAPIDLAKE_CA_FILE names {str(file)!r}, which cannot be read ({why}): "
             "name a file of certificates (PEM), or remove the setting."
         ) from None
-    if len(content) > LARGEST_CA_FILE or b"-----BEGIN CERTIFICATE-----" not in content:
+    certificates = content.decode("ascii", "ignore")  # people write names above them
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=certificates)
+    except (ssl.SSLError, ValueError):
         raise SettingsError(
-            f"RAPIDLAKE_CA_FILE names {str(file)!r}, which has no certificates: "
+            f"RAPIDLAKE_CA_FILE names {str(file)!r}, which has no certificates that can be read: "
             "it takes a PEM file, with a line -----BEGIN CERTIFICATE----- for each."
-        )
-    return content.decode("ascii", "ignore")  # people write names above certificates
+        ) from None
+    return certificates
 
 
 def distrust(error: BaseException) -> tuple[str, bool] | None:

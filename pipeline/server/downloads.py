@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import httpx
 
-from pipeline.addresses import IpAddress
+from pipeline.access import IpAddress
 from pipeline.errors import AddressExpired, NotTrusted, UnexpectedAnswer, Unproven
 from pipeline.results import Counters
 from pipeline.server.abandoning import stopped, unless_stopped

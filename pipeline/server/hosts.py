@@ -14,7 +14,7 @@ from functools import cached_property
 
 import httpx
 
-from pipeline.addresses import IpAddress, is_loopback, same_host, stays_here
+from pipeline.access import IpAddress, is_loopback, same_host, stays_here
 
 NONE = "an address that is none"
 UNENCRYPTED = "an address of plain http: let the archive store use https"
