@@ -8,6 +8,7 @@ A proxy resolves names itself: then only what the name says can be looked at, an
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Collection
 from functools import cached_property
@@ -20,6 +21,8 @@ NONE = "an address that is none"
 UNENCRYPTED = "an address of plain http: let the archive store use https"
 NAMED = "an address with a user's name in it"
 PRIVATE = "an address on a private network: list its host in RAPIDLAKE_ARCHIVE_HOSTS if that is your own store"
+A_HOST = re.compile(r"[\w.:-]+", re.ASCII)
+HIGHEST_PORT = 65_535
 # Names that lead nowhere but into private networks.
 PRIVATE_ENDS = (".localhost", ".local", ".internal", ".home.arpa")
 CARRIER = ipaddress.ip_network("100.64.0.0/10")
@@ -61,7 +64,9 @@ class Hosts:
             host, _ = same_host(host_of(url)), url.host  # the last is decoded only when somebody looks
         except (httpx.InvalidURL, ValueError, TypeError):
             raise Refused(NONE) from None
-        if url.scheme not in ("http", "https") or not host or url.port == 0:
+        if url.scheme not in ("http", "https") or not A_HOST.fullmatch(host):
+            raise Refused(NONE)
+        if url.port is not None and not 0 < url.port <= HIGHEST_PORT:
             raise Refused(NONE)
         if url.userinfo:
             raise Refused(NAMED)
@@ -77,11 +82,13 @@ class Hosts:
             Unresolved: the name leads nowhere.
         """
         host = host_of(url)
-        found = _literal(host)
+        found, listed = _literal(host), same_host(host) in self._listed
+        if stays_here(host) and not listed and not self._server_is_near:  # also where nobody resolves that
+            raise Refused(PRIVATE)
         addresses = [found] if found else resolve(host)
         if url.scheme == "http" and not all(address.is_loopback for address in addresses):
             raise Refused(UNENCRYPTED)
-        if same_host(host) not in self._listed and not all(map(self._may_be, addresses)):
+        if not listed and not all(map(self._may_be, addresses)):
             raise Refused(PRIVATE)
         return addresses
 
