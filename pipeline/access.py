@@ -126,7 +126,8 @@ def checked_token(text: str, where: str) -> str:
     token = text.strip()
     if looks_like_address(token):
         raise ValueError(f"{where} is an address: it takes a token; are {VARIABLE} and RAPIDPRO_URL exchanged?")
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
+    named = token.upper().startswith(VARIABLE)  # a line for a shell
+    if not token or named or not token.isascii() or not token.isprintable() or " " in token:
         raise ValueError(f"{where} is empty or has characters that no token has")
     return token
 
