@@ -19,6 +19,7 @@ from pipeline.settings import load_settings, local_settings
 from sandbox import Sandbox, Workspace
 from tests import processes
 from tests.commands import run, run_apart
+from tests.conftest import Answer, Serve
 from tests.pipeline.server.certified import Authority
 
 TOKEN = "0f3c9a6e5b7d4812a9c0ffee0f3c9a6e5b7d4812"
@@ -324,6 +325,24 @@ def test_the_doctor_says_where_the_token_is_from_and_which_authorities_are_added
         True,
         f"the token is from RAPIDPRO_TOKEN_FILE ({file}); certificates are also proven with {authority.file}",
     )
+
+
+def test_a_server_with_a_private_authority_is_believed_with_its_file_and_told_without(
+    serve: Serve, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    origin = serve(lambda asked: Answer(b'{"uuid":"0f3c","name":"Farm"}'), authority.certify("127.0.0.1"))
+    access = {"RAPIDPRO_URL": origin.url, "RAPIDPRO_TOKEN": TOKEN, "RAPIDLAKE_PATIENCE": "0"}
+    told = run("doctor", **access, RAPIDLAKE_CA_FILE=str(authority.file))
+    assert "it is of the workspace 'Farm'" in told.said
+    origin.asked.clear()
+    untold = run("doctor", **access)
+    assert f"the certificate of {origin.url} is signed by an authority" in untold.said
+    assert "RAPIDLAKE_CA_FILE" in untold.said
+    wrong = run("sync", **access, RAPIDLAKE_CA_FILE="missing.pem")
+    assert wrong.code == 2
+    assert "RAPIDLAKE_CA_FILE names 'missing.pem', which cannot be read (No such file or directory)" in wrong.said
+    assert origin.asked == []
 
 
 def test_the_process_that_draws_charts_is_given_no_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
