@@ -28,7 +28,7 @@ demo: $(VENV)/.installed
 	@umask 077; $(BIN)/rapidlake demo
 
 ui: $(VENV)/.installed-ui $(HOME_OF_DAGSTER)/dagster.yaml
-	@[ -f rapidlake.toml ] || [ -n "$$RAPIDPRO_URL" -a -n "$$RAPIDPRO_TOKEN" ] || \
+	@[ -f rapidlake.toml ] || [ -n "$$RAPIDPRO_URL" -a -n "$$RAPIDPRO_TOKEN$$RAPIDPRO_TOKEN_FILE" ] || \
 		echo "Nothing is synced until RAPIDPRO_URL and RAPIDPRO_TOKEN are set; make ui-demo needs neither."
 	@echo "Open http://127.0.0.1:$(PORT) in half a minute; Ctrl-C ends it."
 	@umask 077; $(BIN)/dagster dev -w workspace.yaml --port $(PORT) --log-level warning

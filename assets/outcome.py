@@ -15,7 +15,7 @@ from dagster._core.errors import (
 )
 from dagster_shared.error import DagsterError, SerializableErrorInfo
 
-from pipeline.errors import MustWait, RequestRefused, SettingsError, TokenRefused, told
+from pipeline.errors import MustWait, NotTrusted, RequestRefused, SettingsError, TokenRefused, told
 from pipeline.months import Month
 from pipeline.reading.progress import Lines, Tell, summary
 from pipeline.results import StreamResult
@@ -132,7 +132,7 @@ def refused(context: dg.AssetExecutionContext, error: RapidlakeError) -> None:
         context.log.warning(told(error))
         return
     # Asking again would meet the same answer.
-    lasting = isinstance(error, SettingsError | TokenRefused | RequestRefused)
+    lasting = isinstance(error, SettingsError | TokenRefused | RequestRefused | NotTrusted)
     if not lasting and context.get_step_execution_context().op_retry_policy:
         raise dg.Failure(told(error)) from None  # the only one that a deployment's policy of retries sees
     raise StepFailed(told(error), allow_retries=not lasting) from None

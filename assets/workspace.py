@@ -12,6 +12,7 @@ from pydantic import PrivateAttr
 
 from assets.alive import alive
 from assets.outcome import AlreadyTold
+from pipeline.access import VARIABLE
 from pipeline.errors import MustWait, SettingsError
 from pipeline.exposure import exposed_tokens
 from pipeline.reading.progress import Progress
@@ -112,5 +113,8 @@ class WorkspaceResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # i
 
 
 def workspace_from_environment() -> WorkspaceResource:
-    """The resource of a deployment; the token stays in the environment, only its name is shown."""
-    return WorkspaceResource(token=dg.EnvVar("RAPIDPRO_TOKEN") if "RAPIDPRO_TOKEN" in os.environ else None)
+    """The resource of a deployment; a token in the environment stays there, and only its name is shown.
+
+    One in a file or a keyring is read by each run.
+    """
+    return WorkspaceResource(token=dg.EnvVar(VARIABLE) if os.environ.get(VARIABLE) else None)

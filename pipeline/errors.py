@@ -8,6 +8,7 @@ RapidlakeError              (from warehouse)
     NotOffered              404: this server does not have the endpoint
     RequestRefused          any other 4xx
     UnexpectedAnswer        an answer that is not a page of rows
+    NotTrusted              a certificate that this machine does not trust
     TooLarge                an answer or a file that is larger than the settings allow
     ServerUnavailable       failed for longer than all retries
     AddressExpired          the address of an archive file is no longer valid
@@ -85,6 +86,10 @@ class RequestRefused(ServerError):
 
 class UnexpectedAnswer(ServerError):
     """The server answered something else than a page of rows."""
+
+
+class NotTrusted(ServerError):
+    """The server's certificate, or that of the store of archive files, is none that this machine trusts."""
 
 
 class TooLarge(ServerError):

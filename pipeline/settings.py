@@ -1,12 +1,16 @@
-"""Settings, from the environment or `rapidlake.toml`; the token never from an argument.
+"""Settings, from the environment or `rapidlake.toml`; the token also from a file or a keyring, never from an argument.
 
 RAPIDPRO_URL                   server, e.g. https://textit.com
 RAPIDPRO_TOKEN                 API token of an Administrator or Editor
+RAPIDPRO_TOKEN_FILE            file that holds the token instead, as systemd's credentials and Docker's secrets are
 RAPIDLAKE_LAKE                 folder of the lake (default: lake)
 RAPIDLAKE_REQUESTS_PER_HOUR    what the server allows per scope (default: 2500); 0 for no limit of ours
 RAPIDLAKE_SHARE                part of that to use (default: 0.8); the rest is left to other integrations
 RAPIDLAKE_LEAVE_OUT            streams that are not read, e.g. globals, users (default: none); those that others need
                                cannot be left out alone
+RAPIDLAKE_CA_FILE              certificates (PEM) of authorities to trust besides the usual ones (default: none)
+RAPIDLAKE_ARCHIVE_HOSTS        hosts on a private network that archive files may come from, names or addresses
+                               (default: none)
 RAPIDLAKE_LAG                  seconds before now where a sync ends (default: 60)
 RAPIDLAKE_OVERLAP              seconds read again before the last watermark (default: 900)
 RAPIDLAKE_REVISITS             recent messages to read again (default: 2h, 2d/1h, 8d/1d: the last 2 hours at each
@@ -28,34 +32,32 @@ RAPIDLAKE_GROUP                group of this machine that may read what is made 
 
 from __future__ import annotations
 
-import grp
-import ipaddress
-import os
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
+from pipeline.access import VARIABLE, checked_origin, checked_token, choose_token, host_names, keyring_token
 from pipeline.errors import SettingsError
 from pipeline.months import Month
 from pipeline.streams import check_left_out, parse_revisits
 from warehouse.lake import clock
-from warehouse.private import keep_private
+from warehouse.private import group_number, keep_private
 
-LOOPBACK_NAMES = {"localhost", "localhost."}
 MEGABYTE, GIGABYTE = 1024**2, 1024**3
 LONGEST_SECONDS = 365 * 86_400.0
 # RapidPro's first year; a date before it is a slip.
 EARLIEST_YEAR = 2011
+# How the address is called in a source.
+URL = ("url", "RAPIDPRO_URL")
 
 
 class Settings(BaseSettings):
@@ -67,10 +69,13 @@ class Settings(BaseSettings):
 
     url: str = Field(validation_alias="RAPIDPRO_URL")
     token: SecretStr = Field(validation_alias="RAPIDPRO_TOKEN")
+    token_file: Path | None = Field(default=None, validation_alias="RAPIDPRO_TOKEN_FILE")
     lake: Path = Path("lake")
     requests_per_hour: int = Field(default=2500, ge=0)
     share: float = Field(default=0.8, gt=0, le=1)
     leave_out: str = ""
+    ca_file: Path | None = None
+    archive_hosts: str = ""
     lag: float = Field(default=60, ge=0, le=LONGEST_SECONDS)
     overlap: float = Field(default=900, ge=0, le=LONGEST_SECONDS)
     revisits: str = "2h, 2d/1h, 8d/1d"
@@ -88,6 +93,13 @@ class Settings(BaseSettings):
     night_hour: int = Field(default=2, ge=0, le=23)
     keep_days: float = Field(default=30.0, gt=0, le=LONGEST_SECONDS / 86_400)
     group: str = ""
+
+    _token_from: str = PrivateAttr(default="what was given to it")
+
+    @property
+    def token_from(self) -> str:
+        """Where the token comes from, as people know it."""
+        return self._token_from
 
     @classmethod
     def settings_customise_sources(
@@ -114,7 +126,7 @@ class Settings(BaseSettings):
             raise ValueError(f"RAPIDLAKE_REVISITS: {error}") from None
         return value
 
-    @field_validator("leave_out", mode="before")
+    @field_validator("leave_out", "archive_hosts", mode="before")
     @classmethod
     def _text(cls, value: object) -> object:
         return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
@@ -127,6 +139,20 @@ class Settings(BaseSettings):
         except ValueError as error:
             raise ValueError(f"RAPIDLAKE_LEAVE_OUT: {error}") from None
         return value
+
+    @field_validator("archive_hosts")
+    @classmethod
+    def _hosts(cls, value: str) -> str:
+        try:
+            host_names(value)
+        except ValueError as error:
+            raise ValueError(f"RAPIDLAKE_ARCHIVE_HOSTS: {error}") from None
+        return value
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        """Hosts on a private network that archive files may come from."""
+        return host_names(self.archive_hosts)
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -144,8 +170,11 @@ class Settings(BaseSettings):
     @field_validator("group")
     @classmethod
     def _is_ours(cls, value: str) -> str:
-        if value:
-            number_of_group(value)
+        try:
+            if value:
+                group_number(value)
+        except ValueError as error:
+            raise ValueError(f"RAPIDLAKE_GROUP {error}") from None
         return value
 
     @field_validator("live_minutes", mode="before")
@@ -156,68 +185,11 @@ class Settings(BaseSettings):
     @field_validator("token")
     @classmethod
     def _one_word(cls, value: SecretStr) -> SecretStr:
-        token = value.get_secret_value().strip()
-        if not token or not token.isascii() or not token.isprintable() or " " in token:
-            raise ValueError("RAPIDPRO_TOKEN is empty or has characters that no token has")
-        return SecretStr(token)
+        return SecretStr(checked_token(value.get_secret_value(), VARIABLE))
 
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def number_of_group(name: str) -> int:
-    """The number of a group of this machine.
-
-    Raises:
-        ValueError: there is none of the name, or whoever runs this is no member and can give it nothing.
-    """
-    try:
-        number = grp.getgrnam(name).gr_gid
-    except KeyError:
-        raise ValueError(
-            f"RAPIDLAKE_GROUP is {name!r}, which is no group of this machine: `getent group` lists them"
-        ) from None
-    if number not in (*os.getgroups(), os.getegid()) and os.geteuid() != 0:
-        raise ValueError(f"RAPIDLAKE_GROUP is {name!r}, of which this account is no member: add it, and log in anew")
-    return number
-
-
-def checked_origin(url: str) -> str:
-    """The server's origin, e.g. https://textit.com; a path such as /api/v2 is dropped.
-
-    Raises:
-        ValueError: it is no web address, or plain http to another machine.
-    """
-    try:
-        parts = urlsplit(url.strip() if "://" in url else f"https://{url.strip()}")
-        host = (parts.hostname or "").encode("idna").decode()
-        if host.rpartition(".")[2].isdigit():
-            ipaddress.ip_address(host)
-        wrong = (
-            parts.scheme not in ("http", "https")
-            or not re.fullmatch(r"[\w.:-]+", host, re.ASCII)
-            or "@" in parts.netloc
-            or parts.port == 0
-        )
-    except ValueError:  # brackets, port or host cannot be read
-        wrong = True
-    if wrong:
-        shown = re.sub(r"[^/]*@", "...@", url)  # a password may stand before the @
-        raise ValueError(
-            f"RAPIDPRO_URL is {shown!r}, which is no address of a server: write it like https://textit.com"
-        )
-    if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError(f"RAPIDPRO_URL is http://{host}: the token would travel unencrypted; write https:// instead")
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def is_loopback(host: str) -> bool:
-    """True if `host` is this machine by name or address, so that nothing sent there travels."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() in LOOPBACK_NAMES
 
 
 def load_settings(**given: Any) -> Settings:
@@ -227,14 +199,33 @@ def load_settings(**given: Any) -> Settings:
         SettingsError: one is missing or wrong; the text names it and never shows the token.
     """
     try:
-        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+        given = {name: value for name, value in given.items() if value is not None}
+        found = None if "token" in given else _find_token(given)
+        settings = Settings(**given | ({"token": found[0]} if found else {}))
     except ValidationError as error:
         raise SettingsError(" ".join(sorted({_sentence(dict(problem)) for problem in error.errors()}))) from None
     except (OSError, ValueError) as error:
         raise SettingsError(f"rapidlake.toml cannot be read: {error}. Correct it, or remove it.") from None
     if settings.group:
-        keep_private(number_of_group(settings.group))
+        keep_private(group_number(settings.group))
+    if found:
+        settings._token_from = found[1]
     return settings
+
+
+def _find_token(given: dict[str, Any]) -> tuple[Any, str] | None:
+    """The token, and where it is from: the first place that has one, of the environment, the file and the keyring."""
+    environment, toml = EnvSettingsSource(Settings)(), TomlConfigSettingsSource(Settings)()
+    for source, names in (
+        (environment, ("RAPIDPRO_TOKEN", "RAPIDPRO_TOKEN_FILE")),
+        (toml, ("token in rapidlake.toml", "token_file in rapidlake.toml")),
+    ):
+        found = choose_token(source.get("RAPIDPRO_TOKEN"), source.get("RAPIDPRO_TOKEN_FILE"), names)
+        if found:
+            return found
+    url = next((source[name] for source in (given, environment, toml) for name in URL if name in source), None)
+    token = keyring_token(url)
+    return (token, "the system's keyring") if token else None
 
 
 def _sentence(problem: dict[str, Any]) -> str:
@@ -243,7 +234,7 @@ def _sentence(problem: dict[str, Any]) -> str:
         name.upper()
         if name.startswith("RAPID")
         else f"RAPIDPRO_{name.upper()}"
-        if name in ("url", "token")
+        if name in ("url", "token", "token_file")
         else f"RAPIDLAKE_{name.upper()}"
     )
     if problem["type"] == "extra_forbidden":
@@ -251,12 +242,13 @@ def _sentence(problem: dict[str, Any]) -> str:
     if problem["type"] == "missing":
         hint = {
             "RAPIDPRO_URL": "set it to your server, e.g. export RAPIDPRO_URL=https://textit.com",
-            "RAPIDPRO_TOKEN": "set it to an API token of your workspace (export RAPIDPRO_TOKEN=...)",
+            "RAPIDPRO_TOKEN": "set it to an API token of your workspace (export RAPIDPRO_TOKEN=...), "
+            "or RAPIDPRO_TOKEN_FILE to a file that holds one",
         }.get(variable, "set it")
         return f"{variable} is not set: {hint}; `rapidlake demo` needs neither."
     if problem["type"] == "value_error":
         return f"{problem['ctx']['error']}."
-    if name == "token" or variable == "RAPIDPRO_TOKEN":
+    if variable.startswith("RAPIDPRO_TOKEN"):
         return f"{variable} is no text: write it in quotes."
     must = problem["msg"].partition(",")[0].replace("Input should be", "it must be")
     return f"{variable}: {must}, not {problem['input']!r}."

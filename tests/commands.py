@@ -124,4 +124,5 @@ def _signals_kept() -> Iterator[None]:
 
 
 def _environment(settings: dict[str, str]) -> dict[str, str]:
-    return {name: os.environ[name] for name in ("PATH", "HOME", "RAPIDLAKE_CACHE")} | settings
+    kept = ("PATH", "HOME", "RAPIDLAKE_CACHE", "PYTHON_KEYRING_BACKEND")
+    return {name: os.environ[name] for name in kept} | settings

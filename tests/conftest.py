@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
@@ -48,7 +49,10 @@ class Origin:
     asked: list[Asked]
 
 
-Serve = Callable[[Callable[[Asked], Answer]], Origin]
+class Serve(Protocol):
+    """Starts a server that answers each request with what a function says; over TLS with what `tls` has to show."""
+
+    def __call__(self, answering: Callable[[Asked], Answer], tls: ssl.SSLContext | None = None) -> Origin: ...
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +109,7 @@ def serve() -> Iterator[Serve]:
     """Start servers that answer each request with what a function says."""
     servers: list[ThreadingHTTPServer] = []
 
-    def start(answering: Callable[[Asked], Answer]) -> Origin:
+    def start(answering: Callable[[Asked], Answer], tls: ssl.SSLContext | None = None) -> Origin:
         asked: list[Asked] = []
 
         class Handler(BaseHTTPRequestHandler):
@@ -132,9 +136,11 @@ def serve() -> Iterator[Serve]:
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=lambda: server.serve_forever(poll_interval=0.01), daemon=True).start()
         servers.append(server)
-        return Origin(f"http://127.0.0.1:{server.server_port}", asked)
+        return Origin(f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}", asked)
 
     yield start
     for server in servers:

@@ -39,6 +39,7 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         for name in list(os.environ):
             if name.startswith(("RAPIDPRO_", "RAPIDLAKE_", "DAGSTER_", "XDG_")):
                 patch.delenv(name)
+        patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("RAPIDLAKE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield

@@ -38,8 +38,8 @@ HOUSES = ("pipeline", "warehouse", "sandbox")
 A_PATH = re.compile(
     r"(?<![\w/.-])((?:pipeline|warehouse|assets|sandbox|rapidlake|tests|docs|deploy|bench|examples)/[\w./*<>-]*)"
 )
-# A name of Dagster's, and a file that holds a token.
-NO_PATHS = {"rapidlake/held", "deploy/.env"}
+# A name of Dagster's, and files of settings and of the token.
+NO_PATHS = {"rapidlake/held", "deploy/.env", "deploy/token"}
 
 
 def section(text: str, heading: str) -> str:
@@ -69,7 +69,8 @@ def blocks(language: str) -> list[str]:
 COMMANDS: dict[str, Any] = vars(typer.main.get_command(app))["commands"]
 ENDPOINTS = {code(row[0])[0]: row for row in table(API, "Endpoint")}
 VARIABLES = {
-    f"{'RAPIDPRO' if name in ('url', 'token') else 'RAPIDLAKE'}_{name.upper()}": name for name in Settings.model_fields
+    f"{'RAPIDPRO' if name in ('url', 'token', 'token_file') else 'RAPIDLAKE'}_{name.upper()}": name
+    for name in Settings.model_fields
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import resource
 import stat
@@ -23,6 +24,21 @@ def keep_private(group: int | None = None) -> None:
     _group = group
     os.umask(OWNERS if group is None else GROUPS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def group_number(name: str) -> int:
+    """The number of a group of this machine.
+
+    Raises:
+        ValueError: there is none of the name, or whoever runs this is no member, and can give it nothing.
+    """
+    try:
+        number = grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise ValueError(f"is {name!r}, which is no group of this machine: `getent group` lists them") from None
+    if number not in (*os.getgroups(), os.getegid()) and os.geteuid() != 0:
+        raise ValueError(f"is {name!r}, of which this account is no member: add it, and log in anew")
+    return number
 
 
 def make_folder(folder: Path) -> None:

@@ -219,7 +219,7 @@ class ArchivesReader(ListReader):
         failures: list[str] = []
         in_a_row = 0
         with (
-            Downloads(patience=self.client.patience, stop=self.client.stop) as downloads,
+            self._downloads() as downloads,
             ThreadPoolExecutor(DOWNLOADS_AT_ONCE, thread_name_prefix="download") as pool,
         ):
             for key, ahead in _ahead(pool, lambda key: self._download(key, downloads), wanted):
@@ -239,6 +239,16 @@ class ArchivesReader(ListReader):
                 f"{', '.join(failures[:SHOWN_FAILURES])}{more}; the next sync tries again, "
                 "and if it stays so, tell whoever runs the server"
             )
+
+    def _downloads(self) -> Downloads:
+        """What fetches files, from where the settings allow it."""
+        return Downloads(
+            self.client.url,
+            stores=self.settings.stores,
+            ca_file=self.settings.ca_file,
+            patience=self.client.patience,
+            stop=self.client.stop,
+        )
 
     def _download(self, key: ArchiveKey, downloads: Downloads) -> Download:
         """Download a file and prove it, once more with a fresh address if it is another than listed."""

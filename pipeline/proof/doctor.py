@@ -44,7 +44,7 @@ def examine(settings: Settings, progress: Progress | None = None) -> list[Findin
     `progress` hears of a server that does not answer.
     """
     progress = progress or Quiet()
-    findings = [_address(settings), *(Finding("token", False, one) for one in exposed_tokens())]
+    findings = [_address(settings), _access(settings), *(Finding("token", False, one) for one in exposed_tokens())]
     with open_client(settings) as client:
         try:
             _, workspace = identify(client, progress)
@@ -60,6 +60,11 @@ def _address(settings: Settings) -> Finding:
     if settings.url.startswith("https://"):
         return Finding("address", True, f"{settings.url}, encrypted")
     return Finding("address", True, f"{settings.url}, on this machine")
+
+
+def _access(settings: Settings) -> Finding:
+    own = f"; certificates are also proven with {settings.ca_file}" if settings.ca_file else ""
+    return Finding("settings", True, f"the token is from {settings.token_from}{own}")
 
 
 def _clock(client: Client) -> Finding:

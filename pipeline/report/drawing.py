@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.access import environment_without_token
+
 RENDERER = Path(__file__).with_name("renderer.py")
 # For all charts of a report, which take two seconds.
 PATIENCE_SECONDS = 60.0
@@ -35,6 +37,7 @@ def _answers(specs: Sequence[Spec], patience: float) -> list[str | None]:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # it repeats names of the workspace
             timeout=patience,
+            env=environment_without_token(),
             check=False,
         ).stdout
     except subprocess.TimeoutExpired as late:

@@ -13,20 +13,20 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
-import httpcore  # makes its loggers, which httpx does later
 import httpx
 import tenacity
 
-from pipeline import __version__
 from pipeline.errors import (
     MustWait,
     NotOffered,
+    NotTrusted,
     RequestRefused,
     ServerError,
     ServerUnavailable,
+    SettingsError,
     TokenRefused,
     TooLarge,
     UnexpectedAnswer,
@@ -35,13 +35,12 @@ from pipeline.results import Counters
 from pipeline.server.abandoning import stopped, unless_stopped
 from pipeline.server.bodies import BrokenPacking, TooMuch, UnknownPacking, read_body, read_off
 from pipeline.server.budget import Budget
+from pipeline.server.connections import LOCATION, distrust, open_http, proxy_for
 from pipeline.server.pages import NoPage, NotJson, Page, read_object, read_page
 from pipeline.server.retrying import Failing, Throttled, Transient, http_date, retry_after
-from pipeline.settings import EARLIEST_YEAR, MEGABYTE, is_loopback
-from warehouse.declared import log_declared_events
+from pipeline.settings import EARLIEST_YEAR, MEGABYTE
 from warehouse.lake import clock
 
-TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 AGREEING_CLOCKS = timedelta(seconds=10)
 # A date of another time is nobody's clock.
 YEARS = range(EARLIEST_YEAR, 2200)
@@ -49,9 +48,6 @@ KEPT = "all that was read is committed"
 
 Params = Mapping[str, str | Sequence[str]]
 T = TypeVar("T")
-
-# What they log else: whole addresses, the headers of answers, and what the server calls a status.
-log_declared_events({httpx.__name__: "HTTP Request", httpcore.__name__: r"[a-z_0-9]+(\.[a-z_0-9]+)+"})
 
 
 @dataclass(frozen=True)
@@ -72,6 +68,7 @@ class Client(AbstractContextManager["Client"]):
 
     `patience` bounds the seconds that a failing request is retried; waiting for the rate limit does not count.
     `longest_wait` bounds the seconds of one wait for it, `largest_page` the bytes of one answer when it is unpacked.
+    `ca_file` names certificates to trust besides the usual ones.
     `sleep` is called with seconds; `stop` ends waits and requests when it is set.
     """
 
@@ -83,6 +80,7 @@ class Client(AbstractContextManager["Client"]):
         patience: float = 300.0,
         longest_wait: float = math.inf,
         largest_page: int = 64 * MEGABYTE,
+        ca_file: Path | None = None,
         budget: Budget | None = None,
         sleep: Callable[[float], None] | None = None,
         stop: threading.Event | None = None,
@@ -97,19 +95,13 @@ class Client(AbstractContextManager["Client"]):
         self._server_clock: tuple[datetime, float] | None = None
         # What a single answer told that neither this machine nor the answers before it say.
         self._odd_clock: tuple[datetime, float] | None = None
-        self._http = httpx.Client(
-            base_url=f"{url}/api/v2/",
-            headers={
-                "Authorization": f"Token {token}",
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip",
-                "User-Agent": f"rapidlake/{__version__} (+https://pypi.org/project/rapidlake/)",
-            },
-            timeout=TIMEOUT,
-            follow_redirects=False,
-            trust_env=not is_loopback(urlsplit(url).hostname or ""),
-            limits=httpx.Limits(max_connections=16, keepalive_expiry=30),
-        )
+        headers = {"Authorization": f"Token {token}", "Accept": "application/json", "Accept-Encoding": "gzip"}
+        try:
+            base = httpx.URL(f"{url}/api/v2/")
+        except httpx.InvalidURL:
+            raise SettingsError("RAPIDPRO_URL is no address of a server: write it like https://textit.com.") from None
+        limits = httpx.Limits(max_connections=16, keepalive_expiry=30)
+        self._http = open_http(headers, ca_file=ca_file, proxy=proxy_for(base), base_url=base, limits=limits)
 
     def page(
         self, path: str, params: Params, *, scope: str, listener: Listener | None = None, rows: str = "results"
@@ -199,7 +191,7 @@ class Client(AbstractContextManager["Client"]):
         try:
             body = unless_stopped(self.stop, lambda: self._exchange(path, params), kept=KEPT)
         except httpx.TransportError as error:
-            raise Transient(_reason(error)) from None
+            raise self._no_answer(path, error) from None
         except BrokenPacking:
             raise Transient("broken compression") from None
         except UnknownPacking:
@@ -212,15 +204,23 @@ class Client(AbstractContextManager["Client"]):
                 f"{path}: an answer of {self.url} has more than {self._largest_page / MEGABYTE:,.0f} MB: "
                 "if it should, and there is memory for it, set RAPIDLAKE_LARGEST_PAGE higher."
             ) from None
-        except httpx.InvalidURL:
-            raise UnexpectedAnswer(f"{path}: {self.url} names a next page whose address cannot be asked for.") from None
-        except UnicodeError:  # of a host that cannot be one, which httpx looks at though it does not follow
-            raise ServerError(
-                f"{path}: {self.url} redirects to an address that is none; "
-                "set RAPIDPRO_URL to the address that answers."
+        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, ValueError):  # the last also of odd characters
+            raise UnexpectedAnswer(
+                f"{path}: {self.url} names a next page that cannot be asked for, or sends what is no answer: "
+                "if it stays so, tell whoever runs the server."
             ) from None
         listener.counters.bytes += len(body)
         return body
+
+    def _no_answer(self, path: str, error: httpx.TransportError) -> Exception:
+        """What is raised where no answer came: a failure that may pass, or a certificate that does not."""
+        certificate = distrust(error)
+        if certificate is None:
+            return Transient(_reason(error))
+        wrong, passes = certificate
+        if passes:
+            return Transient(f"its certificate {wrong}")
+        return NotTrusted(f"{path}: the certificate of {self.url} {wrong}.")
 
     def _exchange(self, path: str, params: Params) -> bytes:
         """Ask, and read the answer."""
@@ -316,8 +316,8 @@ def _check_status(path: str, response: httpx.Response, url: str) -> None:
         raise NotOffered(f"{path}: {url} does not have it (404).")
     if 300 <= status < 400:
         raise ServerError(
-            f"{path}: {url} redirects ({status}) to {_host(response.headers.get('Location', ''))}: "
-            "the token is not sent there; set RAPIDPRO_URL to the address that answers."
+            f"{path}: {url} redirects ({status}) {_direction(response)}: the token is not sent there; "
+            f"set RAPIDPRO_URL to the address that answers (`curl -sI {url}/api/v2/{path}` shows it)."
         )
     raise RequestRefused(f"{path}: {url} refuses the request ({status}); asking again would not help.")
 
@@ -336,12 +336,19 @@ def _kind(body: bytes) -> str:
     return "an HTML page" if body.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")) else f"{len(body):,} bytes"
 
 
-def _host(location: str) -> str:
+def _direction(response: httpx.Response) -> str:
+    """Where a redirect leads, without a word of it: it may hold anything."""
+    asked, said = response.request.url, response.extensions.get(LOCATION)
+    if said is None:
+        return "without saying where"
     try:
-        parts = urlsplit(location)
-    except ValueError:
-        return "an address that is none"
-    if not parts.hostname:
-        return "another page"
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}" if re.fullmatch(r"[\w.:-]{1,260}", host, re.ASCII) else "an odd address"
+        there = asked.join(said)
+        elsewhere = there.host != asked.host
+    except (httpx.InvalidURL, ValueError, TypeError):
+        return "to an address that is none"
+    if elsewhere:
+        return "to another server"
+    if (asked.scheme, there.scheme) == ("http", "https"):
+        return "to itself with https"
+    same = (there.scheme, there.port) == (asked.scheme, asked.port)
+    return "to another path of itself" if same else "to itself in another way"

@@ -94,6 +94,7 @@ def open_client(settings: Settings, *, stop: threading.Event | None = None) -> C
         settings.token.get_secret_value(),
         patience=min(settings.patience, FIRST_ANSWER_SECONDS),
         largest_page=settings.largest_page * MEGABYTE,
+        ca_file=settings.ca_file,
         longest_wait=math.inf if settings.longest_wait is None else settings.longest_wait,
         stop=stop,
     )

@@ -17,7 +17,8 @@ from assets.partitions import MONTHS, first_month
 from assets.workspace import workspace_from_environment
 from pipeline.months import Month
 from pipeline.streams import STREAMS
-from tests.assets.conftest import LOCATION, defs
+from sandbox import Sandbox, Workspace
+from tests.assets.conftest import LOCATION, defs, quiet_instance
 from tests.processes import run
 
 ROOT = Path(__file__).parents[2]
@@ -103,6 +104,32 @@ def test_the_token_is_named_and_not_shown_in_the_resource(monkeypatch: pytest.Mo
     resource = workspace_from_environment()
     assert "0f3c9a6e5b7d4812a9c0ffee" not in repr(resource)
     assert resource.token == dg.EnvVar("RAPIDPRO_TOKEN")
+
+
+def test_a_run_finds_the_token_in_a_file_that_dagster_knows_nothing_of(
+    small_workspace: Workspace, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Sandbox(small_workspace, requests_per_hour=0, keep=True) as sandbox, quiet_instance() as instance:
+        Path("token").write_text(f"{sandbox.token}\n", encoding="utf-8")
+        settings = {
+            "RAPIDPRO_URL": sandbox.url,
+            "RAPIDPRO_TOKEN_FILE": str(Path("token").absolute()),
+            "RAPIDLAKE_LAKE": str(lake),
+        }
+        assert load(**settings).stdout == "loaded\n"
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        (labels,) = [
+            asset
+            for asset in defs.assets or []
+            if isinstance(asset, dg.AssetsDefinition) and asset.key.path[-1] == "labels"
+        ]
+        resource = workspace_from_environment()
+        assert resource.token is None
+        result = dg.materialize([labels], resources={"workspace": resource}, instance=instance)
+        assert result.success
+        assert [seen.status for seen in sandbox.requests if seen.endpoint == "labels"] == [200]
+        assert sandbox.token not in repr([*instance.all_logs(result.run_id)])
 
 
 # -- months --

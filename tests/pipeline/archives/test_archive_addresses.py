@@ -16,8 +16,9 @@ from pipeline.reading.progress import Quiet
 from pipeline.results import StreamResult, Tally
 from pipeline.settings import load_settings
 from sandbox import Sandbox, generate, put_archive
-from tests.conftest import Answer, Serve
+from tests.conftest import Answer, Asked, Serve
 from tests.lakes import new_lake
+from tests.pipeline.server.certified import Authority
 from tests.sessions import sync
 from warehouse import ArchiveKey, Lake
 
@@ -51,7 +52,8 @@ def test_no_file_is_asked_for_over_plain_http_from_another_machine(sandbox: Sand
     sandbox.files.origin = by_another_name(sandbox)
     result = run(sandbox, new_lake(tmp_path / "lake"))
     assert result.outcome == "failed"
-    assert result.message and "it would come unencrypted from http://0.0.0.0: let the server's" in result.message
+    assert result.message and "the server lists an address of plain http: let the archive store" in result.message
+    assert "0.0.0.0" not in result.message
     assert downloads(sandbox) == []
     assert rows(tmp_path / "lake", "SELECT id FROM messages UNION ALL SELECT rows FROM _archives") == []
 
@@ -63,7 +65,8 @@ def test_no_store_sends_a_download_on_to_plain_http_on_another_machine(
     store = serve(lambda asked: Answer(b"", 302, {"Location": f"{there}{asked.path}?{urlencode(asked.params)}"}))
     sandbox.files.origin = store.url
     result = run(sandbox, new_lake(tmp_path / "lake"))
-    assert result.message and "it would come unencrypted from http://0.0.0.0" in result.message
+    assert result.message and "the file store redirects to an address of plain http" in result.message
+    assert "0.0.0.0" not in result.message
     assert (len(store.asked), downloads(sandbox)) == (1, [])
     assert rows(tmp_path / "lake", "SELECT id FROM messages") == []
 
@@ -83,6 +86,27 @@ def test_a_store_may_send_a_download_on_and_neither_gets_the_token(
     assert [seen.authorization for seen in sandbox.requests if seen.endpoint == "files"] == [False]
 
 
+def test_a_store_on_a_private_network_with_a_private_authority_is_asked_if_the_settings_name_both(
+    sandbox: Sandbox, serve: Serve, tmp_path: Path
+) -> None:
+    authority, there = Authority(tmp_path), sandbox.files_url
+
+    def send_on(asked: Asked) -> Answer:
+        return Answer(b"", 307, {"Location": f"{there}{asked.path}?{urlencode(asked.params)}"})
+
+    store = serve(send_on, authority.certify("0.0.0.0"))
+    sandbox.files.origin = store.url.replace("127.0.0.1", "0.0.0.0")
+    for given, said in (
+        ({"ca_file": authority.file}, "an address on a private network: list its host in RAPIDLAKE_ARCHIVE_HOSTS"),
+        ({"archive_hosts": "0.0.0.0"}, "is signed by an authority that this machine does not know"),
+        ({"archive_hosts": "0.0.0.0", "ca_file": authority.file}, ""),
+    ):
+        result = run(sandbox, new_lake(tmp_path / str(len(given)) / said[:9]), **given)
+        assert (result.outcome, said in (result.message or "")) == ("failed" if said else "done", True)
+        assert "Signature" not in f"{result.message}"
+    assert len(store.asked) == 1
+
+
 def test_a_store_that_redirects_in_a_circle_is_told_without_an_address(
     sandbox: Sandbox, serve: Serve, tmp_path: Path
 ) -> None:
@@ -90,7 +114,7 @@ def test_a_store_that_redirects_in_a_circle_is_told_without_an_address(
     sandbox.files.origin = store.url
     result = run(sandbox, new_lake(tmp_path / "lake"))
     assert result.outcome == "failed"
-    assert result.message and f"message {DAY} (the file store redirects in a circle)" in result.message
+    assert result.message and f"message {DAY} (the file store redirects more than 5 times)" in result.message
     assert store.url not in result.message
 
 
@@ -140,8 +164,10 @@ def test_a_listed_file_does_not_show_its_address_where_it_is_printed() -> None:
 # -- helpers --
 
 
-def run(sandbox: Sandbox, lake: Path, progress: Quiet | None = None) -> StreamResult:
-    settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0, patience=0)
+def run(sandbox: Sandbox, lake: Path, progress: Quiet | None = None, **given: Any) -> StreamResult:
+    settings = load_settings(
+        url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0, patience=0, **given
+    )
     return sync(settings, ["archives"], progress=progress).streams[0]
 
 

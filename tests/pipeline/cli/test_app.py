@@ -196,7 +196,8 @@ def test_the_doctor_finds_nothing_wrong_where_nothing_is(lake: Path, sandbox: Sa
     assert "✗" not in people.out
     assert "the workspace 'Ubuzima" in people.out
     findings = {finding["check"]: finding for finding in machines.facts}
-    assert findings.keys() == {"address", "token", "clock", "role", "endpoints", "disk", "lake"}
+    assert findings.keys() == {"address", "settings", "token", "clock", "role", "endpoints", "disk", "lake"}
+    assert findings["settings"]["found"] == "the token is from RAPIDPRO_TOKEN"
     assert "the first sync makes it" in findings["lake"]["found"]
     assert not Path("new").exists()
 

@@ -45,7 +45,7 @@ def evidence(small_workspace: Workspace, tmp_path_factory: pytest.TempPathFactor
 
 @contextmanager
 def logged(records: list[logging.LogRecord]) -> Iterator[None]:
-    """Note every record that anything logs, httpx included."""
+    """Note every record that anything logs."""
     handler, root = logging.Handler(logging.DEBUG), logging.getLogger()
     handler.emit = records.append  # type: ignore[method-assign]
     level = root.level
@@ -66,8 +66,12 @@ def test_a_whole_sync_sends_nothing_but_get(evidence: Evidence) -> None:
 
 
 def test_no_log_record_of_a_whole_sync_has_the_token(evidence: Evidence) -> None:
-    assert any(record.name.startswith("httpx") for record in evidence.records)
+    assert evidence.records
     assert not [record for record in evidence.records if evidence.token in f"{record.getMessage()} {record.__dict__}"]
+
+
+def test_the_log_tells_no_address_that_was_asked(evidence: Evidence) -> None:
+    assert not [record for record in evidence.records if record.name.startswith(("httpx", "httpcore"))]
 
 
 def test_no_file_of_a_whole_sync_has_the_token(evidence: Evidence) -> None:
