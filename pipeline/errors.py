@@ -30,6 +30,7 @@ from warehouse.errors import (
     LakeNotFound,
     LakeStopped,
     PlaceRefused,
+    QueryRefused,
     RapidlakeError,
 )
 
@@ -42,6 +43,7 @@ ADVICE: dict[type[RapidlakeError], str] = {
     LakeIsOlder: "run `rapidlake sync`, which brings it up, and keeps a copy of its catalog",
     LakeMangled: "run `rapidlake verify --repair`, which drops them and reads them again",
     LakeStopped: "run the same command again to go on",
+    QueryRefused: "write an answer to a file with -o FILE, or run trusted SQL with --unguarded",
     PlaceRefused: "name an empty or a new folder with --to",
 }
 

@@ -20,6 +20,7 @@ RapidlakeError
     RowsUnaccounted   rows were read that are neither stored nor put aside
       RowsLost        files hold another number of rows than were written to them
     QueryError        a user's SQL is wrong
+      QueryRefused    or does more than read the lake
     ExportError       an export cannot be made of what was asked for
       PlaceRefused    nor where it was asked for
 
@@ -117,6 +118,10 @@ class RowsLost(RowsUnaccounted):
 
 class QueryError(LakeError):
     """A query of the user's that DuckDB refuses."""
+
+
+class QueryRefused(QueryError):
+    """A query of the user's that would reach beyond the lake, or write to it."""
 
 
 class ExportError(LakeError):

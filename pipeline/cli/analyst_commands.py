@@ -9,6 +9,10 @@ import typer
 
 from pipeline.cli.options import JsonOption, LakeOption, UrlOption
 
+RawOption = Annotated[
+    bool, typer.Option("--raw", help="In CSV, leave text as it is that a spreadsheet would run, such as =1+1.")
+]
+
 
 def sql(
     query: Annotated[
@@ -19,25 +23,39 @@ def sql(
         typer.Option("--format", help="Default: table, or what the name of the file says."),
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file.")] = None,
+    raw: RawOption = False,
+    unguarded: Annotated[
+        bool, typer.Option("--unguarded", help="Let the SQL do all that DuckDB can, to files of yours too.")
+    ] = False,
     lake: LakeOption = None,
     url: UrlOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Ask the lake a question in SQL (DuckDB's); safe while a sync runs."""
+    """Ask the lake a question in SQL (DuckDB's), which reads it and nothing else; safe while a sync runs."""
+    from pipeline.cli.answers.saying import warn
     from pipeline.cli.answers.sql_answers import answer
     from pipeline.settings import lake_path
     from warehouse import Lake
+    from warehouse.asking.analysis import UNGUARDED
 
-    with Lake.open(lake_path(lake), threads=None) as opened:
-        answer(opened, query, kind="json" if json else kind, output=output)
+    if unguarded:
+        warn(UNGUARDED)
+    with Lake.open(lake_path(lake), threads=None, guarded=not unguarded) as opened:
+        answer(opened, query, kind="json" if json else kind, output=output, raw=raw)
 
 
-def shell(lake: LakeOption = None, url: UrlOption = None) -> None:
-    """Ask the lake in DuckDB's own prompt, with history, completion and paging; safe while a sync runs."""
-    from pipeline.cli.shell import run_shell
+def shell(
+    unguarded: Annotated[
+        bool, typer.Option("--unguarded", help="DuckDB's own prompt, which can do all to files of yours too.")
+    ] = False,
+    lake: LakeOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Ask the lake one question after the other, with history and completion; safe while a sync runs."""
+    from pipeline.cli.shell import run_prompt, run_shell
     from pipeline.settings import lake_path
 
-    run_shell(lake_path(lake))
+    (run_shell if unguarded else run_prompt)(lake_path(lake))
 
 
 def export(
@@ -48,6 +66,7 @@ def export(
         "export"
     ),
     kind: Annotated[Literal["parquet", "csv"], typer.Option("--format", help="What to write.")] = "parquet",
+    raw: RawOption = False,
     lake: LakeOption = None,
     url: UrlOption = None,
     json: JsonOption = False,
@@ -59,7 +78,7 @@ def export(
     from warehouse.asking.export import export as run
 
     with Lake.open(lake_path(lake), threads=None) as opened:
-        print_export(run(opened, to, kind=kind, names=tables or []), to, json=json)
+        print_export(run(opened, to, kind=kind, names=tables or [], raw=raw), to, json=json)
 
 
 def report(

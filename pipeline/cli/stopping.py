@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import filterfalse
 from types import FrameType
 
 GRACE_SECONDS = 7.0
@@ -123,6 +124,13 @@ def committing_first() -> Iterator[threading.Event]:
         yield stopping.asked
     finally:
         stopping.commits = False
+
+
+def leave_to_prompt() -> None:
+    """Let Ctrl-C end what is being asked, and any other signal the process, as it does that of any prompt."""
+    signal.set_wakeup_fd(-1)
+    for number in filterfalse(_left_alone, SIGNALS):
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def say_stopped() -> None:

@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 
+from warehouse.asking.failed import explain_query
+from warehouse.asking.query import NO_QUERY, asked
 from warehouse.errors import LakeError, QueryError
 from warehouse.lake.connection import Lake
-from warehouse.lake.failures import explain_query
 
 if TYPE_CHECKING:
     import pandas
     import pyarrow
 
+T = TypeVar("T")
 Moment = str | date | datetime
+UNGUARDED = (
+    "Unguarded SQL may read and write every file that you may; written to the catalog.sqlite of a lake, or to files in "
+    "its folder data, it destroys the lake."
+)
 
 
-def open_lake(path: str | Path = "lake") -> OpenLake:
+def open_lake(path: str | Path = "lake", *, unguarded: bool = False) -> OpenLake:
     """Open a lake for reading; syncs may go on meanwhile.
 
         lake = open_lake("lake")
         lake.df("SELECT * FROM contacts_wide")
 
+    Its SQL reads the lake and nothing else, unless `unguarded`: then it may do all that DuckDB can, to your files too.
+
     Raises:
         LakeNotFound: there is none at `path`.
         LakeIsNewer: a later version of Rapidlake made it.
     """
-    return OpenLake(Lake.open(Path(path), threads=None))
+    if unguarded:
+        warnings.warn(UNGUARDED, stacklevel=2)
+    return OpenLake(_opened(Path(path), guarded=not unguarded))
 
 
 class OpenLake(AbstractContextManager["OpenLake"]):
@@ -47,7 +58,8 @@ class OpenLake(AbstractContextManager["OpenLake"]):
         DECIMAL as float64, UUID and text as object, a list as a numpy array, a MAP or STRUCT as a dict.
 
         Raises:
-            QueryError: the SQL is wrong.
+            QueryError: the SQL is wrong, is not one query, or a value does not fit it; no value is told.
+            QueryRefused: it does more than read the lake.
         """
         with warnings.catch_warnings():
             # DuckDB 1.5 calls pandas in a way that pandas 3.1 is about to drop; goes with DuckDB's next version.
@@ -58,7 +70,8 @@ class OpenLake(AbstractContextManager["OpenLake"]):
         """The rows of a query as an Arrow table, every type as it is; UUIDs as text.
 
         Raises:
-            QueryError: the SQL is wrong.
+            QueryError: the SQL is wrong, is not one query, or a value does not fit it; no value is told.
+            QueryRefused: it does more than read the lake.
         """
         return self._answer(sql, lambda relation: relation.to_arrow_table())
 
@@ -71,14 +84,14 @@ class OpenLake(AbstractContextManager["OpenLake"]):
         """
         at = _moment(moment)
         try:
-            return OpenLake(Lake.open(self._lake.path, as_of=at, threads=None))
+            return OpenLake(_opened(self._lake.path, as_of=at, guarded=self._lake.guarded))
         except LakeError as error:
             if "No snapshot found" not in str(error):
                 raise
-            raise LakeError(
-                f"The lake {self._lake.path} keeps no version of {at:%Y-%m-%d %H:%M} UTC: it is younger than that, "
-                "or upkeep has forgotten it."
-            ) from None
+        raise LakeError(
+            f"The lake {self._lake.path} keeps no version of {at:%Y-%m-%d %H:%M} UTC: it is younger than that, "
+            "or upkeep has forgotten it."
+        )
 
     def close(self) -> None:
         """Give back the connection."""
@@ -87,15 +100,29 @@ class OpenLake(AbstractContextManager["OpenLake"]):
     def __exit__(self, *ended: object) -> None:
         self.close()
 
-    def _answer(self, sql: str, take: Any) -> Any:
+    def _answer(self, sql: str, take: Callable[[duckdb.DuckDBPyRelation], T]) -> T:
         with self._lake.raw_connection() as connection:
+            question, ran = asked(self._lake, connection, sql), False
             try:
-                relation = connection.sql(sql)
-                if relation is None:
-                    raise QueryError("That is no query: the lake is open for reading only; try SELECT ...")
-                return take(relation)
+                relation = connection.sql(question.sql)
+                if relation is not None:
+                    ran = True
+                    return take(relation)
             except duckdb.Error as error:
-                raise explain_query(error, self._lake.path) from None
+                failed: LakeError = explain_query(error, self._lake.path, question, ran=ran)
+            else:
+                failed = QueryError(NO_QUERY)
+        raise failed  # here, where it does not hold DuckDB's error, which shows values
+
+
+def _opened(path: Path, *, guarded: bool, as_of: datetime | None = None) -> Lake:
+    """Open a lake; what is raised does not hold DuckDB's own error."""
+    try:
+        return Lake.open(path, as_of=as_of, threads=None, guarded=guarded)
+    except LakeError as error:
+        failed = error
+    failed.__cause__ = failed.__context__ = None
+    raise failed
 
 
 def _moment(moment: Moment) -> datetime:

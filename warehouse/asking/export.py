@@ -9,6 +9,7 @@ from typing import Literal
 
 import duckdb
 
+from warehouse.asking.spreadsheet import as_text, heading, may_run
 from warehouse.declared import kind_of
 from warehouse.errors import ExportError, PlaceRefused
 from warehouse.lake.connection import Lake
@@ -33,11 +34,12 @@ class Exported:
     rows: int
 
 
-def export(lake: Lake, folder: Path, *, kind: Format, names: Sequence[str] = ()) -> list[Exported]:
+def export(lake: Lake, folder: Path, *, kind: Format, names: Sequence[str] = (), raw: bool = False) -> list[Exported]:
     """Write tables and views, all of one state of the lake, each into a folder of its own; all of them for none named.
 
     An earlier export in `folder` is replaced when the new one is whole. Messages and runs are split into folders
-    year=/month= (UTC). UUID and JSON become text; in CSV nested values do too, as JSON.
+    year=/month= (UTC). UUID and JSON become text; in CSV nested values do too, as JSON, and what a spreadsheet would
+    run is made text, unless `raw`.
 
     Raises:
         ExportError: there is no table of a name.
@@ -50,7 +52,8 @@ def export(lake: Lake, folder: Path, *, kind: Format, names: Sequence[str] = ())
             partial = own / "export"
             partial.mkdir()
             (partial / MARK).touch()
-            done = _write_all(lake, partial, kind, names)
+            with lake.reaching(partial) as reached:
+                done = _write_all(lake, reached, kind, names, raw)
             hand_over(partial)
             if folder.exists():  # out of the way first: to delete it may take long, and be interrupted
                 folder.replace(own / "earlier")
@@ -65,11 +68,13 @@ def _refuse_others(folder: Path) -> None:
         raise PlaceRefused(f"{folder} is there and holds no export.")
 
 
-def _write_all(lake: Lake, folder: Path, kind: Format, names: Sequence[str]) -> list[Exported]:
+def _write_all(lake: Lake, folder: Path, kind: Format, names: Sequence[str], raw: bool) -> list[Exported]:
     with lake.raw_connection() as connection:
         connection.begin()  # all tables as of one commit
         try:
-            return [_write(connection, folder, schema, name, kind) for schema, name in _chosen(connection, lake, names)]
+            return [
+                _write(connection, folder, schema, name, kind, raw) for schema, name in _chosen(connection, lake, names)
+            ]
         except duckdb.Error as error:
             raise explain(error, lake.path) from None
         finally:
@@ -93,10 +98,12 @@ def _chosen(connection: duckdb.DuckDBPyConnection, lake: Lake, names: Sequence[s
     return [known[name] for name in names or known]
 
 
-def _write(connection: duckdb.DuckDBPyConnection, folder: Path, schema: str, name: str, kind: Format) -> Exported:
+def _write(
+    connection: duckdb.DuckDBPyConnection, folder: Path, schema: str, name: str, kind: Format, raw: bool
+) -> Exported:
     place = folder / (name if schema == "main" else f"{schema}.{name}")
     columns = connection.execute(f"DESCRIBE {schema}.{identifier(name)}").fetchall()
-    selected = [_portable(column, type_name, kind) for column, type_name, *_ in columns]
+    selected = [_portable(column, type_name, kind, raw) for column, type_name, *_ in columns]
     split = name in partitioned_tables() and schema == "main"
     if split:
         selected += ["year(created_on) AS year", "month(created_on) AS month"]
@@ -112,12 +119,16 @@ def _write(connection: duckdb.DuckDBPyConnection, folder: Path, schema: str, nam
     return Exported(name if schema == "main" else f"{schema}.{name}", place.name, copied[0] if copied else 0)
 
 
-def _portable(column: str, type_name: str, kind: Format) -> str:
+def _portable(column: str, type_name: str, kind: Format, raw: bool) -> str:
     """SQL of a column in a type that every reader of the format knows."""
     name = identifier(column)
     nested = any(mark in type_name for mark in ("STRUCT(", "MAP(", "[]"))
     if nested and kind == "csv":
-        return f"to_json({name})::VARCHAR AS {name}"
-    if nested or type_name in ("UUID", "JSON"):
-        return f"{name}::{type_name.replace('UUID', 'VARCHAR').replace('JSON', 'VARCHAR')} AS {name}"
-    return name
+        value = f"to_json({name})::VARCHAR"
+    elif kind == "csv" and not raw and may_run(type_name):
+        value = as_text(name)
+    elif nested or type_name in ("UUID", "JSON"):
+        value = f"{name}::{type_name.replace('UUID', 'VARCHAR').replace('JSON', 'VARCHAR')}"
+    else:
+        value = name
+    return f"{value} AS {name if kind != 'csv' or raw else identifier(heading(column))}"

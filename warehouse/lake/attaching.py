@@ -28,6 +28,7 @@ def connect(
     path: Path,
     *,
     read_only: bool,
+    guarded: bool = False,
     overflow: Path | None,
     memory: str | None = None,
     threads: int | None,
@@ -36,6 +37,7 @@ def connect(
 ) -> duckdb.DuckDBPyConnection:
     """A connection to the lake at `path`, which reads it, or makes it where there is none.
 
+    If `guarded`, no SQL on it reaches files but those of `data/`, nor changes that.
     `overflow` is a folder for what does not fit into `memory`. Once `stop` is set, nothing waits for another process.
 
     Raises:
@@ -56,10 +58,14 @@ def connect(
         for extension in EXTENSIONS:
             load_extension(connection, extension)
         inline_small_batches(connection)
+        if guarded:
+            _shut_in(connection, path)
         if read_only:
             attach(connection, path, read_only=True, as_of=as_of)
         else:
             _attach_for_writing(connection, path, stop)
+        if guarded:
+            connection.execute("SET lock_configuration = true")
     except (duckdb.Error, UnicodeDecodeError) as error:
         connection.close()
         if isinstance(error, UnicodeDecodeError) or "Invalid unicode" in str(error):  # only the catalog was read so far
@@ -69,6 +75,17 @@ def connect(
         connection.close()
         raise
     return connection
+
+
+def _shut_in(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Let the connection reach no files but those of the lake's rows and of what does not fit into memory.
+
+    Before the catalog is attached: DuckDB would count it among the files that any SQL may read and write. What the
+    folders named here hold, SQL could write too, if `warehouse.asking.guard` let it.
+    """
+    connection.execute(f"SET allowed_directories = [{literal(str(path.resolve() / 'data'))}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET python_enable_replacements = false")
 
 
 def _attach_for_writing(connection: duckdb.DuckDBPyConnection, path: Path, stop: threading.Event | None) -> None:

@@ -8,12 +8,14 @@ lake/locks/           one lock file per stream being synced
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from uuid import uuid4
 
 import duckdb
 
@@ -48,11 +50,13 @@ class Lake(AbstractContextManager["Lake"]):
         connection: duckdb.DuckDBPyConnection,
         *,
         read_only: bool,
+        guarded: bool = False,
         own: Scratch | None = None,
         stop: threading.Event | None = None,
     ) -> None:
         self.path = path
         self.read_only = read_only
+        self.guarded = guarded
         self._connection = connection
         self._own = own
         self._stop = stop
@@ -93,11 +97,11 @@ class Lake(AbstractContextManager["Lake"]):
         return lake
 
     @classmethod
-    def open(cls, path: Path, *, as_of: datetime | None = None, threads: int | None = 1) -> Self:
+    def open(cls, path: Path, *, as_of: datetime | None = None, threads: int | None = 1, guarded: bool = True) -> Self:
         """Open the lake at `path` for reading, as it is or as it was at some time; other processes may write meanwhile.
 
         `threads=1` because a second one doubles the CPU-seconds of small questions; None, for large ones, takes as
-        many as there are processors.
+        many as there are processors. If `guarded`, its connection reaches no files but the lake's.
 
         Raises:
             LakeNotFound: there is none.
@@ -109,12 +113,19 @@ class Lake(AbstractContextManager["Lake"]):
             raise unfinished(path) if catalog_of(path).is_file() else LakeNotFound(f"There is no lake at {path}.")
         own = _make_overflow(path)
         try:
-            connection = connect(path, read_only=True, overflow=own.path if own else None, threads=threads, as_of=as_of)
+            connection = connect(
+                path,
+                read_only=True,
+                guarded=guarded,
+                overflow=own.path if own else None,
+                threads=threads,
+                as_of=as_of,
+            )
         except BaseException:
             if own:
                 own.remove()
             raise
-        lake = cls(path, connection, read_only=True, own=own)
+        lake = cls(path, connection, read_only=True, guarded=guarded, own=own)
         try:
             if not lake._format():
                 raise unfinished(path)
@@ -161,6 +172,25 @@ class Lake(AbstractContextManager["Lake"]):
     def spool(self) -> Path:
         """Folder of this open lake alone, for JSON lines that are not loaded yet."""
         return self._own.path if self._own else self.path / "spool"
+
+    @contextmanager
+    def reaching(self, file: Path) -> Iterator[Path]:
+        """Another path of a file, by which the connection reaches it though it is guarded, while the block runs.
+
+        It leads through the one folder beside the lake's rows where the connection may write, which is its own.
+
+        Raises:
+            OSError: that folder cannot be written.
+        """
+        if not self._own:
+            yield file
+            return
+        link = self._own.path / uuid4().hex
+        link.symlink_to(file.absolute())
+        try:
+            yield link
+        finally:
+            link.unlink()
 
     @property
     def downloads(self) -> Path:
@@ -300,4 +330,6 @@ def _make_overflow(path: Path) -> Scratch | None:
     with suppress(OSError):
         remove_left(path / "spool", READERS)
         return make_scratch(path / "spool", READERS)
+    with suppress(OSError):
+        return make_scratch(Path(tempfile.gettempdir()))
     return None

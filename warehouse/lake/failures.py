@@ -16,7 +16,6 @@ from warehouse.errors import (
     LakeMangled,
     LakeRefused,
     LakeUnwritable,
-    QueryError,
 )
 from warehouse.lake.catalog import explain_damage
 from warehouse.lake.engine import explain_mismatch
@@ -51,12 +50,6 @@ def explain(error: duckdb.Error, path: Path) -> LakeError:
     if _lost_a_race(error):
         return LakeBusy(f"The lake {path} is busy with other writers: nothing was lost; run the same command again.")
     return LakeRefused(f"The lake {path} refused what was asked of it ({kind_of(error)}).")
-
-
-def explain_query(error: duckdb.Error, path: Path) -> LakeError:
-    """What it means that a user's query failed: that the query is wrong, unless the lake at `path` is."""
-    known = explain(error, path)
-    return known if isinstance(known, LakeDamaged | LakeMangled) else QueryError(str(error).strip())
 
 
 def _engine_words(error: BaseException) -> str:

@@ -22,8 +22,8 @@ SHOWN_ROWS = 200
 USUAL_SIZE = (160, 24)
 
 
-def answer(lake: Lake, query: str, *, kind: str | None = None, output: Path | None = None) -> None:
-    """Run one SELECT and write its rows.
+def answer(lake: Lake, query: str, *, kind: str | None = None, output: Path | None = None, raw: bool = False) -> None:
+    """Run one question and write its rows; `raw` CSV keeps what a spreadsheet would run.
 
     Raises:
         QueryError: the SQL is wrong, is not one query, or the file cannot be written.
@@ -35,13 +35,13 @@ def answer(lake: Lake, query: str, *, kind: str | None = None, output: Path | No
         raise QueryError(f"{FOR_FILES[kind]} is for files, not for the terminal: name one with -o FILE.")
     try:
         if kind == "table":
-            _show(lake, query, output)
+            show(lake, query, output)
         elif output:
-            _tell_of_cuts(write_rows(lake, query, kind, output))
+            _tell_of_cuts(write_rows(lake, query, kind, output, raw=raw))
         else:
             with scratch() as folder:
                 file = folder / "answer"
-                write_rows(lake, query, kind, file)
+                write_rows(lake, query, kind, file, raw=raw)
                 with file.open("rb") as rows:
                     shutil.copyfileobj(rows, sys.stdout.buffer)
                 sys.stdout.buffer.flush()
@@ -59,9 +59,16 @@ def _tell_of_cuts(cells: int) -> None:
         )
 
 
-def _show(lake: Lake, query: str, output: Path | None) -> None:
+def show(lake: Lake, query: str, output: Path | None = None) -> None:
+    """Show the rows of a question as a table, on standard output or in a file.
+
+    Raises:
+        QueryError: the SQL is wrong, or is not one query.
+    """
     with ask(lake, query) as rows:
-        if output:
+        if rows is None:
+            say("Done.")
+        elif output:
             with written_whole(output) as partial:
                 partial.write_text(str(rows) + "\n", encoding="utf-8")
         else:
