@@ -24,6 +24,8 @@ from warehouse import Lake, LakeNotFound, RapidlakeError
 
 NIGHTLY_VERIFICATION, NIGHTLY_MAINTENANCE = "nightly_verification", "nightly_maintenance"
 MORNING_REPORT = "morning_report"
+# Has no hours of its own: a sensor asks for it.
+PUBLISH = "publish"
 # What a machine missed of the night that was off then is made up for so long after.
 LATEST_IN_THE_NIGHT = timedelta(hours=6)
 HOURLY_CHECKS, NIGHTLY_CHECKS = "hourly_checks", "nightly_checks"
@@ -59,6 +61,7 @@ JOBS = [
     for name, (selection, why) in {
         # A sync must cost what changed, and some checks read whole tables.
         **{name: (dg.AssetSelection.assets(*assets).without_checks(), why) for name, (assets, why) in _TAKES.items()},
+        PUBLISH: (dg.AssetSelection.assets("publish"), "Renews the copy for those who may only read."),
         **_CHECKS,
     }.items()
 ]

@@ -21,6 +21,7 @@ RapidlakeError              (from warehouse)
 from __future__ import annotations
 
 from warehouse.errors import (
+    CopyRefused,
     FolderRefused,
     LakeAbandoned,
     LakeIsFile,
@@ -28,6 +29,8 @@ from warehouse.errors import (
     LakeMangled,
     LakeNotFound,
     LakeStopped,
+    LakeUnreadable,
+    LocksRefused,
     PlaceRefused,
     RapidlakeError,
 )
@@ -41,7 +44,10 @@ ADVICE: dict[type[RapidlakeError], str] = {
     LakeIsOlder: "run `rapidlake sync`, which brings it up, and keeps a copy of its catalog",
     LakeMangled: "run `rapidlake verify --repair`, which drops them and reads them again",
     LakeStopped: "run the same command again to go on",
+    LakeUnreadable: "ask who keeps it for the right to read it (docs/opening.md)",
+    LocksRefused: "check owner and permissions of the folder, or read a copy that `rapidlake publish` made",
     PlaceRefused: "name an empty or a new folder with --to",
+    CopyRefused: "name an empty or a new folder with --to or RAPIDLAKE_PUBLISH",
 }
 
 

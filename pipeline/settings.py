@@ -23,6 +23,8 @@ RAPIDLAKE_FIRST_MONTH          first month, YYYY-MM, that Dagster offers to read
 RAPIDLAKE_LIVE_MINUTES         minutes between Dagster's syncs of contacts, messages, runs and tickets (default: 15)
 RAPIDLAKE_NIGHT_HOUR           hour of the workspace's day when Dagster begins its nightly work (default: 2)
 RAPIDLAKE_KEEP_DAYS            days that old versions of rows stay readable (default: 30)
+RAPIDLAKE_PUBLISH              folder of a copy for those who may only read; Dagster renews it after each sync of its
+                               schedules (default: none)
 """
 
 from __future__ import annotations
@@ -83,6 +85,7 @@ class Settings(BaseSettings):
     live_minutes: Literal[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60] = 15
     night_hour: int = Field(default=2, ge=0, le=23)
     keep_days: float = Field(default=30.0, gt=0, le=LONGEST_SECONDS / 86_400)
+    publish: Path | None = None
 
     @classmethod
     def settings_customise_sources(
@@ -122,6 +125,11 @@ class Settings(BaseSettings):
         except ValueError as error:
             raise ValueError(f"RAPIDLAKE_LEAVE_OUT: {error}") from None
         return value
+
+    @field_validator("publish", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        return None if value == "" else value  # which would be the working directory
 
     @property
     def left_out(self) -> tuple[str, ...]:

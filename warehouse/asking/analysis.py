@@ -88,6 +88,7 @@ class OpenLake(AbstractContextManager["OpenLake"]):
         self.close()
 
     def _answer(self, sql: str, take: Any) -> Any:
+        self._lake.renew()
         with self._lake.raw_connection() as connection:
             try:
                 relation = connection.sql(sql)
