@@ -13,7 +13,7 @@ import dagster as dg
 
 from assets.catalogue import LIVE
 from assets.checks import CHEAP_CHECKS, lake_checks
-from assets.outcome import HOURLY_SYNC, LIVE_SYNC, NIGHTLY_REVISITS, PACE, RUN_KEY
+from assets.outcome import HOURLY_SYNC, LIVE_SYNC, NIGHTLY_REVISITS, PACE, PUBLISH, RUN_KEY
 from assets.streams import SyncConfig
 from assets.upkeep import WAIT_FOR_SYNCS_SECONDS
 from pipeline.errors import SettingsError, told
@@ -24,8 +24,6 @@ from warehouse import Lake, LakeNotFound, RapidlakeError
 
 NIGHTLY_VERIFICATION, NIGHTLY_MAINTENANCE = "nightly_verification", "nightly_maintenance"
 MORNING_REPORT = "morning_report"
-# Has no hours of its own: a sensor asks for it.
-PUBLISH = "publish"
 # What a machine missed of the night that was off then is made up for so long after.
 LATEST_IN_THE_NIGHT = timedelta(hours=6)
 HOURLY_CHECKS, NIGHTLY_CHECKS = "hourly_checks", "nightly_checks"

@@ -20,13 +20,14 @@ from assets.outcome import (
     LIVE_SYNC,
     LOADS,
     PACE,
+    PUBLISH,
     RUN_KEY,
     UNFINISHED,
     has_successor,
     successor_key,
 )
 from assets.partitions import MONTHS
-from assets.schedules import JOBS, PUBLISH, UNFINISHED_STATUSES
+from assets.schedules import JOBS, UNFINISHED_STATUSES
 from assets.workspace import WorkspaceResource
 from pipeline.errors import MustWait, told
 from pipeline.months import Month
