@@ -17,7 +17,7 @@ from pathlib import Path
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from assets.outcome import LOADS, PACE, tick
+from assets.outcome import LOADS, PACE, PUBLISH, tick
 from warehouse.lake import clock
 
 # In DAGSTER_HOME, which the processes of a deployment share, whatever the settings are: there may be no lake yet.
@@ -82,7 +82,9 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 
 def _said(run: dg.DagsterRun) -> str:
     """What happened, and what comes next."""
-    if pace := run.tags.get(PACE):
+    if (pace := run.tags.get(PACE)) == PUBLISH:
+        then = "sync_ended asks for the copy again after the next sync"
+    elif pace:
         then = f"the next tick of {pace} goes on from the last commit"
     elif LOADS in run.tags:
         then = "archives_arrived asks for what is left within the hour"

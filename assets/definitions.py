@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from assets.analytics import report_asset
+from assets.analytics import publish_asset, report_asset
 from assets.checks import lake_checks
 from assets.schedules import JOBS, schedules
 from assets.sensors import SENSORS
@@ -14,7 +14,13 @@ from assets.workspace import workspace_from_environment
 from pipeline.streams import STREAMS
 
 defs = dg.Definitions(
-    assets=[*(stream_asset(stream) for stream in STREAMS.values()), verify_asset, maintain_asset, report_asset],
+    assets=[
+        *(stream_asset(stream) for stream in STREAMS.values()),
+        verify_asset,
+        maintain_asset,
+        report_asset,
+        publish_asset,
+    ],
     asset_checks=[lake_checks],
     jobs=JOBS,
     schedules=schedules(),

@@ -13,7 +13,7 @@ import dagster as dg
 
 from assets.catalogue import LIVE
 from assets.checks import CHEAP_CHECKS, lake_checks
-from assets.outcome import HOURLY_SYNC, LIVE_SYNC, NIGHTLY_REVISITS, PACE, RUN_KEY, tick
+from assets.outcome import HOURLY_SYNC, LIVE_SYNC, NIGHTLY_REVISITS, PACE, PUBLISH, RUN_KEY, tick
 from assets.streams import SyncConfig
 from assets.upkeep import WAIT_FOR_SYNCS_SECONDS
 from pipeline.errors import SettingsError, told
@@ -59,6 +59,7 @@ JOBS = [
     for name, (selection, why) in {
         # A sync must cost what changed, and some checks read whole tables.
         **{name: (dg.AssetSelection.assets(*assets).without_checks(), why) for name, (assets, why) in _TAKES.items()},
+        PUBLISH: (dg.AssetSelection.assets("publish"), "Renews the copy for those who may only read."),
         **_CHECKS,
     }.items()
 ]

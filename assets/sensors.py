@@ -1,4 +1,5 @@
-"""What begins runs besides the clock: new archive files, and the rate limit when it frees; and what tells of failures.
+"""What begins runs besides the clock: new archive files, the rate limit when it frees, and
+the end of a sync; and what tells of failures.
 
 No `from __future__ import annotations` here: Dagster reads the annotations of its functions as they stand.
 """
@@ -19,6 +20,7 @@ from assets.outcome import (
     LIVE_SYNC,
     LOADS,
     PACE,
+    PUBLISH,
     RUN_KEY,
     UNFINISHED,
     has_successor,
@@ -30,7 +32,7 @@ from assets.schedules import JOBS, UNFINISHED_STATUSES
 from assets.workspace import WorkspaceResource
 from pipeline.errors import MustWait, told
 from pipeline.months import Month
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings, load_settings, local_settings
 from pipeline.streams import ARCHIVED
 from pipeline.syncing.backfill import months_to_load
 from pipeline.syncing.session import identify, open_client
@@ -39,6 +41,7 @@ from warehouse.lake import clock
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 RUNS_AT_ONCE = 20
+FINISHED_STATUSES = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 # The rate limit frees within an hour: what is held for longer was noted by a clock that has been set back since.
 LONGEST_HELD = timedelta(hours=2)
 
@@ -199,6 +202,34 @@ def _go_on(run: dg.DagsterRun, asset: str, after: str, span: str) -> dg.RunReque
     )
 
 
+@dg.sensor(
+    job=next(job for job in JOBS if job.name == PUBLISH),
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Renews the copy for those who may only read, after each sync of the schedules, well ended or not.",
+)
+def sync_ended(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Ask for the copy once for the sync that ended last; one that ends while it is made asks again."""
+    try:
+        if not local_settings().publish:
+            return dg.SkipReason("Nothing is published: RAPIDLAKE_PUBLISH names no folder.")
+    except RapidlakeError as error:
+        return dg.SkipReason(told(error))
+    # A sync that failed has committed what it had read, and other streams than the one that failed.
+    ended = dg.RunsFilter(tags={PACE: [LIVE_SYNC, HOURLY_SYNC]}, statuses=FINISHED_STATUSES)
+    latest = context.instance.get_run_records(ended, limit=1, order_by="update_timestamp")
+    if not latest:
+        return dg.SkipReason("No sync of the schedules has ended yet.")
+    sync = latest[0].dagster_run
+    key = f"publish after {sync.run_id}"
+    if context.instance.get_runs(dg.RunsFilter(tags={RUN_KEY: key}), limit=1):
+        return dg.SkipReason(f"What {sync.job_name} {sync.run_id[:8]} has left is published, or about to be.")
+    under_way = dg.RunsFilter(job_name=PUBLISH, statuses=UNFINISHED_STATUSES)
+    if running := context.instance.get_runs(under_way, limit=1):
+        return dg.SkipReason(f"Run {running[0].run_id[:8]} of {PUBLISH} is not over yet; the next tick tries again.")
+    return dg.RunRequest(run_key=key)
+
+
 @dg.run_failure_sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Says which stream failed, and why, in the log of its ticks and of the daemon.",
@@ -215,4 +246,4 @@ def failures(context: dg.RunFailureSensorContext) -> None:
         context.log.error(f"{context.dagster_run.job_name}: {context.failure_event.message}")
 
 
-SENSORS = [first_sync, archives_arrived, rate_limit_freed, dead_runs, failures]
+SENSORS = [first_sync, archives_arrived, rate_limit_freed, sync_ended, dead_runs, failures]

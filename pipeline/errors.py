@@ -22,6 +22,7 @@ RapidlakeError              (from warehouse)
 from __future__ import annotations
 
 from warehouse.errors import (
+    CopyRefused,
     FolderRefused,
     LakeAbandoned,
     LakeIsFile,
@@ -29,6 +30,8 @@ from warehouse.errors import (
     LakeMangled,
     LakeNotFound,
     LakeStopped,
+    LakeUnreadable,
+    LocksRefused,
     PlaceRefused,
     QueryRefused,
     RapidlakeError,
@@ -44,7 +47,10 @@ ADVICE: dict[type[RapidlakeError], str] = {
     LakeMangled: "run `rapidlake verify --repair`, which drops them and reads them again",
     LakeStopped: "run the same command again to go on",
     QueryRefused: "write an answer to a file with -o FILE, or run trusted SQL with --unguarded",
+    LakeUnreadable: "ask who keeps it for the right to read it (docs/opening.md)",
+    LocksRefused: "check owner and permissions of the folder, or read a copy that `rapidlake publish` made",
     PlaceRefused: "name an empty or a new folder with --to",
+    CopyRefused: "name an empty or a new folder with --to or RAPIDLAKE_PUBLISH",
 }
 
 

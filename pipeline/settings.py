@@ -28,6 +28,8 @@ RAPIDLAKE_LIVE_MINUTES         minutes between Dagster's syncs of contacts, mess
 RAPIDLAKE_NIGHT_HOUR           hour of the workspace's day when Dagster begins its nightly work (default: 2)
 RAPIDLAKE_KEEP_DAYS            days that old versions of rows stay readable (default: 30)
 RAPIDLAKE_GROUP                group of this machine that may read what is made (default: none, only the owner)
+RAPIDLAKE_PUBLISH              folder of a copy for those who may only read; Dagster renews it after each sync of its
+                               schedules (default: none)
 """
 
 from __future__ import annotations
@@ -92,6 +94,7 @@ class Settings(BaseSettings):
     live_minutes: Literal[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60] = 15
     night_hour: int = Field(default=2, ge=0, le=23)
     keep_days: float = Field(default=30.0, gt=0, le=LONGEST_SECONDS / 86_400)
+    publish: Path | None = None
     group: str = ""
 
     _token_from: str = PrivateAttr(default="what was given to it")
@@ -153,6 +156,11 @@ class Settings(BaseSettings):
     def stores(self) -> tuple[str, ...]:
         """Hosts on a private network that archive files may come from."""
         return host_names(self.archive_hosts)
+
+    @field_validator("publish", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        return None if value == "" else value  # which would be the working directory
 
     @property
     def left_out(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from pipeline.streams import STREAMS, Newest, Snapshot, Window
 from sandbox import Faults, Sandbox, generate, remove_archive
 from tests.commands import run
 from warehouse import Lake, Size, Upkeep
+from warehouse.publishing.publish import Published
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -211,6 +212,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             "sync": run("sync", "--json", *SYNCED, **settings).facts,
             "verify": run("verify", "--json", "labels", **settings).facts,
             "maintain": dict.fromkeys((field.name for field in (*fields(Upkeep), *fields(Size))), 0),
+            "publish": dict.fromkeys((field.name for field in fields(Published)), 0),
         }
         for name, arguments in {
             "doctor": (),
@@ -231,7 +233,7 @@ def keys(answer: object) -> set[str]:
     return set().union(*map(keys, answer)) if isinstance(answer, list) else set()
 
 
-@pytest.mark.parametrize("command", ["sync", "status", "archives", "verify", "maintain", "export", "doctor"])
+@pytest.mark.parametrize("command", ["sync", "status", "archives", "verify", "maintain", "publish", "export", "doctor"])
 def test_the_reference_lists_the_keys_of_every_answer(command: str, answers: dict[str, Any]) -> None:
     described = section(REFERENCE, "Answers in JSON")
     [row] = [row for row in table(described, "Command") if command in code(row[0])]

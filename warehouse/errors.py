@@ -12,6 +12,9 @@ RapidlakeError
     LakeUnwritable    the disk is full, or the catalog cannot be written
       LakeIsFile      its path is a file
       FolderRefused   its folder cannot be made or written
+      LocksRefused    its catalog cannot be written by who reads it
+    LakeUnreadable    this account may not read it
+    LakeIsPublished   it is a copy for readers, which nobody else writes
     LakeStopped       somebody asked to stop while another process held a lock
     LakeBusy          another process kept the catalog locked for too long
     LakeDamaged       its catalog is lost, or not whole
@@ -23,6 +26,9 @@ RapidlakeError
       QueryRefused    or does more than read the lake
     ExportError       an export cannot be made of what was asked for
       PlaceRefused    nor where it was asked for
+    PublishError      a copy for readers cannot be made now
+      CopyRefused     nor where it was asked for
+      PublishBusy     because another process is making it
 
 No text names a command: the layer above knows them, and adds what to type.
 """
@@ -88,6 +94,20 @@ class FolderRefused(LakeUnwritable):
     """The lake's folder cannot be made, or not be written."""
 
 
+class LocksRefused(LakeUnwritable):
+    """The catalog cannot be written, as it must be by those too who only read."""
+
+
+class LakeUnreadable(LakeError):
+    """The lake, or its published copy, is closed to this account."""
+
+
+class LakeIsPublished(LakeError):
+    """What should be written is a copy for readers."""
+
+    exit_code = 2
+
+
 class LakeBusy(LakeError):
     """Other writers held the catalog for longer than all retries."""
 
@@ -130,3 +150,17 @@ class ExportError(LakeError):
 
 class PlaceRefused(ExportError):
     """The folder cannot take an export."""
+
+
+class PublishError(LakeError):
+    """A copy for readers cannot be made; the one that was there stays."""
+
+
+class CopyRefused(PublishError):
+    """The folder cannot take a copy of this lake."""
+
+    exit_code = 2
+
+
+class PublishBusy(PublishError):
+    """Another process makes the same copy."""

@@ -40,7 +40,7 @@ def make_scratch(parent: Path, prefix: str = PREFIX) -> Scratch:
     """
     while True:
         path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        lock = _lock(path)
+        lock = lock_folder(path)
         if lock is not None:
             if path.is_dir():
                 return Scratch(path, lock)
@@ -51,7 +51,7 @@ def remove_left(parent: Path, prefix: str = PREFIX) -> bool:
     """Delete the folders in `parent` whose processes are dead; True if there were any."""
     left = False
     for path in parent.glob(prefix + RANDOM):
-        lock = _lock(path)
+        lock = lock_folder(path)
         if lock is not None:
             left = True
             Scratch(path, lock).remove()
@@ -61,7 +61,7 @@ def remove_left(parent: Path, prefix: str = PREFIX) -> bool:
 def others_live(parent: Path, prefix: str = PREFIX, *, ours: Path | None = None) -> bool:
     """Whether `parent` has folders of living processes beside this one."""
     for path in parent.glob(prefix + RANDOM):
-        lock = None if path == ours else _lock(path)
+        lock = None if path == ours else lock_folder(path)
         if lock is not None:
             os.close(lock)
         elif path != ours and path.is_dir():
@@ -104,8 +104,11 @@ def written_whole(file: Path) -> Iterator[Path]:
         partial.replace(target)
 
 
-def _lock(path: Path) -> int | None:
-    """A lock on a folder, which the system takes back with the process; None if another has it, or it is gone."""
+def lock_folder(path: Path) -> int | None:
+    """A lock on a folder, which the system takes back with the process; None if another has it, or it is gone.
+
+    It is a file descriptor, to be closed.
+    """
     try:
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:

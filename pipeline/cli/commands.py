@@ -8,7 +8,7 @@ from pipeline.cli.analyst_commands import dictionary, export, report, shell, sql
 from pipeline.cli.loading_commands import archives, backfill, sync
 from pipeline.cli.proof_commands import doctor, status, verify
 from pipeline.cli.trial_commands import demo, sandbox
-from pipeline.cli.upkeep_commands import maintain
+from pipeline.cli.upkeep_commands import maintain, publish
 
 app = typer.Typer(
     name="rapidlake",
@@ -28,6 +28,7 @@ for command in (
     backfill,
     verify,
     maintain,
+    publish,
     sql,
     shell,
     export,

@@ -1,7 +1,8 @@
-"""Commands that keep the lake small."""
+"""Commands that keep the lake small, and copy it for readers."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,3 +31,24 @@ def maintain(
     Lake.open(settings.lake).close()  # upkeep makes no lake
     with Lake.create(settings.lake) as opened:
         print_upkeep(run(opened, keep=timedelta(days=settings.keep_days)), json=json)
+
+
+def publish(
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="Folder of the copy (RAPIDLAKE_PUBLISH); who may read the folder may read the copy."),
+    ] = None,
+    lake: LakeOption = None,
+    url: UrlOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make or renew a copy of the lake for those who may only read, with all that is new; safe while a sync runs."""
+    from pipeline.cli.answers.endings import print_published
+    from pipeline.errors import SettingsError
+    from pipeline.settings import local_settings
+    from warehouse.publishing.publish import publish as run
+
+    settings = local_settings(lake=lake, publish=to)
+    if not settings.publish:
+        raise SettingsError("No folder is named for the copy: name one with --to or RAPIDLAKE_PUBLISH.")
+    print_published(run(settings.lake, settings.publish), json=json)

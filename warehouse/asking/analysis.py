@@ -101,6 +101,7 @@ class OpenLake(AbstractContextManager["OpenLake"]):
         self.close()
 
     def _answer(self, sql: str, take: Callable[[duckdb.DuckDBPyRelation], T]) -> T:
+        self._lake.renew()
         with self._lake.raw_connection() as connection:
             question, ran = asked(self._lake, connection, sql), False
             try:

@@ -33,12 +33,14 @@ def connect(
     memory: str | None = None,
     threads: int | None,
     as_of: datetime | None = None,
+    catalog: Path | None = None,
     stop: threading.Event | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """A connection to the lake at `path`, which reads it, or makes it where there is none.
 
     If `guarded`, no SQL on it reaches files but those of `data/`, nor changes that.
-    `overflow` is a folder for what does not fit into `memory`. Once `stop` is set, nothing waits for another process.
+    `overflow` is a folder for what does not fit into `memory`, `catalog` a file that is read as its catalog. Once
+    `stop` is set, nothing waits for another process.
 
     Raises:
         LakeError: there is none, or it cannot be opened.
@@ -61,7 +63,7 @@ def connect(
         if guarded:
             _shut_in(connection, path)
         if read_only:
-            attach(connection, path, read_only=True, as_of=as_of)
+            attach(connection, path, read_only=True, as_of=as_of, catalog=catalog)
         else:
             _attach_for_writing(connection, path, stop)
         if guarded:
@@ -113,12 +115,14 @@ def attach(
     *,
     read_only: bool,
     as_of: datetime | None = None,
+    catalog: Path | None = None,
     make: bool = False,
     migrate: bool = False,
 ) -> None:
     """Attach the lake at `path`, and make it the default.
 
-    `make` makes the catalog's tables where it has none, `migrate` brings those of an earlier DuckLake up.
+    `catalog` is a file that is read as its catalog. `make` makes the catalog's tables where it has none, `migrate`
+    brings those of an earlier DuckLake up.
     """
     options = [
         f"DATA_PATH {literal(str(path.resolve() / 'data'))}",
@@ -131,8 +135,8 @@ def attach(
         options.append(f"SNAPSHOT_TIME {literal(as_of)}")
     if migrate:
         options.append("AUTOMATIC_MIGRATION true")
-    catalog = literal(f"ducklake:sqlite:{catalog_of(path.resolve())}")
-    RACING.copy()(connection.execute, f"ATTACH {catalog} AS lake ({', '.join(options)})")
+    address = literal(f"ducklake:sqlite:{catalog or catalog_of(path.resolve())}")
+    RACING.copy()(connection.execute, f"ATTACH {address} AS lake ({', '.join(options)})")
     connection.execute("USE lake")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
-from warehouse.errors import LakeAbandoned, LakeDamaged, LakeError, LakeUnfinished
+from warehouse.errors import LakeAbandoned, LakeDamaged, LakeError, LakeUnfinished, LakeUnreadable, LakeUnwritable
 from warehouse.scratch import others_live
 
 # How SQLite and DuckLake tell that a catalog is none, or not whole.
@@ -20,6 +23,8 @@ DAMAGES = re.compile(
 )
 # What the folders of open lakes in the spool are called.
 WRITERS, READERS = "writer-", "reader-"
+# Names a copy of a lake for readers; says of which.
+MARK = ".rapidlake-published"
 SQLITE_PAGE_BYTES = 4096
 NO_TABLES = "creating a new DuckLake is explicitly disabled"
 
@@ -29,6 +34,75 @@ def catalog_of(path: Path) -> Path:
     return path / "catalog.sqlite"
 
 
+def is_published(path: Path) -> bool:
+    """Whether the folder at `path` is a copy for readers, in which no lake is written."""
+    return (path / MARK).exists()
+
+
+def see(path: Path) -> None:
+    """Look whether the lake at `path` may be looked at, if there is one.
+
+    Raises:
+        LakeUnreadable: this account may not.
+    """
+    try:
+        catalog_of(path).stat()
+    except PermissionError:
+        raise closed(path) from None
+    except OSError:
+        return
+
+
+def closed(path: Path) -> LakeUnreadable:
+    """What is said of the lake or the copy at `path` where the system lets this account not read it."""
+    what = "published copy" if os.access(path, os.X_OK) and is_published(path) else "lake"
+    return LakeUnreadable(f"The {what} {path} cannot be read by this account.")
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """The catalog of a published copy as it was at a moment, in a file of this process's own."""
+
+    file: Path
+    state: tuple[int, ...]
+
+    def is_latest(self, path: Path) -> bool:
+        """Whether the copy at `path` has still that catalog; True where nobody can tell."""
+        try:
+            return _state(catalog_of(path).stat()) == self.state
+        except OSError:
+            return True
+
+
+def pin_catalog(path: Path, folder: Path) -> Pinned:
+    """Keep the catalog of the published copy at `path` in `folder`, whatever is published meanwhile.
+
+    DuckDB opens a catalog by its name, again and again within one question, which would mix two of them.
+
+    Raises:
+        LakeUnreadable: this account may not read it.
+        LakeUnwritable: there is no room for it.
+    """
+    try:
+        with catalog_of(path).open("rb") as published:
+            state = _state(os.fstat(published.fileno()))
+            pinned = Pinned(folder / f"catalog-{'-'.join(map(str, state))}.sqlite", state)
+            with pinned.file.open("wb") as file:
+                shutil.copyfileobj(published, file, 1024 * 1024)
+    except PermissionError:
+        raise closed(path) from None
+    except OSError as error:
+        raise LakeUnwritable(
+            f"The catalog of the published copy {path} cannot be kept in {folder.parent} ({error.strerror}): make room "
+            "there, or set TMPDIR to another folder."
+        ) from None
+    return pinned
+
+
+def _state(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def has_catalog(path: Path) -> bool:
     """Whether the lake at `path` has a catalog with anything in it.
 
@@ -36,7 +110,7 @@ def has_catalog(path: Path) -> bool:
         LakeDamaged: it has none, and there are rows that it would be of.
     """
     # Another process may make the catalog, and write rows, between the two looks at it.
-    if _is_bare(path) and holds_rows(path) and _is_bare(path):
+    if _is_bare(path) and holds_rows(path) and not is_published(path) and _is_bare(path):
         raise LakeDamaged(
             f"The lake {path} has files of rows and no catalog.sqlite that says what they are: restore that from a "
             "backup, or sync into a new lake; nothing was made or changed."
@@ -89,6 +163,8 @@ def _size(file: Path) -> int:
 
 def unfinished(path: Path) -> LakeUnfinished:
     """What is said of the lake at `path` while its tables are not there yet."""
+    if is_published(path):
+        return LakeUnfinished(f"The published copy {path} is not whole yet: try again when its publishing has ended.")
     if not others_live(path / "spool", WRITERS):
         return LakeAbandoned(f"The first sync of the lake at {path} was ended before it had made it.")
     return LakeUnfinished(f"The lake at {path} is still being made by its first sync: try again in a moment.")

@@ -20,15 +20,20 @@ from uuid import uuid4
 import duckdb
 
 from warehouse.declared import kind_of
-from warehouse.errors import (
-    FolderRefused,
-    LakeIsFile,
-    LakeNotFound,
-    LakeRefused,
-)
+from warehouse.errors import FolderRefused, LakeIsFile, LakeIsPublished, LakeNotFound, LakeRefused, LakeUnwritable
 from warehouse.lake import clock, schema
 from warehouse.lake.attaching import attach, connect, outside_the_lake, prepare
-from warehouse.lake.catalog import READERS, WRITERS, catalog_of, has_catalog, unfinished
+from warehouse.lake.catalog import (
+    READERS,
+    WRITERS,
+    Pinned,
+    catalog_of,
+    has_catalog,
+    is_published,
+    pin_catalog,
+    see,
+    unfinished,
+)
 from warehouse.lake.failures import RACING, explain
 from warehouse.lake.inlining import forget_inlining_option, without_inlining
 from warehouse.lake.locks import locked
@@ -52,6 +57,8 @@ class Lake(AbstractContextManager["Lake"]):
         read_only: bool,
         guarded: bool = False,
         own: Scratch | None = None,
+        as_of: datetime | None = None,
+        pinned: Pinned | None = None,
         stop: threading.Event | None = None,
     ) -> None:
         self.path = path
@@ -59,6 +66,8 @@ class Lake(AbstractContextManager["Lake"]):
         self.guarded = guarded
         self._connection = connection
         self._own = own
+        self._as_of = as_of
+        self._pinned = pinned
         self._stop = stop
         self._turn = threading.RLock()
 
@@ -74,6 +83,7 @@ class Lake(AbstractContextManager["Lake"]):
         Raises:
             LakeUnwritable: path is a file, or cannot be written.
             LakeDamaged: its catalog is lost, or not whole; nothing is made in its place.
+            LakeIsPublished: it is a copy for readers.
             LakeIsNewer: a later version made it.
             LakeIsOther: its columns cannot become those of this version.
             LakeStopped: `stop` was set while another process made it, or brought it up.
@@ -100,19 +110,28 @@ class Lake(AbstractContextManager["Lake"]):
     def open(cls, path: Path, *, as_of: datetime | None = None, threads: int | None = 1, guarded: bool = True) -> Self:
         """Open the lake at `path` for reading, as it is or as it was at some time; other processes may write meanwhile.
 
+        Of a published copy all answers are of the moment when it was opened, or renewed, and nothing is written there.
+
         `threads=1` because a second one doubles the CPU-seconds of small questions; None, for large ones, takes as
         many as there are processors. If `guarded`, its connection reaches no files but the lake's.
 
         Raises:
             LakeNotFound: there is none.
+            LakeUnreadable: this account may not read it.
             LakeDamaged: its catalog is lost, or not whole.
             LakeIsNewer: a later version made it.
             LakeIsOlder: an earlier DuckLake made it, and nothing has written it since.
         """
+        see(path)
         if not has_catalog(path):
-            raise unfinished(path) if catalog_of(path).is_file() else LakeNotFound(f"There is no lake at {path}.")
+            raise (
+                unfinished(path)
+                if is_published(path) or catalog_of(path).is_file()
+                else LakeNotFound(f"There is no lake at {path}.")
+            )
         own = _make_overflow(path)
         try:
+            pinned = pin_catalog(path, _place(own)) if is_published(path) else None
             connection = connect(
                 path,
                 read_only=True,
@@ -120,12 +139,13 @@ class Lake(AbstractContextManager["Lake"]):
                 overflow=own.path if own else None,
                 threads=threads,
                 as_of=as_of,
+                catalog=pinned.file if pinned else None,
             )
         except BaseException:
             if own:
                 own.remove()
             raise
-        lake = cls(path, connection, read_only=True, guarded=guarded, own=own)
+        lake = cls(path, connection, read_only=True, guarded=guarded, own=own, as_of=as_of, pinned=pinned)
         try:
             if not lake._format():
                 raise unfinished(path)
@@ -164,9 +184,25 @@ class Lake(AbstractContextManager["Lake"]):
         """Remove it, and attach the catalog anew, which alone makes DuckLake forget it too."""
         with self._turn:
             self._again_and_again(lambda: forget_inlining_option(self._connection))
-            self._connection.execute("USE memory")
-            self._connection.execute("DETACH lake")
+            self._detach()
             attach(self._connection, self.path, read_only=False)
+
+    def renew(self) -> None:
+        """Read what was published last, where this is a copy for readers: files that it dropped stay for a day only."""
+        with self._turn:
+            before = self._pinned
+            if not before or before.is_latest(self.path):
+                return
+            latest = pin_catalog(self.path, _place(self._own))
+            with self.connection() as connection:
+                self._detach()
+                attach(connection, self.path, read_only=True, as_of=self._as_of, catalog=latest.file)
+            self._pinned = latest
+            before.file.unlink(missing_ok=True)
+
+    def _detach(self) -> None:
+        self._connection.execute("USE memory")
+        self._connection.execute("DETACH DATABASE IF EXISTS lake")
 
     @property
     def spool(self) -> Path:
@@ -314,6 +350,11 @@ def _rollback(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _make_folders(path: Path) -> Scratch:
     """Make what a lake at `path` needs, and the folder of one who writes it."""
+    see(path)
+    if is_published(path):
+        raise LakeIsPublished(
+            f"The folder {path} is a published copy, for reading only: write into the lake that it was made from."
+        )
     if path.exists() and not path.is_dir():
         raise LakeIsFile(f"The lake path {path} is a file.")
     try:
@@ -326,10 +367,22 @@ def _make_folders(path: Path) -> Scratch:
 
 
 def _make_overflow(path: Path) -> Scratch | None:
-    """A folder for what does not fit into a reader's memory; None where there is no place for it."""
+    """A folder for what does not fit into a reader's memory; None where there is no place for it.
+
+    It is in the lake, or where the system has temporary files, if this account may not write there.
+    """
+    if (path / "spool").is_dir():
+        with suppress(OSError):
+            remove_left(path / "spool", READERS)
+            return make_scratch(path / "spool", READERS)
     with suppress(OSError):
-        remove_left(path / "spool", READERS)
-        return make_scratch(path / "spool", READERS)
-    with suppress(OSError):
-        return make_scratch(Path(tempfile.gettempdir()))
+        elsewhere = Path(tempfile.gettempdir())
+        remove_left(elsewhere)
+        return make_scratch(elsewhere)
     return None
+
+
+def _place(own: Scratch | None) -> Path:
+    if not own:
+        raise LakeUnwritable("There is no folder for temporary files: set TMPDIR to one that this account may write.")
+    return own.path

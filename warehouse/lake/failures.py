@@ -16,8 +16,9 @@ from warehouse.errors import (
     LakeMangled,
     LakeRefused,
     LakeUnwritable,
+    LocksRefused,
 )
-from warehouse.lake.catalog import explain_damage
+from warehouse.lake.catalog import closed, explain_damage, is_published
 from warehouse.lake.engine import explain_mismatch
 
 CONFLICT_ATTEMPTS = 20
@@ -36,20 +37,29 @@ def explain(error: duckdb.Error, path: Path) -> LakeError:
         )
     lost = re.search(r'Cannot open file "([^"]*)": No such file', str(error))
     if lost and Path(lost[1]).is_relative_to(path.resolve() / "data"):  # a user's query may name a file too
+        if is_published(path):
+            return LakeDamaged(f"The published copy {path} lacks the file {lost[1]}: open the copy again.")
         return LakeDamaged(
             f"The lake {path} is damaged, its file {lost[1]} is missing: "
             "restore it from a backup, or sync into a new lake."
         )
     if re.search(r"readonly database|Permission denied|unable to open database", said):
-        return LakeUnwritable(
-            f"The lake {path} cannot be written: check the owner and permissions of the folder; "
-            "readers too must be able to write there, because the catalog keeps its locks in files."
-        )
+        return _refused(path)
     if "Failed to read inlined data from DuckLake: Type VARCHAR with value" in said:
         return LakeMangled(f"The catalog of the lake {path} holds rows that cannot be read back.")
     if _lost_a_race(error):
         return LakeBusy(f"The lake {path} is busy with other writers: nothing was lost; run the same command again.")
     return LakeRefused(f"The lake {path} refused what was asked of it ({kind_of(error)}).")
+
+
+def _refused(path: Path) -> LakeError:
+    """What is said of the lake at `path` where the system lets this account not do what it must."""
+    if is_published(path):
+        return closed(path)
+    return LocksRefused(
+        f"The lake {path} cannot be written by this account, and those too who only read must be able to write there, "
+        "because the catalog keeps its locks in files."
+    )
 
 
 def _engine_words(error: BaseException) -> str:

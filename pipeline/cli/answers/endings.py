@@ -11,6 +11,7 @@ from pipeline.cli.answers.saying import for_people, say
 from pipeline.results import SyncResult
 from warehouse import Upkeep
 from warehouse.asking.export import Exported
+from warehouse.publishing.publish import Published
 
 
 def print_sync(result: SyncResult, *, json: bool) -> None:
@@ -51,4 +52,9 @@ def print_export(done: Sequence[Exported], folder: Path, *, json: bool) -> None:
 
 def print_upkeep(done: Upkeep, *, json: bool) -> None:
     """What upkeep did, on standard output."""
+    print(jsonlib.dumps(asdict(done), indent=2) if json else done.said)
+
+
+def print_published(done: Published, *, json: bool) -> None:
+    """What was published, on standard output."""
     print(jsonlib.dumps(asdict(done), indent=2) if json else done.said)

@@ -1,0 +1,1 @@
+"""Copies of a lake for those who may only read."""
