@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from pipeline.results import StreamResult
 from pipeline.syncing.backfill import backfill_in
 from pipeline.syncing.session import Session, open_session
 from pipeline.syncing.sync import choose, sync_in
+from tests.cases import cases
 from tests.leaks.conversations import CONVERSATIONS, first_asked, rows_asked
 from tests.leaks.odd_rows import ODD_ROWS
 from tests.leaks.scene import Scene, copied, filled_lake, lying_server
@@ -26,18 +27,25 @@ AGAIN = Options(archives=ArchiveChoice(again=True))
 MONTH = Month.parse("2026-06")
 ROWS = [one for one in CONVERSATIONS.values() if one.where is rows_asked]
 FIRST = [one for one in CONVERSATIONS.values() if one.where is first_asked]
-ALL_COMMANDS = (
-    ("sync",),
-    ("sync", "--full", "--json"),
-    ("verify", "--repair"),
+# In this order: what some leave, others show.
+QUICK_COMMANDS = (
+    ("sync", "--full"),
+    ("verify", "globals", "contacts", "messages", "--repair"),
+    ("archives",),
+    ("doctor",),
+    ("status",),
+    ("sql", "SELECT text::INT FROM messages", "--format", "csv", "-o", "answer.csv"),
+    ("sql", "SELECT name::DATE FROM contacts"),
+    ("sql", "SELECT error(text) FROM messages"),
+)
+OTHER_COMMANDS = (
+    ("sync", "--json"),
+    ("verify", "--repair", "--accept-deletions"),
     ("verify", "--json"),
     ("backfill", "2026-06", "--to", "2026-08"),
     ("archives", "--load", "--again"),
-    ("archives",),
     ("archives", "--json"),
-    ("doctor",),
     ("doctor", "--json"),
-    ("status",),
     ("status", "--json"),
     ("status", "--months"),
     ("maintain",),
@@ -47,14 +55,14 @@ ALL_COMMANDS = (
     ("dictionary", "--json"),
     ("export",),
     ("sql", "SELECT count(*) FROM messages"),
-    ("sql", "SELECT text::INT FROM messages", "--format", "csv", "-o", "answer.csv"),
-    ("sql", "SELECT name::DATE FROM contacts"),
-    ("sql", "SELECT error(text) FROM messages"),
 )
 
 
-def named(conversations: list[Conversation]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("conversation", conversations, ids=[one.name for one in conversations])
+def of(conversations: Iterable[Conversation], *standing: str) -> pytest.MarkDecorator:
+    """The standing ones in `make test`, and all others in `make test-long`."""
+    rest = [one for one in conversations if one.name not in standing]
+    known = [CONVERSATIONS[name] for name in standing]
+    return pytest.mark.parametrize("conversation", cases(*known, long=rest), ids=lambda one: one.name)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +99,7 @@ def reading(opened: tuple[Scene, Session]) -> Iterator[tuple[Scene, Session]]:
     scene.looked.leaks.clear()
     scene.unexpected.clear()
     yield scene, session
-    session.loss.__init__(session.loss._ask)  # type: ignore[misc]
+    session.loss.forget()
     session.lake.commit(lambda connection: [connection.execute(f"DELETE FROM {t}") for t in ("_sync", "_verification")])
 
 
@@ -121,7 +129,10 @@ def look_at(scene: Scene, results: list[StreamResult]) -> None:
         scene.looked.at(f"result of {result.stream}", repr(result.facts()))
 
 
-@named(ROWS)
+@of(
+    ROWS, "header-without-colon", "status-no-number", "redirect-to-planted-host", "chunk-size-no-number",
+    "page-of-400", "page-of-502", "json-broken", "next-that-is-refused",
+)  # fmt: skip
 def test_a_broken_answer_leaves_nothing_of_itself(reading: tuple[Scene, Session], conversation: Conversation) -> None:
     scene, session = reading
     with scene.within(conversation, "sync"):
@@ -144,7 +155,7 @@ def test_a_broken_answer_leaves_nothing_of_itself(reading: tuple[Scene, Session]
     assert_nothing_leaked(scene)
 
 
-@named(FIRST)
+@of(FIRST, "workspace-other", "workspace-of-planted-uuid")
 def test_an_answer_about_the_workspace_leaves_nothing_of_itself(
     liar: Liar, filled: Path, tmp_path: Path, conversation: Conversation
 ) -> None:
@@ -152,12 +163,12 @@ def test_an_answer_about_the_workspace_leaves_nothing_of_itself(
     copied(filled, tmp_path)
     with scene.within(conversation, "open a session"), open_session(scene.settings(), progress=scene.lines()):
         pass
-    for words in (("doctor",), ("doctor", "--json"), ("sync", "globals"), ("verify", "globals")):
+    for words in (("doctor",), ("sync", "globals"), ("verify", "globals", "--json")):
         scene.command(conversation, *words)
     assert_nothing_leaked(scene)
 
 
-@named([*STORES.values()])
+@of(STORES.values(), "store-answers-403", "store-redirects-unencrypted", "list-of-texts", "file-of-no-json")
 def test_a_broken_archive_leaves_nothing_of_itself(reading: tuple[Scene, Session], conversation: Conversation) -> None:
     scene, session = reading
     with scene.within(conversation, "sync archives"):
@@ -168,25 +179,25 @@ def test_a_broken_archive_leaves_nothing_of_itself(reading: tuple[Scene, Session
     assert_nothing_leaked(scene)
 
 
-@pytest.mark.parametrize("words", ALL_COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("words", cases(*QUICK_COMMANDS, long=OTHER_COMMANDS), ids=" ".join)
 def test_no_command_tells_of_odd_rows(odd: Scene, words: tuple[str, ...]) -> None:
     odd.command(ODD_ROWS, *words)
     assert_nothing_leaked(odd)
 
 
+@pytest.mark.long
 def test_no_command_tells_of_rows_that_were_odd(odd: Scene) -> None:
     for words in (("verify", "--repair"), ("sync", "--full", "--accept-deletions"), ("status",)):
         odd.command(HEALTHY, *words)
     assert_nothing_leaked(odd)
 
 
-@pytest.mark.long
-@named([*CONVERSATIONS.values(), ODD_ROWS])
+@of([*CONVERSATIONS.values(), ODD_ROWS])
 def test_no_command_tells_of_any_broken_conversation(
     liar: Liar, filled: Path, tmp_path: Path, conversation: Conversation
 ) -> None:
     scene = Scene(liar, tmp_path)
     copied(filled, tmp_path)
-    for words in ALL_COMMANDS:
+    for words in QUICK_COMMANDS + OTHER_COMMANDS:
         scene.command(conversation, *words)
     assert_nothing_leaked(scene)
