@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,10 @@ OTHER_COMMANDS = (
     ("export",),
     ("sql", "SELECT count(*) FROM messages"),
 )
+
+
+def _command(words: tuple[str, ...]) -> Any:
+    return pytest.param(words, id=" ".join(words))
 
 
 def of(conversations: Iterable[Conversation], *standing: str) -> pytest.MarkDecorator:
@@ -179,7 +184,7 @@ def test_a_broken_archive_leaves_nothing_of_itself(reading: tuple[Scene, Session
     assert_nothing_leaked(scene)
 
 
-@pytest.mark.parametrize("words", cases(*QUICK_COMMANDS, long=OTHER_COMMANDS), ids=" ".join)
+@pytest.mark.parametrize("words", cases(*map(_command, QUICK_COMMANDS), long=map(_command, OTHER_COMMANDS)))
 def test_no_command_tells_of_odd_rows(odd: Scene, words: tuple[str, ...]) -> None:
     odd.command(ODD_ROWS, *words)
     assert_nothing_leaked(odd)

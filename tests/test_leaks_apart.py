@@ -20,7 +20,11 @@ from tests.leaks.serving import HEALTHY, Liar
 from tests.leaks.stores import STORES
 
 STREAMS = ("archives", "contacts", "flows", "globals", "groups", "messages", "runs")
-ABORTING = {"$schema": "https://vega.github.io/schema/vega-lite/v5.json", "title": f"\0 {sentence('title')}"}
+# The renderer aborts at such a sign.
+ABORTING = {
+    "data": {"values": [{"a": 1}]}, "mark": "bar", "title": f"a\x0bb {sentence('title')}",
+    "encoding": {"x": {"field": "a", "type": "quantitative"}},
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -68,5 +72,5 @@ def test_a_query_in_the_prompt_cannot_ask_for_the_token(scene: Scene) -> None:
 def test_a_drawing_that_crashes_leaves_no_dump_of_its_memory(tmp_path: Path) -> None:
     command = [*DUMPING, sys.executable, "-P", str(RENDERER)]
     done = processes.run(command, typed=json.dumps(ABORTING) + "\n", cwd=tmp_path)
-    assert done.returncode < 0 or done.returncode > 128
+    assert done.returncode < 0
     assert [path.name for path in tmp_path.iterdir()] == []

@@ -82,11 +82,14 @@ def ticks(scene: Scene, conversation: Conversation) -> None:
     for sensor in SENSORS:
         if isinstance(sensor, dg.RunStatusSensorDefinition):
             continue
-        with scene.within(conversation, f"sensor {sensor.name}"), dg.DagsterInstance.get() as instance:
-            with dg.build_sensor_context(
+        with (
+            scene.within(conversation, f"sensor {sensor.name}"),
+            dg.DagsterInstance.get() as instance,
+            dg.build_sensor_context(
                 instance=instance, definitions=defs, resources={"workspace": workspace_from_environment()}
-            ) as context:
-                scene.looked.at("tick", repr(sensor.evaluate_tick(context)))
+            ) as context,
+        ):
+            scene.looked.at("tick", repr(sensor.evaluate_tick(context)))
 
 
 def assert_nothing_leaked(scene: Scene) -> None:

@@ -21,6 +21,7 @@ from tests.leaks.conversations import WORKSPACE_NAME
 from tests.leaks.looking import Looked, at_debug_level
 from tests.leaks.planting import TOKEN, planted_workspace
 from tests.leaks.serving import HEALTHY, Conversation, Liar
+from warehouse import RapidlakeError
 
 # What shows rows, names or keys because it was asked to: its answer, not what it says beside it.
 ANSWERS = {"sql", "export", "report", "dictionary"}
@@ -76,8 +77,6 @@ class Scene:
 
     def raised(self, error: Exception) -> None:
         """Look at an error that came out; one that nobody can have caused is a fault by itself."""
-        from warehouse import RapidlakeError
-
         self.looked.at_error(f"traceback of {type(error).__name__}", error)
         self.looked.at(f"text of {type(error).__name__}", str(error))
         if not isinstance(error, RapidlakeError):
@@ -121,9 +120,12 @@ class Scene:
 @contextmanager
 def lying_server() -> Iterator[Liar]:
     """A server of a planted workspace, which tells the truth until it is told otherwise."""
-    with planted_workspace() as workspace, Sandbox(workspace, requests_per_hour=0, keep=True, token=TOKEN) as sandbox:
-        with Liar(sandbox) as liar:
-            yield liar
+    with (
+        planted_workspace() as workspace,
+        Sandbox(workspace, requests_per_hour=0, keep=True, token=TOKEN) as sandbox,
+        Liar(sandbox) as liar,
+    ):
+        yield liar
 
 
 def filled_lake(liar: Liar, place: Path, fill: Callable[[Scene], object]) -> Path:

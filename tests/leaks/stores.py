@@ -32,7 +32,8 @@ def _xml(code: str, place: str) -> bytes:
     """What S3 says when it refuses: with all that it was sent."""
     return (
         f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{everything(place)}</Message>'
-        f"<SignatureProvided>{SIGNATURE}</SignatureProvided><StringToSign>GET {in_address(place)}</StringToSign></Error>"
+        f"<SignatureProvided>{SIGNATURE}</SignatureProvided>"
+        f"<StringToSign>GET {in_address(place)}</StringToSign></Error>"
     ).encode()
 
 
@@ -63,10 +64,16 @@ simply("store-resets", lambda asked, said: said.written()[: -max(len(said.body) 
 simply("store-sends-an-odd-head", lambda asked, said: said.head(everything("odd head").encode()), _files)
 simply("store-sends-no-head", lambda asked, said: everything("store without head").encode(), _files)
 simply("store-sends-no-length", lambda asked, said: said.head(b"Content-Length: " + everything("l").encode()), _files)
-simply("store-sends-odd-chunks",
-       lambda asked, said: said.head(b"Transfer-Encoding: chunked") + everything("chunk").encode() + b"\r\nx", _files)  # fmt: skip
-simply("store-sends-another-part",
-       lambda asked, said: said.having((b"Content-Range", everything("part").encode()), status=206), _files)  # fmt: skip
+simply(
+    "store-sends-odd-chunks",
+    lambda asked, said: said.head(b"Transfer-Encoding: chunked") + everything("chunk").encode() + b"\r\nx",
+    _files,
+)
+simply(
+    "store-sends-another-part",
+    lambda asked, said: said.having((b"Content-Range", everything("part").encode()), status=206),
+    _files,
+)
 
 
 def _redirect(location: str) -> Break:
@@ -138,8 +145,7 @@ def _holding(content: bytes, *, count: int, packed: bytes | None = None, **liste
         listed_rows["results"] = [{**row, **facts} for row in listed_rows["results"]]
         return said.having(body=json.dumps(listed_rows).encode())
 
-    # The store answers whatever is asked of it: it is not that of the sandbox any longer.
-    return lambda asked, said: said_both(asked, said.having(status=200))
+    return said_both
 
 
 def _line(**values: Any) -> bytes:
@@ -156,9 +162,12 @@ simply("file-of-too-few-lines", _holding(TEXT, count=5), _both)
 simply("file-of-no-json", _holding(TEXT + b"\n{" + TEXT + b"\n", count=2), _both)
 simply("file-of-texts", _holding(json.dumps(everything("text line")).encode() + b"\n[1]\n" + TEXT, count=3), _both)
 simply("file-of-odd-bytes", _holding(b"\xff\0" + TEXT + b"\n" + b"[" * 5000 + TEXT + b"\n", count=2), _both)
-simply("file-of-wrong-types", _holding(
-    _line(text={everything("key"): 1}, created_on=everything("date")) + _line(id=everything("id"), contact=everything("c"))
-    + _line(labels=everything("labels"), attachments=[everything("a")], urn=everything("urn"), channel=[1])
-    + _line(path=everything("path"), values=everything("values"), flow={"uuid": everything("flow")}), count=4), _both)  # fmt: skip
+WRONG = (
+    _line(text={everything("key"): 1}, created_on=everything("date")),
+    _line(id=everything("id"), contact=everything("contact"), channel=[1]),
+    _line(labels=everything("labels"), attachments=[everything("attachment")], urn=everything("urn")),
+    _line(path=everything("path"), values=everything("values"), flow={"uuid": everything("flow")}),
+)
+simply("file-of-wrong-types", _holding(b"".join(WRONG), count=4), _both)
 
 STORES = {name: one for name, one in CONVERSATIONS.items() if name not in BEFORE}
