@@ -51,6 +51,11 @@ def run(*arguments: object, **settings: str) -> Ended:
     It runs in this process, for one of its own costs a second. Whatever happens, there is no traceback, and the token
     is shown nowhere.
     """
+    return _checked(run_unchecked(*arguments, **settings), settings)
+
+
+def run_unchecked(*arguments: object, **settings: str) -> Ended:
+    """What `run` does, for those who look themselves at what it printed."""
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     environment = _environment(settings) | {"COLUMNS": str(USUAL_SIZE[0])}
     with (
@@ -65,7 +70,7 @@ def run(*arguments: object, **settings: str) -> Ended:
             code = 0
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    return _checked(Ended(code, *(stream.buffer.getvalue().decode() for stream in (out, err))), settings)
+    return Ended(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
 
 
 def run_apart(*arguments: object, first: list[str] | None = None, typed: str | None = None, **settings: str) -> Ended:
