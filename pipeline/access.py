@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.errors import SettingsError
+from warehouse.declared import kind_of
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -166,7 +167,7 @@ def read_token(file: object, name: str) -> str:
     except IsADirectoryError:
         raise SettingsError(f"{_begin(where)} is a folder: name the file in it that holds the token.") from None
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "its name cannot be one"
+        why = kind_of(error) if isinstance(error, OSError) else "its name cannot be one"
         raise SettingsError(f"{_begin(where)} cannot be read ({why}): let this user read it.") from None
     if len(content) > LONGEST_FILE:
         raise SettingsError(f"{_begin(where)} has more than {LONGEST_FILE:,} bytes: write only the token into it.")

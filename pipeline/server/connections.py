@@ -18,7 +18,7 @@ import httpx
 from pipeline import __version__
 from pipeline.access import stays_here
 from pipeline.errors import SettingsError
-from warehouse.declared import log_declared_events
+from warehouse.declared import kind_of, log_declared_events
 
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 USER_AGENT = f"rapidlake/{__version__} (+https://pypi.org/project/rapidlake/)"
@@ -108,7 +108,7 @@ def _certificates(file: Path) -> str:
         with file.open("rb") as opened:
             content = opened.read(LARGEST_CA_FILE)
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "its name cannot be one"
+        why = kind_of(error) if isinstance(error, OSError) else "its name cannot be one"
         raise SettingsError(
             f"RAPIDLAKE_CA_FILE names {str(file)!r}, which cannot be read ({why}): "
             "name a file of certificates (PEM), or remove the setting."

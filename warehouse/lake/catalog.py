@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from warehouse.declared import kind_of
 from warehouse.errors import LakeAbandoned, LakeDamaged, LakeError, LakeUnfinished, LakeUnreadable, LakeUnwritable
 from warehouse.scratch import others_live
 
@@ -93,7 +94,7 @@ def pin_catalog(path: Path, folder: Path) -> Pinned:
         raise closed(path) from None
     except OSError as error:
         raise LakeUnwritable(
-            f"The catalog of the published copy {path} cannot be kept in {folder.parent} ({error.strerror}): make room "
+            f"The catalog of the published copy {path} cannot be kept in {folder.parent} ({kind_of(error)}): make room "
             "there, or set TMPDIR to another folder."
         ) from None
     return pinned

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from warehouse.declared import kind_of
 from warehouse.errors import CopyRefused, LakeDamaged, LakeNotFound, PublishError
 from warehouse.lake import clock
 from warehouse.lake.catalog import catalog_of, closed, explain_damage, has_catalog, see, unfinished
@@ -101,7 +102,7 @@ def _errors_told(lake: Path, folder: Path) -> Iterator[None]:
             raise _full(folder) from None
         if isinstance(error, PermissionError) and Path(str(error.filename)).is_relative_to(lake.resolve()):
             raise closed(lake) from None
-        raise CopyRefused(f"{folder} cannot be written ({error.strerror}).") from None
+        raise CopyRefused(f"{folder} cannot be written ({kind_of(error)}).") from None
 
 
 def _full(folder: Path) -> PublishError:
