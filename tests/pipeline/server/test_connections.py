@@ -215,7 +215,7 @@ def test_no_cookie_is_kept_nor_looked_at(serve: Serve, tmp_path: Path) -> None:
         ("//secret.example", "to another server"),
         ("https://127.0.0.1/secret", "to itself with https"),
         ("/secret", "to another path of itself"),
-        ("http://127.0.0.1:9/secret", "to itself in another way"),
+        ("http://127.0.0.1:9/secret", "to another port of itself"),
         ("https://127.0.0.1:secret/", "to an address that is none"),
         ("https://xn--/secret", "to an address that is none"),
         ("", "without saying where|to another path of itself"),
