@@ -348,7 +348,6 @@ def _direction(response: httpx.Response) -> str:
         return "to an address that is none"
     if elsewhere:
         return "to another server"
-    if (asked.scheme, there.scheme) == ("http", "https"):
-        return "to itself with https"
-    same = (there.scheme, there.port) == (asked.scheme, asked.port)
-    return "to another path of itself" if same else "to itself in another way"
+    if there.scheme != asked.scheme:
+        return "to itself with https" if there.scheme == "https" else "to itself without https"
+    return "to another path of itself" if there.port == asked.port else "to another port of itself"
