@@ -12,9 +12,8 @@ from pydantic import PrivateAttr
 
 from assets.alive import alive
 from assets.outcome import AlreadyTold
-from pipeline.access import VARIABLE
+from pipeline.access import VARIABLE, exposed_tokens
 from pipeline.errors import MustWait, SettingsError
-from pipeline.exposure import exposed_tokens
 from pipeline.reading.progress import Progress
 from pipeline.settings import Settings, load_settings, local_settings
 from pipeline.streams import Stream

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import SettingsError
 from warehouse.declared import kind_of
+from warehouse.private import open_to
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -26,6 +27,11 @@ A_SECRET = re.compile(r"[0-9A-Za-z_-]{32,}")
 AN_ADDRESS = re.compile(r"\w+://.*|[\w-]+(\.[\w-]+)*\.[A-Za-z]{2,24}(:\d+)?(/.*)?", re.ASCII)
 VARIABLE, FILE_VARIABLE = "RAPIDPRO_TOKEN", "RAPIDPRO_TOKEN_FILE"
 KEYRING_SERVICE = "rapidlake"
+# Files of the working directory where people keep it, and how it stands there.
+KEPT_IN = {
+    "rapidlake.toml": re.compile(r"^\s*(token|RAPIDPRO_TOKEN)\s*=\s*\S", re.MULTILINE),
+    ".env": re.compile(r"^\s*(export\s+)?RAPIDPRO_TOKEN\s*=\s*\S", re.MULTILINE),
+}
 # A token has forty characters; what is much longer is another file.
 LONGEST_FILE = 4096
 
@@ -218,6 +224,22 @@ def keyring_token(url: object) -> str | None:
 def environment_without_token() -> dict[str, str]:
     """This process's environment, for those that need no token."""
     return {name: value for name, value in os.environ.items() if name.upper() not in (VARIABLE, FILE_VARIABLE)}
+
+
+def exposed_tokens() -> list[str]:
+    """A sentence for each file with a token in it that others can read, with what to type."""
+    return [
+        f"{name} holds the token, and {who} on this machine may read it: type `chmod 600 {name}`."
+        for name, holds in KEPT_IN.items()
+        if (who := open_to(Path(name))) and holds.search(_text(Path(name)))
+    ]
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _faults(own: type[Exception]) -> tuple[type[Exception], ...]:

@@ -77,7 +77,7 @@ def export(
     from warehouse import Lake
     from warehouse.asking.export import export as run
 
-    with Lake.open(lake_path(lake), threads=None) as opened:
+    with Lake.open(lake_path(lake), threads=None, guarded=False) as opened:
         print_export(run(opened, to, kind=kind, names=tables or [], raw=raw), to, json=json)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.access import exposed_tokens
 from pipeline.cli.answers.saying import warn
-from pipeline.exposure import exposed_tokens
 from pipeline.settings import Settings, load_settings
 
 

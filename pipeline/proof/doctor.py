@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from pipeline.access import exposed_tokens
 from pipeline.errors import NotOffered, ServerError, TokenRefused, told
-from pipeline.exposure import exposed_tokens
 from pipeline.reading.progress import Progress, Quiet
 from pipeline.server.client import Client, Listener
 from pipeline.settings import Settings

@@ -39,7 +39,7 @@ def export(lake: Lake, folder: Path, *, kind: Format, names: Sequence[str] = (),
 
     An earlier export in `folder` is replaced when the new one is whole. Messages and runs are split into folders
     year=/month= (UTC). UUID and JSON become text; in CSV nested values do too, as JSON, and what a spreadsheet would
-    run is made text, unless `raw`.
+    run is made text, unless `raw`. The lake must be open without a guard.
 
     Raises:
         ExportError: there is no table of a name.
@@ -52,8 +52,7 @@ def export(lake: Lake, folder: Path, *, kind: Format, names: Sequence[str] = (),
             partial = own / "export"
             partial.mkdir()
             (partial / MARK).touch()
-            with lake.reaching(partial) as reached:
-                done = _write_all(lake, reached, kind, names, raw)
+            done = _write_all(lake, partial, kind, names, raw)
             hand_over(partial)
             if folder.exists():  # out of the way first: to delete it may take long, and be interrupted
                 folder.replace(own / "earlier")

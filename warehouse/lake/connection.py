@@ -8,6 +8,7 @@ lake/locks/           one lock file per stream being synced
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -211,22 +212,26 @@ class Lake(AbstractContextManager["Lake"]):
 
     @contextmanager
     def reaching(self, file: Path) -> Iterator[Path]:
-        """Another path of a file, by which the connection reaches it though it is guarded, while the block runs.
+        """Where a guarded connection may write what is in `file` when the block ends well.
 
-        It leads through the one folder beside the lake's rows where the connection may write, which is its own.
+        That is its own folder, the one place beside the lake's rows that it reaches.
 
         Raises:
-            OSError: that folder cannot be written.
+            OSError: the file cannot be written.
         """
-        if not self._own:
+        if not self.guarded or not self._own:
             yield file
             return
-        link = self._own.path / uuid4().hex
-        link.symlink_to(file.absolute())
+        made = self._own.path / uuid4().hex
         try:
-            yield link
+            yield made
+            if file.exists():  # a pipe or a terminal
+                with made.open("rb") as source, file.open("wb") as target:
+                    shutil.copyfileobj(source, target)
+            else:
+                shutil.move(made, file)
         finally:
-            link.unlink()
+            made.unlink(missing_ok=True)
 
     @property
     def downloads(self) -> Path:

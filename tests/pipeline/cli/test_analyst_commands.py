@@ -62,7 +62,7 @@ def test_the_shell_begins_inside_the_lake_and_only_reads(lake: Path) -> None:
     )
     ended = run_apart("shell", "--lake", lake, typed=typed)
     assert "600" in ended.out and "true" in ended.out
-    assert "read-only" in ended.err
+    assert "This SQL is a DELETE" in ended.err
     missing = run("shell", "--lake", "nowhere")
     assert missing.code == 2 and "There is no lake at nowhere" in missing.err
 

@@ -87,18 +87,23 @@ class Terminal:
         assert self.wait_for_prompt(), self.shown
 
 
-@pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    """The prompt inside a new lake, ready for a question."""
+def opened(tmp_path: Path, *options: str) -> Terminal:
+    """A prompt inside a new lake."""
     keyboard, screen = pty.openpty()
-    words = [sys.executable, "-c", TAKE_TERMINAL, COMMAND, "shell", "--lake", new_lake(tmp_path / "lake")]
+    words = [sys.executable, "-c", TAKE_TERMINAL, COMMAND, "shell", *options, "--lake", new_lake(tmp_path / "lake")]
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm"}
     with open(screen, "wb", buffering=0) as out:
         process = start(words, env=environment, stdin=screen, stdout=out, stderr=out)
-    opened = Terminal(process, keyboard)
-    assert opened.wait_for_prompt(), opened.shown
-    yield opened
-    os.close(keyboard)
+    return Terminal(process, keyboard)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    """DuckDB's prompt, ready for a question."""
+    terminal = opened(tmp_path, "--unguarded")
+    assert terminal.wait_for_prompt(), terminal.shown
+    yield terminal
+    os.close(terminal.keyboard)
 
 
 def test_ctrl_c_ends_a_question_or_what_was_typed_and_not_the_prompt(terminal: Terminal) -> None:
@@ -117,3 +122,26 @@ def test_ctrl_c_ends_a_question_or_what_was_typed_and_not_the_prompt(terminal: T
 def test_sigterm_ends_the_prompt(terminal: Terminal) -> None:
     terminal.process.send_signal(signal.SIGTERM)
     assert terminal.process.wait(20) == -signal.SIGTERM
+
+
+def test_ctrl_c_at_our_prompt_ends_a_question_or_what_was_typed_and_what_was_asked_is_remembered(
+    tmp_path: Path,
+) -> None:
+    terminal = opened(tmp_path)
+    terminal.wait_for(b"lake> ")
+    terminal.type(FOREVER)
+    terminal.wait_for(b"= 1;")
+    while not terminal.shown.endswith(b"lake> "):
+        os.write(terminal.keyboard, CTRL_C)
+        terminal.look(2)
+    terminal.type(b"SELECT 1" + CTRL_C)
+    terminal.wait_for(b"lake> ")
+    terminal.type(b"SELECT 4000 + 42;\r")
+    terminal.wait_for(b"4042")
+    terminal.wait_for(b"lake> ")
+    terminal.type(b"\x04")
+    assert terminal.process.wait(20) == 0
+    history = tmp_path / ".rapidlake_history"
+    assert "SELECT 4000 + 42;" in history.read_text()
+    assert history.stat().st_mode & 0o077 == 0
+    os.close(terminal.keyboard)

@@ -107,7 +107,7 @@ def test_what_is_no_date_and_what_is_no_query_is_refused(lake: OpenLake) -> None
 
 
 def test_exported_parquet_is_read_by_others_as_it_is(path: Path, tmp_path: Path) -> None:
-    with Lake.open(path) as lake:
+    with Lake.open(path, guarded=False) as lake:
         done = {one.name: one.rows for one in export(lake, tmp_path / "out", kind="parquet")}
     assert done["messages"] == 2
     assert not [name for name in done if name.startswith("_")]
@@ -120,7 +120,7 @@ def test_exported_parquet_is_read_by_others_as_it_is(path: Path, tmp_path: Path)
 
 
 def test_exported_csv_has_nested_values_as_json(path: Path, tmp_path: Path) -> None:
-    with Lake.open(path) as lake:
+    with Lake.open(path, guarded=False) as lake:
         export(lake, tmp_path / "out", kind="csv", names=["contacts", "messages"])
     assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == [MARK, "contacts", "messages"]
     frame = pd.read_csv(tmp_path / "out" / "contacts" / "contacts.csv")
@@ -130,7 +130,7 @@ def test_exported_csv_has_nested_values_as_json(path: Path, tmp_path: Path) -> N
 def test_an_export_replaces_an_earlier_one_and_nothing_else(path: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("ten years")
-    with Lake.open(path) as lake:
+    with Lake.open(path, guarded=False) as lake:
         with pytest.raises(ExportError, match="is there and holds no export"):
             export(lake, tmp_path / "mine", kind="csv")
         with pytest.raises(ExportError, match="has no table or view mesages"):
@@ -155,7 +155,7 @@ def test_all_tables_of_an_export_are_of_one_state_though_others_commit_meanwhile
     with Lake.create(path) as lake, lake.connection() as connection:
         connection.create_function("meanwhile", add_rows, [], "INTEGER", side_effects=True)  # type: ignore[arg-type]
         connection.execute("CREATE VIEW between AS SELECT meanwhile() AS committed")
-    with Lake.open(path) as lake:
+    with Lake.open(path, guarded=False) as lake:
         with lake.connection() as connection:
             connection.create_function("meanwhile", add_rows, [], "INTEGER", side_effects=True)  # type: ignore[arg-type]
         done = export(lake, tmp_path / "out", kind="csv", names=["messages", "between", "labels", "contacts"])
@@ -169,7 +169,7 @@ def test_all_tables_of_an_export_are_of_one_state_though_others_commit_meanwhile
 
 
 def test_an_export_that_fails_leaves_the_earlier_one_as_it_was(path: Path, tmp_path: Path) -> None:
-    with Lake.open(path) as lake:
+    with Lake.open(path, guarded=False) as lake:
         export(lake, tmp_path / "out", kind="csv", names=["messages"])
         before = {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()}
         for names in (["contacts", "nowhere"], ["contacts", "_sync"]):
