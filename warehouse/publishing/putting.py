@@ -164,7 +164,7 @@ class Putting:
             made.mkdir()
             give(made, self.rights.folder, self.rights.group)
             made.replace(folder)
-        elif stat.S_IMODE(folder.stat().st_mode) & 0o777 != self.rights.folder:
+        elif (folder.stat().st_mode & 0o777, folder.stat().st_gid) != (self.rights.folder, self.rights.group):
             give(folder, self.rights.folder, self.rights.group)
         self._folders.add(folder)
 

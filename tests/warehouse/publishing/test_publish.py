@@ -244,6 +244,9 @@ def test_the_group_of_the_folder_is_that_of_the_copy(lake: Path, tmp_path: Path)
     copy.chmod(0o2750)
     publish(lake, copy)
     assert {path.stat().st_gid for path in copy.rglob("*")} == {12345}
+    os.chown(copy, -1, 54321)
+    publish(lake, copy)
+    assert {path.stat().st_gid for path in copy.rglob("*")} == {54321}
     assert {stat.S_IMODE(one.st_mode) for one in data(copy).values()} == {0o640}
 
 
