@@ -42,7 +42,7 @@ def places(error: BaseException) -> str:
     trace: TracebackType | None = error.__traceback__
     while trace:
         file = Path(trace.tb_frame.f_code.co_filename)
-        house = next((part for part in file.parts if part in HOUSES), None)
+        house = next((part for part in reversed(file.parts[:-1]) if part in HOUSES), None)
         name = "/".join(file.parts[file.parts.index(house) :]) if house else file.name
         found.append(f"{name}:{trace.tb_lineno}")
         trace = trace.tb_next

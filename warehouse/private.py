@@ -79,13 +79,13 @@ def open_to(path: Path) -> str:
     return "its group" if found.st_mode & stat.S_IRWXG and found.st_gid != _group else ""
 
 
-def close_folder(folder: Path) -> None:
-    """Let nobody else into a folder of this account's, nor read the files in it, two floors deep.
+def close_folder(folder: Path, *within: str) -> None:
+    """Let nobody else into a folder of this account's, nor read what these patterns find in it.
 
     Its group keeps its rights where the folder hands it on (setgid), which somebody has set on purpose.
     """
     shared = folder.is_dir() and folder.stat().st_mode & stat.S_ISGID
-    for part in (folder, *folder.glob("*"), *folder.glob("*/*")):
+    for part in (folder, *(one for pattern in within for one in folder.glob(pattern))):
         try:
             found = part.lstat()
             closed = found.st_mode & (stat.S_IRWXO if shared else OWNERS)
