@@ -75,7 +75,8 @@ def _converse(lake: Lake, typing: bool) -> bool:
                 failed |= not _answered(lake, question)
         except KeyboardInterrupt:
             typed = ""
-            print()
+            with suppress(KeyboardInterrupt):  # of somebody impatient
+                print()
     if typed.strip():
         failed |= not _answered(lake, typed)
     elif typing:

@@ -57,7 +57,7 @@ def test_so_do_headings_of_which_several_may_be_the_same_and_text_of_other_types
     write_rows(lake, query, "csv", tmp_path / "a.csv")
     assert rows(tmp_path / "a.csv") == [
         ["'=x", "a", "a_1", "n", "day", "either", "list", "none"],
-        ["'=a", "'=b", "2", "-5", "2026-10-01", "'=c", "[=d]", ""],
+        ["'=a", "'=b", "2", "-5", "2026-10-01", "'=c", "['=d']", ""],
     ]
     write_rows(lake, "PIVOT (SELECT '=1' AS a, 1 AS b) ON a USING sum(b)", "csv", tmp_path / "b.csv")
     assert rows(tmp_path / "b.csv")[0] == ["'=1"]
