@@ -109,9 +109,11 @@ def _answered(lake: Lake, question: str) -> bool:
     except RapidlakeError as error:
         warn(told(error))
         return False
-    except RuntimeError as error:  # as DuckDB calls it in Python
-        if str(error) != "Query interrupted":
+    except (RuntimeError, KeyboardInterrupt) as error:
+        if isinstance(error, RuntimeError) and str(error) != "Query interrupted":  # as DuckDB calls it in Python
             raise
+        with lake.raw_connection() as connection:
+            connection.interrupt()  # its threads go on, and the next question would wait for them
         raise KeyboardInterrupt from None
     sys.stdout.flush()
     return True

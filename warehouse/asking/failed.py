@@ -43,6 +43,7 @@ SAYINGS = [
         (r"^Map keys must be unique", "the keys of a map must differ"),
         (r"^Map keys can not be NULL", "the keys of a map cannot be NULL"),
         (r"^(missing |unexpected |invalid |no argument for |bad |Pattern failed)", "a pattern or a format is wrong"),
+        (r"which is attached in read-only mode!$", "the lake is open for reading only"),
         (r"No space left on device", "the disk is full"),
         (r"out of range", "a value is out of range"),
     )
