@@ -47,7 +47,7 @@ ADVICE: dict[type[RapidlakeError], str] = {
     LakeMangled: "run `rapidlake verify --repair`, which drops them and reads them again",
     LakeStopped: "run the same command again to go on",
     QueryRefused: "write an answer to a file with -o FILE, or run trusted SQL with --unguarded",
-    LakeUnreadable: "ask who keeps it for the right to read it (docs/opening.md)",
+    LakeUnreadable: "ask who keeps it for the right to read it, or for a copy that `rapidlake publish` made",
     LocksRefused: "check owner and permissions of the folder, or read a copy that `rapidlake publish` made",
     PlaceRefused: "name an empty or a new folder with --to",
     CopyRefused: "name an empty or a new folder with --to or RAPIDLAKE_PUBLISH",

@@ -37,16 +37,17 @@ def fault(error: BaseException) -> str:
 
 
 def places(error: BaseException) -> str:
-    """Where an error came up, the innermost place first: files of ours with their lines, others by their names."""
-    found: list[str] = []
+    """Where an error came up, and the places of ours that lead there, the innermost first; no line of any of them."""
+    found: list[tuple[str, bool]] = []
     trace: TracebackType | None = error.__traceback__
     while trace:
         file = Path(trace.tb_frame.f_code.co_filename)
         house = next((part for part in reversed(file.parts[:-1]) if part in HOUSES), None)
         name = "/".join(file.parts[file.parts.index(house) :]) if house else file.name
-        found.append(f"{name}:{trace.tb_lineno}")
+        found.append((f"{name}:{trace.tb_lineno}", house is not None))
         trace = trace.tb_next
-    return " < ".join(reversed(found[-SHOWN_FRAMES:])) or "no place that is known"
+    shown = [place for number, (place, ours) in enumerate(found, 1) if ours or number == len(found)]
+    return " < ".join(reversed(shown[-SHOWN_FRAMES:])) or "no place that is known"
 
 
 class DeclaredEvents(logging.Filter):

@@ -18,6 +18,7 @@ RapidlakeError
     LakeStopped       somebody asked to stop while another process held a lock
     LakeBusy          another process kept the catalog locked for too long
     LakeDamaged       its catalog is lost, or not whole
+    VersionNotKept    there is no version of the time that was asked for
     LakeMangled       rows in the catalog cannot be read back, as earlier versions wrote them
     LakeRefused       DuckDB or DuckLake will not do it, for what the rows hold or for a fault of their own
     RowsUnaccounted   rows were read that are neither stored nor put aside
@@ -122,6 +123,10 @@ class LakeDamaged(LakeError):
 
 class LakeMangled(LakeError):
     """The catalog holds rows that cannot be read back."""
+
+
+class VersionNotKept(LakeError):
+    """The lake has no version of a time: it is younger, or upkeep has forgotten that."""
 
 
 class LakeRefused(LakeError):

@@ -20,6 +20,7 @@ MOST_CPU_SECONDS = 180
 def main() -> None:
     """Answer each line, with null where a specification cannot be drawn."""
     resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_SECONDS, MOST_CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # an image of its memory would hold what it draws
     for line in sys.stdin.buffer:
         svg: str | None = None
         with suppress(ValueError):  # so it refuses a specification

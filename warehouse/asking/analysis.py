@@ -13,7 +13,7 @@ import duckdb
 
 from warehouse.asking.failed import explain_query
 from warehouse.asking.query import NO_QUERY, asked
-from warehouse.errors import LakeError, QueryError
+from warehouse.errors import LakeError, QueryError, VersionNotKept
 from warehouse.lake.connection import Lake
 
 if TYPE_CHECKING:
@@ -85,10 +85,9 @@ class OpenLake(AbstractContextManager["OpenLake"]):
         at = _moment(moment)
         try:
             return OpenLake(_opened(self._lake.path, as_of=at, guarded=self._lake.guarded))
-        except LakeError as error:
-            if "No snapshot found" not in str(error):
-                raise
-        raise LakeError(
+        except VersionNotKept:
+            pass
+        raise VersionNotKept(
             f"The lake {self._lake.path} keeps no version of {at:%Y-%m-%d %H:%M} UTC: it is younger than that, "
             "or upkeep has forgotten it."
         )

@@ -127,7 +127,7 @@ def _check_functions(connection: duckdb.DuckDBPyConnection, text: str) -> None:
 
     The engine's own parse of it is looked through: no comment, case or quotes hide a name there.
     """
-    row = connection.execute(f"SELECT json_serialize_sql({literal(text)})").fetchone()
+    row = connection.execute(f"SELECT json_serialize_sql({literal(text)})").fetchall()[0]
     tree = str(row[0]) if row else ""
     called = FROM_FUNCTION.findall(tree)
     if not tree.startswith('{"error":false') or len(called) != tree.count('"type":"TABLE_FUNCTION"'):

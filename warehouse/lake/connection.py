@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from uuid import uuid4
@@ -58,8 +59,6 @@ class Lake(AbstractContextManager["Lake"]):
         read_only: bool,
         guarded: bool = False,
         own: Scratch | None = None,
-        as_of: datetime | None = None,
-        pinned: Pinned | None = None,
         stop: threading.Event | None = None,
     ) -> None:
         self.path = path
@@ -67,8 +66,8 @@ class Lake(AbstractContextManager["Lake"]):
         self.guarded = guarded
         self._connection = connection
         self._own = own
-        self._as_of = as_of
-        self._pinned = pinned
+        self._pinned: Pinned | None = None
+        self._reading: Callable[..., duckdb.DuckDBPyConnection] | None = None
         self._stop = stop
         self._turn = threading.RLock()
 
@@ -133,20 +132,17 @@ class Lake(AbstractContextManager["Lake"]):
         own = _make_overflow(path)
         try:
             pinned = pin_catalog(path, _place(own)) if is_published(path) else None
-            connection = connect(
-                path,
-                read_only=True,
-                guarded=guarded,
-                overflow=own.path if own else None,
-                threads=threads,
-                as_of=as_of,
-                catalog=pinned.file if pinned else None,
+            overflow = own.path if own else None
+            reading = partial(
+                connect, path, read_only=True, guarded=guarded, overflow=overflow, threads=threads, as_of=as_of
             )
+            connection = reading(catalog=pinned.file if pinned else None)
         except BaseException:
             if own:
                 own.remove()
             raise
-        lake = cls(path, connection, read_only=True, guarded=guarded, own=own, as_of=as_of, pinned=pinned)
+        lake = cls(path, connection, read_only=True, guarded=guarded, own=own)
+        lake._pinned, lake._reading = pinned, reading
         try:
             if not lake._format():
                 raise unfinished(path)
@@ -185,25 +181,21 @@ class Lake(AbstractContextManager["Lake"]):
         """Remove it, and attach the catalog anew, which alone makes DuckLake forget it too."""
         with self._turn:
             self._again_and_again(lambda: forget_inlining_option(self._connection))
-            self._detach()
+            self._connection.execute("USE memory")
+            self._connection.execute("DETACH lake")
             attach(self._connection, self.path, read_only=False)
 
     def renew(self) -> None:
         """Read what was published last, where this is a copy for readers: files that it dropped stay for a day only."""
         with self._turn:
             before = self._pinned
-            if not before or before.is_latest(self.path):
+            if not before or not self._reading or before.is_latest(self.path):
                 return
             latest = pin_catalog(self.path, _place(self._own))
-            with self.connection() as connection:
-                self._detach()
-                attach(connection, self.path, read_only=True, as_of=self._as_of, catalog=latest.file)
-            self._pinned = latest
+            renewed = self._reading(catalog=latest.file)  # a connection whose settings are locked attaches nothing more
+            self._connection.close()
+            self._connection, self._pinned = renewed, latest
             before.file.unlink(missing_ok=True)
-
-    def _detach(self) -> None:
-        self._connection.execute("USE memory")
-        self._connection.execute("DETACH DATABASE IF EXISTS lake")
 
     @property
     def spool(self) -> Path:

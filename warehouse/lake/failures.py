@@ -17,6 +17,7 @@ from warehouse.errors import (
     LakeRefused,
     LakeUnwritable,
     LocksRefused,
+    VersionNotKept,
 )
 from warehouse.lake.catalog import closed, explain_damage, is_published
 from warehouse.lake.engine import explain_mismatch
@@ -47,6 +48,10 @@ def explain(error: duckdb.Error, path: Path) -> LakeError:
         return _refused(path)
     if "Failed to read inlined data from DuckLake: Type VARCHAR with value" in said:
         return LakeMangled(f"The catalog of the lake {path} holds rows that cannot be read back.")
+    if "No snapshot found at " in said:
+        return VersionNotKept(
+            f"The lake {path} keeps no version of that time: it is younger, or upkeep has forgotten it."
+        )
     if _lost_a_race(error):
         return LakeBusy(f"The lake {path} is busy with other writers: nothing was lost; run the same command again.")
     return LakeRefused(f"The lake {path} refused what was asked of it ({kind_of(error)}).")

@@ -34,7 +34,7 @@ def print_archives(lake: Lake, chosen: ArchiveChoice, *, json: bool) -> None:
             END, loaded_on::VARCHAR, loaded.rows, unreadable
         FROM archives AS listed
         LEFT JOIN _archives AS loaded USING (archive_type, period, start_date)
-        WHERE deleted_on IS NULL
+        WHERE deleted_on IS NULL AND archive_type IN ('message', 'run') AND period IN ('daily', 'monthly')
         ORDER BY start_date DESC, archive_type, period
         """
     )

@@ -158,7 +158,7 @@ def test_a_token_of_another_workspace_is_refused(lake: Path) -> None:
         workspace.edit("workspace", 1, changes={"name": "Another", "uuid": ANOTHER_UUID})
         with Sandbox(workspace, requests_per_hour=0) as other:
             ended = run("sync", "labels", "--lake", lake, **access(other))
-            assert_told(ended, 2, str(lake), "the token is of 'Another'", ANOTHER_UUID, "use another --lake")
+            assert_told(ended, 2, str(lake), "holds another workspace", ANOTHER_UUID, "use another --lake")
             assert [request.endpoint for request in other.requests] == ["workspace"]
     assert_as_synced(lake)
 
@@ -346,7 +346,7 @@ def test_keys_that_no_column_takes_are_kept_and_told(sandbox: Sandbox, lake: Pat
     finally:
         sandbox.workspace.put("labels", label)
     assert ended.code == 0
-    assert "the server sends keys this version does not know, kept in `extra`: colour, icon" in ended.err
+    assert "the server sends keys that this version does not know: kept in `extra`, named in _drift" in ended.err
     [(extra,)] = rows(lake, "SELECT extra::VARCHAR FROM labels WHERE extra IS NOT NULL")
     assert json.loads(str(extra)) == {"colour": {"r": 255}, "icon": None}
     assert_as_synced(

@@ -59,7 +59,7 @@ def test_a_true_lake_is_told_to_people_and_to_machines(call: partial[Ended], san
     assert "The lake is true: no differences;" in people.out
     facts = machines.facts
     assert (facts["failed"], facts["repaired"], facts["differences"]) == (False, False, 0)
-    assert facts["workspace"] == sandbox.workspace.rows("workspace")[0]["name"]
+    assert facts["workspace"] == sandbox.workspace.rows("workspace")[0]["uuid"]
     assert {finding["stream"] for finding in facts["findings"]} == {"messages", "labels"}
     compared = sum(finding["compared"] for finding in facts["findings"])
     assert compared >= sandbox.workspace.count("messages") + sandbox.workspace.count("labels")
