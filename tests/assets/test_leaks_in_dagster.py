@@ -21,7 +21,6 @@ from tests.leaks.scene import SETTINGS, Scene, lying_server
 from tests.leaks.serving import Conversation, Liar
 from tests.leaks.stores import STORES
 
-MONTH = "2026-07-01"
 # Everything that Python logs goes to the pages of a run.
 HOME = """
 telemetry: {enabled: false}
@@ -113,7 +112,7 @@ SINGLE = ("globals", "contacts", "archives", "fields", "tickets")
 )
 def test_runs_leave_nothing_of_a_broken_conversation(scene: Scene, conversation: Conversation) -> None:
     run(scene, conversation, *SINGLE)
-    run(scene, conversation, "messages", month=MONTH)
+    run(scene, conversation, "messages", month=scene.month)
     if conversation.name in STORES or conversation.name.startswith("first"):
         ticks(scene, conversation)
     assert_nothing_leaked(scene)
@@ -127,7 +126,7 @@ def test_runs_tell_nothing_of_odd_rows(scene: Scene) -> None:
 @pytest.mark.long
 def test_runs_checks_and_sensors_tell_nothing_of_odd_rows(scene: Scene) -> None:
     run(scene, ODD_ROWS, *{*SINGLE, *LIVE} - {"messages", "runs"}, "groups", "users", "definitions", "flows")
-    run(scene, ODD_ROWS, "messages", month=MONTH)
+    run(scene, ODD_ROWS, "messages", month=scene.month)
     run(scene, ODD_ROWS, "verify", "maintain", "report")
     checks(scene, ODD_ROWS)
     ticks(scene, ODD_ROWS)
