@@ -21,7 +21,7 @@ from pipeline.syncing.sync import choose, sync_in
 from tests.cases import cases
 from tests.lakes import rows
 from tests.leaks.conversations import CONVERSATIONS, first_asked, rows_asked
-from tests.leaks.odd_rows import ODD_ROWS
+from tests.leaks.odd_rows import ODD_ROWS, ODD_WORDS
 from tests.leaks.planting import TOKEN, everything, found, phone, sentence
 from tests.leaks.scene import Scene, copied, filled_lake, lying_server
 from tests.leaks.serving import HEALTHY, Conversation, Liar
@@ -244,7 +244,7 @@ def test_no_command_tells_of_rows_that_were_odd(odd: Scene) -> None:
     assert_nothing_leaked(odd)
 
 
-@of([*CONVERSATIONS.values(), ODD_ROWS])
+@of([*CONVERSATIONS.values(), ODD_ROWS, ODD_WORDS])
 def test_no_command_that_asks_tells_of_a_broken_conversation(odd: Scene, conversation: Conversation) -> None:
     for words in ASKING:
         odd.command(conversation, *words, RAPIDLAKE_LEAVE_OUT=LEFT_OUT)

@@ -15,7 +15,7 @@ from assets.workspace import workspace_from_environment
 from tests.cases import cases
 from tests.lakes import new_lake
 from tests.leaks.conversations import CONVERSATIONS
-from tests.leaks.odd_rows import ODD_ROWS
+from tests.leaks.odd_rows import ODD_ROWS, ODD_WORDS
 from tests.leaks.planting import TOKEN
 from tests.leaks.scene import SETTINGS, Scene, lying_server
 from tests.leaks.serving import Conversation, Liar
@@ -71,7 +71,7 @@ def run(scene: Scene, conversation: Conversation, *names: str, month: str | None
 def checks(scene: Scene, conversation: Conversation) -> None:
     """Ask all that can be asked of the lake."""
     with scene.within(conversation, "checks"), dg.DagsterInstance.get() as instance:
-        result = defs.get_job_def("nightly_checks").execute_in_process(instance=instance, raise_on_error=False)
+        result = defs.resolve_job_def("nightly_checks").execute_in_process(instance=instance, raise_on_error=False)
         for check in result.get_asset_check_evaluations():
             scene.looked.at(f"check {check.check_name}", repr(check))
 
@@ -120,6 +120,11 @@ def test_runs_leave_nothing_of_a_broken_conversation(scene: Scene, conversation:
 
 def test_runs_tell_nothing_of_odd_rows(scene: Scene) -> None:
     run(scene, ODD_ROWS, "globals", "tickets")
+    assert_nothing_leaked(scene)
+
+
+def test_a_preview_shows_no_text_where_the_server_says_another_word_than_it_may(scene: Scene) -> None:
+    run(scene, ODD_WORDS, "contacts", "fields")
     assert_nothing_leaked(scene)
 
 
