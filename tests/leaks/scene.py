@@ -104,7 +104,6 @@ class Scene:
         try:
             with self.within(conversation, " ".join(words)):
                 ended = run_unchecked(*words, **environment)
-                assert ended.code != 2 or "RAPIDLAKE_" not in ended.err, "a setting of the test is wrong"
                 if words[0] not in ANSWERS:
                     self.looked.at("standard output", ended.out.replace(WORKSPACE_NAME, ""))
                 self.looked.at("standard error", ended.err)
