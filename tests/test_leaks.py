@@ -18,6 +18,7 @@ from pipeline.results import StreamResult
 from pipeline.syncing.backfill import backfill_in
 from pipeline.syncing.session import Session, open_session
 from pipeline.syncing.sync import choose, sync_in
+from rapidlake import QueryError, open_lake
 from tests.cases import cases
 from tests.lakes import rows
 from tests.leaks.conversations import CONVERSATIONS, first_asked, rows_asked
@@ -229,6 +230,14 @@ def test_a_broken_archive_leaves_nothing_of_itself(reading: tuple[Scene, Session
 @pytest.mark.parametrize("words", cases(*map(_command, QUICK_COMMANDS), long=map(_command, OTHER_COMMANDS)))
 def test_no_command_tells_of_odd_rows(odd: Scene, words: tuple[str, ...]) -> None:
     odd.command(ODD_ROWS, *words)
+    assert_nothing_leaked(odd)
+
+
+@pytest.mark.parametrize("query", ["SELECT text::INT FROM messages", "SELECT name::DATE FROM contacts"])
+def test_an_error_in_a_notebook_shows_nothing_of_the_rows(odd: Scene, query: str) -> None:
+    with odd.within(HEALTHY, query), open_lake(odd.lake) as lake, pytest.raises(QueryError) as raised:
+        lake.df(query)
+    odd.looked.at_error("traceback", raised.value)
     assert_nothing_leaked(odd)
 
 
