@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
+import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,8 +29,9 @@ BY_DESIGN = {
     ("_given_names", "name"): "names of views and columns",
     ("_views", "name"): "names of views",
 }
-# Of a lake, these are its data: rows that are small stand in the catalog.
-DATA = {"data", "catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "catalog.sqlite-journal"}
+# Of a lake, these are its data: rows that are small stand in the catalog. Dagster puts the report there.
+DATA = {"data", "report.html", "catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "catalog.sqlite-journal"}
+BEGUN_DOWNLOAD = re.compile(r"spool/archives\.[^/]*\.gz")
 
 
 @dataclass
@@ -57,7 +58,10 @@ class Looked:
                 continue
             self.at(f"name of a file in {folder.name}", str(inside))
             if path.is_file() and not path.is_symlink():
-                self.at(f"file {folder.name}/{inside}", path.read_bytes())
+                content = path.read_bytes()
+                # The beginning of an archive file is kept until its download goes on: rows on their way, still packed.
+                packed = BEGUN_DOWNLOAD.fullmatch(str(inside))
+                self.at(f"file {folder.name}/{inside}", content.decode("latin-1") if packed else content)
 
     def at_lake(self, lake: Path) -> None:
         """Look at what a lake has beside its data, and at its own tables but for what stands there by design."""
@@ -103,24 +107,3 @@ def at_debug_level() -> Iterator[list[tuple[str, str]]]:
     finally:
         root.removeHandler(handler)
         root.setLevel(before)
-
-
-def of_processes() -> Iterator[tuple[str, str, bytes]]:
-    """Of each process that this one has started, or one of those: its arguments, and its environment."""
-    own, parents = os.getpid(), {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            except (OSError, ValueError):
-                continue
-    for process in parents:
-        above = process
-        while above in parents and above != own:
-            above = parents[above]
-        if above == own and process != own:
-            for what in ("cmdline", "environ"):
-                try:
-                    yield f"{process}", what, Path(f"/proc/{process}/{what}").read_bytes()
-                except OSError:
-                    continue

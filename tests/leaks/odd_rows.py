@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.streams import STREAMS
-from tests.leaks.conversations import FIRST, rows_asked
+from tests.leaks.conversations import rows_asked
 from tests.leaks.planting import everything, phone, sentence
 from tests.leaks.serving import Asked, Conversation, Said
 
@@ -121,5 +121,16 @@ def _said(asked: Asked, said: Said) -> Said:
     return said.having(body=said.body.rstrip()[:-2] + b"," + more + b"]}")
 
 
+def _chosen_words(asked: Asked, said: Said) -> Said:
+    """The page with a text of its own wherever the server may say one of a few words only."""
+    if said.status != 200 or asked.endpoint not in STREAMS:
+        return said
+    answered = json.loads(said.body)
+    for row in answered.get("results", []):
+        row.update({name: sentence(f"word for {name}") for name in WORDS if isinstance(row.get(name), str)})
+    return said.having(body=json.dumps(answered).encode())
+
+
+WORDS = ("status", "direction", "type", "visibility", "exit_type", "language", "period", "archive_type", "value_type")
 ODD_ROWS = Conversation("odd-rows", _said, rows_asked)
-assert FIRST not in STREAMS or not rows_asked(Asked(FIRST, ""))
+ODD_WORDS = Conversation("odd-words", _chosen_words, rows_asked)

@@ -53,6 +53,11 @@ class Scene:
     def lake(self) -> Path:
         return self.place / "lake"
 
+    @property
+    def month(self) -> str:
+        """The month of which there are archive files."""
+        return str(self.liar.sandbox.workspace.rows("archives")[0]["start_date"])[:7]
+
     def settings(self, **more: Any) -> Settings:
         """Settings for what is called without the command line."""
         given = {name.removeprefix("RAPIDLAKE_").lower(): value for name, value in SETTINGS.items()}
@@ -87,7 +92,8 @@ class Scene:
             self.unexpected.append(f"{self.looked.doing}: {type(error).__name__} at {where}")
 
     def command(self, conversation: Conversation, *words: str, **more: str) -> None:
-        """Run a command, and look at what it printed, logged and left."""
+        """Run a command, and look at what it printed, logged and left; MONTH stands for that of the archive files."""
+        words = tuple(self.month if word == "MONTH" else word for word in words)
         environment = SETTINGS | {
             "RAPIDPRO_URL": self.liar.url, "RAPIDPRO_TOKEN": TOKEN, "RAPIDLAKE_LAKE": str(self.lake),
             "HOME": str(self.place / "home"), "RAPIDLAKE_CACHE": str(self.place / "cache"),
