@@ -59,6 +59,11 @@ def make_folder(folder: Path) -> None:
     folder.chmod(FOLDER if _group is None else FOLDER_OF_GROUP)
 
 
+def no_links(path: str, flags: int) -> int:
+    """Opens files whose names others can foresee, for `open(..., opener=no_links)`: no link of theirs is followed."""
+    return os.open(path, flags | os.O_NOFOLLOW, FILE)
+
+
 def hand_over(path: Path) -> None:
     """Give a file, or a folder with all in it, that was made where nobody else reads, to those who may read it."""
     if _group is None:

@@ -16,13 +16,14 @@ from isal import igzip, isal_zlib
 
 from pipeline.errors import TooLarge, Unproven
 from pipeline.reading.spool import FILE_BYTES
+from pipeline.server.downloads import GZIP
 from pipeline.server.pages import SHOWN_CHARACTERS, as_text
 from pipeline.settings import GIGABYTE, MEGABYTE
+from warehouse.private import no_links
 
 CHUNK_BYTES = MEGABYTE
 # A character has four bytes at most.
 SHOWN_BYTES = 4 * SHOWN_CHARACTERS
-GZIP = b"\x1f\x8b"
 # A store or proxy may have packed a file once more.
 MOST_LAYERS = 3
 UNREADABLE = (EOFError, gzip.BadGzipFile, cast(type[Exception], isal_zlib.IsalError))  # isal's annotation is wrong
@@ -160,4 +161,4 @@ class _Parts(AbstractContextManager["_Parts"]):
     def _next_file(self) -> BinaryIO:
         part = self._packed.with_name(f"{self._packed.name}.{len(self.unpacked.parts)}.jsonl")
         self.unpacked.parts.append(part)
-        return part.open("wb")
+        return open(part, "wb", opener=no_links)

@@ -21,6 +21,7 @@ from pipeline.server.abandoning import stopped, unless_stopped
 from pipeline.server.connections import LOCATION, distrust, open_http, proxy_for
 from pipeline.server.hosts import NONE, Hosts, Refused, Unresolved, host_of
 from pipeline.server.retrying import MEAGRE_BYTES, Advance
+from warehouse.private import no_links
 
 # An answer that brings next to nothing in so long is broken off.
 TRICKLE_SECONDS = 60.0
@@ -30,6 +31,7 @@ REDIRECTS = {301, 302, 303, 307, 308}
 MOST_REDIRECTS = 5
 # Of a name that leads to many addresses, so many are tried.
 MOST_ADDRESSES = 4
+GZIP = b"\x1f\x8b"
 KEPT = "what is downloaded is kept"
 
 
@@ -119,7 +121,7 @@ class Downloads(AbstractContextManager["Downloads"]):
                         raise _BrokenOff("its size has changed")
                     return
                 _check_status(answer)
-                with into.open("ab" if _goes_on(answer, have) else "wb") as file:
+                with open(into, "ab" if _goes_on(answer, have) else "wb", opener=no_links) as file:
                     self._write(answer, file, counters, most)
         except httpx.TransportError as error:
             raise _no_answer(error) from None
@@ -234,6 +236,15 @@ def _no_answer(error: httpx.TransportError) -> Exception:
     wrong, passes = certificate
     said = f"the certificate of the file store {wrong}"
     return _BrokenOff(said) if passes else NotTrusted(said)
+
+
+def _forget_unless_packed(file: Path) -> None:
+    """Keep no beginning of what is no archive file, such as a page of the store's that repeats what it was asked."""
+    if file.exists():
+        with file.open("rb") as begun:
+            packed = begun.read(len(GZIP)) == GZIP
+        if not packed:
+            file.unlink()
 
 
 def _size(file: Path) -> int:
