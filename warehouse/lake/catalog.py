@@ -6,12 +6,23 @@ import os
 import re
 import shutil
 import sqlite3
-from contextlib import closing
+import time
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 
 from warehouse.declared import kind_of
-from warehouse.errors import LakeAbandoned, LakeDamaged, LakeError, LakeUnfinished, LakeUnreadable, LakeUnwritable
+from warehouse.errors import (
+    LakeAbandoned,
+    LakeDamaged,
+    LakeError,
+    LakeUnfinished,
+    LakeUnreadable,
+    LakeUnwritable,
+    LocksRefused,
+)
+from warehouse.lake import clock
 from warehouse.scratch import others_live
 
 # How SQLite and DuckLake tell that a catalog is none, or not whole.
@@ -27,6 +38,9 @@ WRITERS, READERS = "writer-", "reader-"
 # Names a copy of a lake for readers; says of which.
 MARK = ".rapidlake-published"
 SQLITE_PAGE_BYTES = 4096
+# What stands behind the name of a catalog: nothing, and its log.
+LOGS = ("", "-wal")
+PINNING_ATTEMPTS, SETTLED_SECONDS = 40, 0.05
 NO_TABLES = "creating a new DuckLake is explicitly disabled"
 
 
@@ -62,46 +76,77 @@ def closed(path: Path) -> LakeUnreadable:
 
 @dataclass(frozen=True)
 class Pinned:
-    """The catalog of a published copy as it was at a moment, in a file of this process's own."""
+    """The catalog of a lake as it was at a moment, in a file of this process's own."""
 
     file: Path
     state: tuple[int, ...]
 
     def is_latest(self, path: Path) -> bool:
-        """Whether the copy at `path` has still that catalog; True where nobody can tell."""
+        """Whether the lake at `path` has still that catalog; True where nobody can tell."""
         try:
-            return _state(catalog_of(path).stat()) == self.state
+            return _state(path) == self.state
         except OSError:
             return True
 
+    def forget(self) -> None:
+        """Delete it."""
+        shutil.rmtree(self.file.parent, ignore_errors=True)
+
+
+def must_be_pinned(path: Path) -> bool:
+    """Whether who reads the lake at `path` cannot keep a lock there, or must not: it is a copy that is replaced."""
+    return is_published(path) or not os.access(path, os.W_OK)
+
 
 def pin_catalog(path: Path, folder: Path) -> Pinned:
-    """Keep the catalog of the published copy at `path` in `folder`, whatever is published meanwhile.
+    """Keep the catalog of the lake at `path`, and its log, in `folder`, whatever is written or published meanwhile.
 
     DuckDB opens a catalog by its name, again and again within one question, which would mix two of them.
 
     Raises:
         LakeUnreadable: this account may not read it.
         LakeUnwritable: there is no room for it.
+        LocksRefused: it is written all the time.
     """
     try:
-        with catalog_of(path).open("rb") as published:
-            state = _state(os.fstat(published.fileno()))
-            pinned = Pinned(folder / f"catalog-{'-'.join(map(str, state))}.sqlite", state)
-            with pinned.file.open("wb") as file:
-                shutil.copyfileobj(published, file, 1024 * 1024)
+        for _ in range(PINNING_ATTEMPTS):
+            pinned = Pinned(Path(mkdtemp(dir=folder)) / "catalog.sqlite", _state(path))
+            for log in LOGS:
+                with suppress(FileNotFoundError):
+                    shutil.copyfile(f"{catalog_of(path)}{log}", f"{pinned.file}{log}")
+            if (
+                pinned.file.exists()
+                and _state(path) == pinned.state
+                and (is_published(path) or _is_settled(pinned.state))
+            ):
+                return pinned
+            pinned.forget()
+            time.sleep(SETTLED_SECONDS)
     except PermissionError:
         raise closed(path) from None
     except OSError as error:
         raise LakeUnwritable(
-            f"The catalog of the published copy {path} cannot be kept in {folder.parent} ({kind_of(error)}): make room "
-            "there, or set TMPDIR to another folder."
+            f"The catalog of {path} cannot be kept in {folder.parent} ({kind_of(error)}): make room there, or set "
+            "TMPDIR to another folder."
         ) from None
-    return pinned
+    raise LocksRefused(f"The lake {path} is written all the time, and this account cannot keep a lock there.")
 
 
-def _state(found: os.stat_result) -> tuple[int, ...]:
-    return found.st_ino, found.st_mtime_ns, found.st_size
+def _state(path: Path) -> tuple[int, ...]:
+    """What tells the catalog of the lake at `path`, and its log, from those of another moment."""
+    found = []
+    for log in LOGS:
+        try:
+            file = Path(f"{catalog_of(path)}{log}").stat()
+            found += [file.st_ino, file.st_mtime_ns, file.st_size]
+        except FileNotFoundError:
+            found += [0, 0, 0]
+    return tuple(found)
+
+
+def _is_settled(state: tuple[int, ...]) -> bool:
+    """Whether nothing was written a moment ago: systems tell times in steps, and two writes may bear the same."""
+    return all(abs(clock.now().timestamp() - at / 1e9) > SETTLED_SECONDS for at in state[1::3])
 
 
 def has_catalog(path: Path) -> bool:

@@ -32,6 +32,7 @@ from warehouse.lake.catalog import (
     catalog_of,
     has_catalog,
     is_published,
+    must_be_pinned,
     pin_catalog,
     see,
     unfinished,
@@ -110,7 +111,8 @@ class Lake(AbstractContextManager["Lake"]):
     def open(cls, path: Path, *, as_of: datetime | None = None, threads: int | None = 1, guarded: bool = True) -> Self:
         """Open the lake at `path` for reading, as it is or as it was at some time; other processes may write meanwhile.
 
-        Of a published copy all answers are of the moment when it was opened, or renewed, and nothing is written there.
+        Of a published copy, and of a lake in which this account may write nothing, all answers are of the moment when
+        it was opened, or renewed.
 
         `threads=1` because a second one doubles the CPU-seconds of small questions; None, for large ones, takes as
         many as there are processors. If `guarded`, its connection reaches no files but the lake's.
@@ -131,7 +133,7 @@ class Lake(AbstractContextManager["Lake"]):
             )
         own = _make_overflow(path)
         try:
-            pinned = pin_catalog(path, _place(own)) if is_published(path) else None
+            pinned = pin_catalog(path, _place(own)) if must_be_pinned(path) else None
             overflow = own.path if own else None
             reading = partial(
                 connect, path, read_only=True, guarded=guarded, overflow=overflow, threads=threads, as_of=as_of
@@ -186,7 +188,7 @@ class Lake(AbstractContextManager["Lake"]):
             attach(self._connection, self.path, read_only=False)
 
     def renew(self) -> None:
-        """Read what was published last, where this is a copy for readers: files that it dropped stay for a day only."""
+        """Where answers are of one moment, let it be now: files that were dropped since then stay for a day only."""
         with self._turn:
             before = self._pinned
             if not before or not self._reading or before.is_latest(self.path):
@@ -195,7 +197,7 @@ class Lake(AbstractContextManager["Lake"]):
             renewed = self._reading(catalog=latest.file)  # a connection whose settings are locked attaches nothing more
             self._connection.close()
             self._connection, self._pinned = renewed, latest
-            before.file.unlink(missing_ok=True)
+            before.forget()
 
     @property
     def spool(self) -> Path:
@@ -287,6 +289,8 @@ class Lake(AbstractContextManager["Lake"]):
         try:
             return self._again_and_again(lambda: self._commit_once(work))
         except LakeRefused:
+            if self.read_only:
+                raise
             with self._turn, without_inlining(self._connection):
                 return self._again_and_again(lambda: self._commit_once(work))
 

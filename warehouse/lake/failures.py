@@ -61,10 +61,7 @@ def _refused(path: Path) -> LakeError:
     """What is said of the lake at `path` where the system lets this account not do what it must."""
     if is_published(path):
         return closed(path)
-    return LocksRefused(
-        f"The lake {path} cannot be written by this account, and those too who only read must be able to write there, "
-        "because the catalog keeps its locks in files."
-    )
+    return LocksRefused(f"The lake {path} cannot be written by this account.")
 
 
 def _engine_words(error: BaseException) -> str:

@@ -152,7 +152,7 @@ def test_a_lake_of_an_earlier_ducklake_is_brought_up_by_who_writes_it_and_its_ca
 
 def test_where_there_is_no_room_for_the_copy_a_lake_of_an_earlier_ducklake_is_left_alone(path: Path) -> None:
     ducklake(path / "catalog.sqlite", "0.4")
-    (path / "catalog.before-upgrade.partial").mkdir()
+    (path / "catalog.before-upgrade.sqlite").mkdir()
     with pytest.raises(LakeUnwritable, match=r"cannot be copied \(.*\).*: nothing was changed; make room"):
         Lake.create(path)
     assert ducklake(path / "catalog.sqlite") == "0.4"
