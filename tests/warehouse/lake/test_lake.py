@@ -35,6 +35,7 @@ from warehouse import (
     save_cursor,
     stage,
 )
+from warehouse.errors import LocksRefused
 from warehouse.lake.failures import explain
 
 
@@ -363,8 +364,8 @@ def test_feeds_have_cursors_of_their_own(lake: Lake) -> None:
     [
         ("IO Error: Could not write file: No space left on device", LakeUnwritable, "disk .* is full"),
         ("Failed to flush changes: database or disk is full", LakeUnwritable, "disk .* is full"),
-        ("attempt to write a readonly database", LakeUnwritable, "cannot be written"),
-        ('IO Error: Cannot open file "x": Permission denied', LakeUnwritable, "cannot be written"),
+        ("attempt to write a readonly database", LocksRefused, "cannot be written"),
+        ('IO Error: Cannot open file "x": Permission denied', LocksRefused, "cannot be written"),
         ("Failed to commit: database is locked", LakeBusy, "busy with other writers"),
         ("Transaction conflict - attempting to delete from table 5", LakeBusy, "busy with other writers"),
         ("UNIQUE constraint failed: ducklake_snapshot.snapshot_id", LakeBusy, "busy with other writers"),
