@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 GROUPS = {
     "messages_and_runs": "archives broadcasts channel_events flow_starts messages runs tickets",
     "contacts": "contacts fields groups",
-    "analytics": "report statistics",
+    "analytics": "publish report statistics",
     "upkeep": "maintain verify",
 }
 
