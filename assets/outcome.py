@@ -34,7 +34,7 @@ QUEUED_WITHIN_SECONDS, LOOK_EVERY_SECONDS = 90.0, 1.0
 PACE = "rapidlake/pace"
 LIVE_SYNC, HOURLY_SYNC, NIGHTLY_REVISITS = "live_sync", "hourly_sync", "nightly_revisits"
 # Has no hours of its own: a sensor asks for it when a sync has ended.
-PUBLISH = "publish"
+PUBLISH = "publishing"
 OFTEN = (LIVE_SYNC, HOURLY_SYNC, NIGHTLY_REVISITS)
 # What a run carries that loads archive files.
 LOADS = "rapidlake/loads_archives"

@@ -98,7 +98,8 @@ def test_a_sync_that_ends_while_the_copy_is_made_is_published_after_that(deploym
     first = publishing(deployment, request, dg.DagsterRunStatus.STARTED)
     sync_of(deployment, "hourly_sync", dg.DagsterRunStatus.SUCCESS)
     assert (
-        ask(deployment, sync_ended) == f"Run {first.run_id[:8]} of publish is not over yet; the next tick tries again."
+        ask(deployment, sync_ended)
+        == f"Run {first.run_id[:8]} of publishing is not over yet; the next tick tries again."
     )
     deployment.instance.report_run_failed(first)
     (request,) = ask(deployment, sync_ended)
