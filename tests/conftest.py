@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -57,7 +58,8 @@ class Serve(Protocol):
 
 @pytest.fixture(autouse=True)
 def own_place(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test has a working directory and a cache of its own."""
+    """Each test has a working directory and a cache of its own, and begins as most accounts do, with open files."""
+    os.umask(0o022)
     monkeypatch.chdir(tmp_path_factory.mktemp("work"))
     monkeypatch.setenv("RAPIDLAKE_CACHE", str(tmp_path_factory.mktemp("cache")))
 

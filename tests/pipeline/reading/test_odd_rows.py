@@ -130,7 +130,9 @@ def test_keys_that_a_newer_server_sends_in_objects_are_kept_at_their_place_and_t
     }
     settings = load_settings(url=sandbox.url, token=sandbox.token, lake=lake, requests_per_hour=0, lag=0)
     notes = {one.stream: one.tally.notes for one in sync(settings, [*extra]).streams}
-    assert notes["messages"][0].endswith("kept in `extra`: contact.ref, labels[].color, new")
+    assert notes["messages"][0].endswith("kept in `extra`, named in _drift")
+    named = rows(lake, "SELECT key FROM _drift WHERE stream = 'messages' AND kind = 'unknown' ORDER BY key")
+    assert named == [("contact.ref",), ("labels[].color",), ("new",)]
     for stream, kept in extra.items():
         found = rows(lake, f"SELECT extra::VARCHAR FROM {stream} WHERE extra IS NOT NULL")
         assert [json.loads(str(text)) for (text,) in found] == [kept]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -34,10 +35,10 @@ def test_of_two_workspaces_that_claim_a_new_lake_at_once_one_gets_it(sandbox: Sa
                 assert not wait(claims, timeout=2).done
             owners = [claim.result() for claim in claims]
     [got] = [owner for owner in owners if owner]
-    assert rows(path, "SELECT workspace_uuid::VARCHAR FROM _lake") == [(got,)]
+    assert rows(path, "SELECT workspace_uuid::VARCHAR FROM _lake") == [(str(got),)]
 
 
-def _claim(settings: Settings) -> str | None:
+def _claim(settings: Settings) -> UUID | None:
     """UUID of the workspace whose the lake is now, if it is that of these settings."""
     try:
         with open_session(settings) as session:

@@ -67,10 +67,10 @@ def test_days_with_more_messages_by_the_servers_count_than_in_the_lake(lake: Lak
     with lake.connection() as connection:
         found = compare_statistics(connection)
     assert found == [
-        Uncounted(date(2026, 3, 2), "One", "in", 3, 2),
-        Uncounted(date(2026, 3, 2), "One", "out", 2, 1),
+        Uncounted(date(2026, 3, 2), ONE, "in", 3, 2),
+        Uncounted(date(2026, 3, 2), ONE, "out", 2, 1),
         Uncounted(date(2026, 3, 3), TWO, "out", 3, 0),
-        Uncounted(date(2026, 3, 4), "One", "in", 1, 0),
+        Uncounted(date(2026, 3, 4), ONE, "in", 1, 0),
     ]
 
 
