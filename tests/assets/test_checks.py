@@ -166,9 +166,7 @@ def test_a_lake_that_cannot_be_asked_fails_the_step_in_one_sentence(wrong: Deplo
     )
     (failed,) = [event for event in result.all_events if event.is_step_failure]
     data = failed.step_failure_data.user_failure_data
-    assert data and str(data.description).startswith(
-        f"The lake {wrong.lake} refused what was asked of it (CatalogException)"
-    )
+    assert data and data.description == f"The lake {wrong.lake} refused what was asked of it (CatalogException)."
 
 
 # -- what waits for it --

@@ -331,10 +331,8 @@ def test_a_server_with_a_private_authority_is_believed_with_its_file_and_told_wi
     serve: Serve, tmp_path: Path
 ) -> None:
     authority = Authority(tmp_path)
-    origin = serve(
-        lambda asked: Answer(b'{"uuid":"0f3c9a6e-5b7d-4812-a9c0-ffee0f3c9a6e","name":"Farm"}'),
-        authority.certify("127.0.0.1"),
-    )
+    workspace = b'{"uuid":"0f3c9a6e-5b7d-4812-a9c0-ffee0f3c9a6e","name":"Farm"}'
+    origin = serve(lambda asked: Answer(workspace), authority.certify("127.0.0.1"))
     access = {"RAPIDPRO_URL": origin.url, "RAPIDPRO_TOKEN": TOKEN, "RAPIDLAKE_PATIENCE": "0"}
     told = run("doctor", **access, RAPIDLAKE_CA_FILE=str(authority.file))
     assert "it is of the workspace 0f3c9a6e-5b7d-4812-a9c0-ffee0f3c9a6e" in told.said
