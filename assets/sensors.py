@@ -208,6 +208,7 @@ def _go_on(run: dg.DagsterRun, asset: str, after: str, span: str) -> dg.RunReque
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Renews the copy for those who may only read, after each sync of the schedules, well ended or not.",
 )
+@tick()
 def sync_ended(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Ask for the copy once for the sync that ended last; one that ends while it is made asks again."""
     try:

@@ -18,6 +18,7 @@ import httpx
 from pipeline.access import IpAddress, is_loopback, same_host, stays_here
 
 NONE = "an address that is none"
+OTHER_KIND = "an address of another kind than https, and no other is fetched: let the archive store use https"
 UNENCRYPTED = "an address of plain http: let the archive store use https"
 NAMED = "an address with a user's name in it"
 PRIVATE = "an address on a private network: list its host in RAPIDLAKE_ARCHIVE_HOSTS if that is your own store"
@@ -64,7 +65,9 @@ class Hosts:
             host, _ = same_host(host_of(url)), url.host  # the last is decoded only when somebody looks
         except (httpx.InvalidURL, ValueError, TypeError):
             raise Refused(NONE) from None
-        if url.scheme not in ("http", "https") or not A_HOST.fullmatch(host):
+        if url.scheme and url.scheme not in ("http", "https"):
+            raise Refused(OTHER_KIND)
+        if not url.scheme or not A_HOST.fullmatch(host):
             raise Refused(NONE)
         if url.port is not None and not 0 < url.port <= HIGHEST_PORT:
             raise Refused(NONE)
