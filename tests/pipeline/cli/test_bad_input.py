@@ -221,13 +221,13 @@ def test_a_folder_that_cannot_be_written_is_told(sandbox: Sandbox) -> None:
     assert_told(ended, 1, "theirs/lake cannot be written (Permission denied)", "--lake")
 
 
-def test_a_lake_in_somebody_elses_folder_is_told_to_writers_and_to_readers(sandbox: Sandbox, lake: Path) -> None:
+def test_a_lake_in_somebody_elses_folder_is_told_to_writers_and_answers_readers(sandbox: Sandbox, lake: Path) -> None:
     for path in (lake / "catalog.sqlite", lake, *(lake / name for name in ("data", "spool", "locks"))):
         path.chmod(0o555 if path.is_dir() else 0o444)
     ended = run_apart("sync", "labels", "--lake", lake, first=BOUND_BY_PERMISSIONS, **access(sandbox))
     assert_told(ended, 1, f"{lake} cannot be written", "permissions")
     asked = run_apart("sql", "SELECT count(*) AS n FROM labels", "--json", "--lake", lake, first=BOUND_BY_PERMISSIONS)
-    assert_told(asked, 1, f"{lake} cannot be written", "permissions")
+    assert (asked.code, asked.facts, asked.err) == (0, {"n": 5}, "")
 
 
 def test_a_lake_of_a_newer_version_is_left_alone(sandbox: Sandbox, lake: Path) -> None:

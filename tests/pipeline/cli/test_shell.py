@@ -124,6 +124,17 @@ def test_sigterm_ends_the_prompt(terminal: Terminal) -> None:
     assert terminal.process.wait(20) == -signal.SIGTERM
 
 
+def back_to_our_prompt(terminal: Terminal) -> None:
+    """Press Ctrl-C until the prompt is back: a question that has not begun yet does not hear of it."""
+    for _ in range(10):
+        terminal.type(CTRL_C)
+        while not terminal.shown.endswith(b"lake> ") and terminal.look(5):
+            pass
+        if terminal.shown.endswith(b"lake> "):
+            return
+    raise AssertionError(terminal.shown)
+
+
 def test_ctrl_c_at_our_prompt_ends_a_question_or_what_was_typed_and_what_was_asked_is_remembered(
     tmp_path: Path,
 ) -> None:
@@ -131,14 +142,10 @@ def test_ctrl_c_at_our_prompt_ends_a_question_or_what_was_typed_and_what_was_ask
     terminal.wait_for(b"lake> ")
     terminal.type(FOREVER)
     terminal.wait_for(b"= 1;")
-    for _ in range(10):  # a question that has not begun yet does not hear of it
-        terminal.type(CTRL_C)
-        while not terminal.shown.endswith(b"lake> ") and terminal.look(5):
-            pass
-        if terminal.shown.endswith(b"lake> "):
-            break
-    terminal.type(b"SELECT 1" + CTRL_C)
-    terminal.wait_for(b"lake> ")
+    back_to_our_prompt(terminal)
+    terminal.type(b"SELECT 1")
+    terminal.wait_for(b"1")
+    back_to_our_prompt(terminal)
     terminal.type(b"SELECT 4000 + 42;\r")
     terminal.wait_for(b"4042")
     terminal.wait_for(b"lake> ")
