@@ -34,6 +34,7 @@ RAPIDLAKE_PUBLISH              folder of a copy for those who may only read; Dag
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -255,7 +256,7 @@ def _sentence(problem: dict[str, Any]) -> str:
         }.get(variable, "set it")
         return f"{variable} is not set: {hint}; `rapidlake demo` needs neither."
     if problem["type"] == "value_error":
-        return f"{problem['ctx']['error']}."
+        return re.sub(r"(?<![.?])\Z", ".", str(problem["ctx"]["error"]))
     if variable.startswith("RAPIDPRO_TOKEN"):
         return f"{variable} is no text: write it in quotes."
     must = problem["msg"].partition(",")[0].replace("Input should be", "it must be")
