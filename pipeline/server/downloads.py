@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, ExitStack, closing
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -121,7 +121,10 @@ class Downloads(AbstractContextManager["Downloads"]):
                         raise _BrokenOff("its size has changed")
                     return
                 _check_status(answer)
-                with open(into, "ab" if _goes_on(answer, have) else "wb", opener=no_links) as file:
+                with (
+                    _unless_cut_page(into),
+                    open(into, "ab" if _goes_on(answer, have) else "wb", opener=no_links) as file,
+                ):
                     self._write(answer, file, counters, most)
         except httpx.TransportError as error:
             raise _no_answer(error) from None
@@ -238,13 +241,18 @@ def _no_answer(error: httpx.TransportError) -> Exception:
     return _BrokenOff(said) if passes else NotTrusted(said)
 
 
-def _forget_unless_packed(file: Path) -> None:
+@contextmanager
+def _unless_cut_page(file: Path) -> Iterator[None]:
     """Keep no beginning of what is no archive file, such as a page of the store's that repeats what it was asked."""
-    if file.exists():
-        with file.open("rb") as begun:
-            packed = begun.read(len(GZIP)) == GZIP
-        if not packed:
-            file.unlink()
+    try:
+        yield
+    except BaseException:
+        if file.exists():
+            with file.open("rb") as begun:
+                packed = begun.read(len(GZIP)) == GZIP[: _size(file)]
+            if not packed:
+                file.unlink()
+        raise
 
 
 def _size(file: Path) -> int:

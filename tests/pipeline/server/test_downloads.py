@@ -17,7 +17,7 @@ from pipeline.server.downloads import Downloads
 from tests.conftest import Answer, Asked, Origin, Serve
 
 TOKEN = "0f3c9a6e5b7d4812a9c0ffee0f3c9a6e5b7d4812"
-CONTENT = bytes(range(256)) * 40
+CONTENT = b"\x1f\x8b" + bytes(range(256)) * 40
 DEAD_PROXY = "http://127.0.0.1:9"
 
 
@@ -141,6 +141,19 @@ def test_a_store_that_brings_nothing_is_given_up_and_what_came_is_kept(serve: Se
         fetch(origin, tmp_path / "file", patience=0)
     assert "secret" not in str(caught.value)
     assert (tmp_path / "file").read_bytes() == CONTENT[:100]
+
+
+def test_the_beginning_of_a_page_is_not_kept_as_if_it_were_of_the_file(serve: Serve, tmp_path: Path) -> None:
+    """Stores repeat on their pages what they were asked, with its signature."""
+
+    def page(asked: Asked) -> Answer:
+        return Answer(b"<html>/a?Signature=secret", 200, {"Content-Length": "9999", "Connection": "close"})
+
+    with pytest.raises(ServerUnavailable):
+        fetch(store(serve, page), tmp_path / "file", patience=0)
+    assert not (tmp_path / "file").exists()
+    fetch(store(serve, page), tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize(
