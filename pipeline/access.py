@@ -32,6 +32,8 @@ KEPT_IN = {
     "rapidlake.toml": re.compile(r"^\s*(token|RAPIDPRO_TOKEN)\s*=\s*\S", re.MULTILINE),
     ".env": re.compile(r"^\s*(export\s+)?RAPIDPRO_TOKEN\s*=\s*\S", re.MULTILINE),
 }
+# Where systems put secrets for a process.
+SECRETS = Path("/run")
 # A token has forty characters; what is much longer is another file.
 LONGEST_FILE = 4096
 
@@ -227,10 +229,16 @@ def environment_without_token() -> dict[str, str]:
 
 
 def exposed_tokens() -> list[str]:
-    """A sentence for each file with a token in it that others can read, with what to type."""
+    """A sentence for each file with a token in it that others can read, with what to type.
+
+    Docker's secrets, which any user of a container may read, are nobody's to change.
+    """
+    known = dict(KEPT_IN)
+    if (own := os.environ.get(FILE_VARIABLE)) and not Path(own).resolve().is_relative_to(SECRETS):
+        known[own] = re.compile(r"\S")
     return [
         f"{name} holds the token, and {who} on this machine may read it: type `chmod 600 {name}`."
-        for name, holds in KEPT_IN.items()
+        for name, holds in known.items()
         if (who := open_to(Path(name))) and holds.search(_text(Path(name)))
     ]
 

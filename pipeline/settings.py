@@ -204,6 +204,8 @@ def _names(text: str) -> tuple[str, ...]:
 def load_settings(**given: Any) -> Settings:
     """Settings from arguments, then the environment, then `rapidlake.toml` in the working directory.
 
+    From here on this process lets the group read what it makes, where one is set.
+
     Raises:
         SettingsError: one is missing or wrong; the text names it and never shows the token.
     """

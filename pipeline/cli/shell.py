@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import NoReturn
 
+from pipeline.access import FILE_VARIABLE, VARIABLE
 from pipeline.cli.answers.saying import say, warn
 from pipeline.cli.answers.sql_answers import show
 from pipeline.cli.stopping import leave_to_prompt
@@ -51,7 +52,7 @@ def run_prompt(path: Path) -> None:
     """
     _keep_secrets()
     typing = sys.stdin.isatty()
-    with Lake.open(path, threads=None) as lake:
+    with Lake.open(path, threads=None, at_one_moment=True) as lake:
         leave_to_prompt()
         if typing:
             _prepare_keyboard(lake)
@@ -172,7 +173,8 @@ def run_shell(path: Path) -> NoReturn:
 
 def _keep_secrets() -> None:
     """Leave nothing to SQL or to other users: no token in the environment, and a history that only its user reads."""
-    os.environ.pop("RAPIDPRO_TOKEN", None)
+    for name in (VARIABLE, FILE_VARIABLE):
+        os.environ.pop(name, None)
     os.umask(0o077)
 
 

@@ -95,6 +95,18 @@ def test_a_token_that_others_can_read_is_told_with_what_to_type(sandbox: Sandbox
     assert "holds the token" not in run("sync", "labels").err + run("doctor").said
 
 
+def test_a_file_of_the_token_that_others_can_read_is_told(sandbox: Sandbox) -> None:
+    new_lake(Path("lake"))
+    file = Path("token")
+    file.write_text(sandbox.token, encoding="utf-8")
+    told = {"RAPIDPRO_URL": sandbox.url, "RAPIDPRO_TOKEN_FILE": "token"}
+    file.chmod(0o640)
+    said = "token holds the token, and its group on this machine may read it: type `chmod 600 token`."
+    assert said in run("sync", "labels", **told).err
+    file.chmod(0o600)
+    assert "holds the token" not in run("sync", "labels", **told).err
+
+
 def test_settings_without_a_token_may_be_read_by_all(sandbox: Sandbox) -> None:
     new_lake(Path("lake"))
     Path("rapidlake.toml").write_text(f'url = "{sandbox.url}"\n', encoding="utf-8")
