@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from rich.table import Table
@@ -12,18 +12,22 @@ from pipeline.cli.answers.saying import for_people, quoted, say
 from pipeline.cli.answers.tables import Column, console, table
 from pipeline.proof.verify import VerifyResult
 from pipeline.reading.reader import ArchiveChoice
-from pipeline.streams import STREAMS
+from pipeline.streams import ARCHIVED, STREAMS
 from warehouse import ArchiveKey, Lake
+from warehouse.lake.literal import literal
 from warehouse.proof.findings import KINDS, Finding
 
 SHOWN_UNCOUNTED = 10
+PERIODS = ("daily", "monthly")
 
 
 def print_archives(lake: Lake, chosen: ArchiveChoice, *, json: bool) -> None:
     """The archive files by month and type, on standard output."""
     rows = lake.rows(
-        """
-        SELECT archive_type, period, start_date, listed.record_count, listed.size,
+        f"""
+        SELECT
+            {_known("archive_type", ARCHIVED)}, {_known("period", PERIODS)}, start_date, listed.record_count,
+            listed.size,
             CASE
                 WHEN listed.record_count = 0 THEN 'empty'
                 WHEN loaded.hash = listed.hash THEN 'loaded'
@@ -34,7 +38,7 @@ def print_archives(lake: Lake, chosen: ArchiveChoice, *, json: bool) -> None:
             END, loaded_on::VARCHAR, loaded.rows, unreadable
         FROM archives AS listed
         LEFT JOIN _archives AS loaded USING (archive_type, period, start_date)
-        WHERE deleted_on IS NULL AND archive_type IN ('message', 'run') AND period IN ('daily', 'monthly')
+        WHERE deleted_on IS NULL
         ORDER BY start_date DESC, archive_type, period
         """
     )
@@ -73,6 +77,11 @@ def print_archives(lake: Lake, chosen: ArchiveChoice, *, json: bool) -> None:
         )
     if not files:
         print("No archive files: the server has none, or no sync has listed them yet (run `rapidlake sync archives`).")
+
+
+def _known(column: str, words: Iterable[str]) -> str:
+    """SQL of a column whose words are the server's: those that are known, and `other` for any other text."""
+    return f"CASE WHEN {column} IN ({', '.join(map(literal, words))}) THEN {column} ELSE 'other' END"
 
 
 def print_verification(result: VerifyResult, *, json: bool) -> None:
