@@ -40,7 +40,7 @@ def sql(
 
     if unguarded:
         warn(UNGUARDED)
-    with Lake.open(lake_path(lake), threads=None, guarded=not unguarded) as opened:
+    with Lake.open(lake_path(lake), threads=None, guarded=not unguarded, at_one_moment=True) as opened:
         answer(opened, query, kind="json" if json else kind, output=output, raw=raw)
 
 
@@ -77,7 +77,7 @@ def export(
     from warehouse import Lake
     from warehouse.asking.export import export as run
 
-    with Lake.open(lake_path(lake), threads=None, guarded=False) as opened:
+    with Lake.open(lake_path(lake), threads=None, guarded=False, at_one_moment=True) as opened:
         print_export(run(opened, to, kind=kind, names=tables or [], raw=raw), to, json=json)
 
 
@@ -92,7 +92,7 @@ def report(
     from warehouse import Lake
 
     settings = local_settings(lake=lake)
-    with Lake.open(settings.lake, threads=None) as opened:
+    with Lake.open(settings.lake, threads=None, at_one_moment=True) as opened:
         write_report(opened, output, left_out=settings.left_out)
     print(f"Written: {output}")
 
@@ -116,7 +116,7 @@ def dictionary(
     from warehouse.asking.dictionary import read_dictionary
 
     outputs = output or [Path("dictionary.md"), Path("dictionary.html")]
-    with Lake.open(lake_path(lake), threads=None) as opened:
+    with Lake.open(lake_path(lake), threads=None, at_one_moment=True) as opened:
         found = read_dictionary(opened)
     if json:
         print(dumps(asdict(found), indent=2))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 T = TypeVar("T")
+NO_ROWS = "SELECT NULL AS nothing WHERE false"
 Moment = str | date | datetime
 UNGUARDED = (
     "Unguarded SQL may read and write every file that you may; written to the catalog.sqlite of a lake, or to files in "
@@ -105,6 +106,8 @@ class OpenLake(AbstractContextManager["OpenLake"]):
             question, ran = asked(self._lake, connection, sql), False
             try:
                 relation = connection.sql(question.sql)
+                if relation is None and not self._lake.guarded:  # it is done, and has no rows
+                    relation = connection.sql(NO_ROWS)
                 if relation is not None:
                     ran = True
                     return take(relation)
@@ -118,7 +121,7 @@ class OpenLake(AbstractContextManager["OpenLake"]):
 def _opened(path: Path, *, guarded: bool, as_of: datetime | None = None) -> Lake:
     """Open a lake; what is raised does not hold DuckDB's own error."""
     try:
-        return Lake.open(path, as_of=as_of, threads=None, guarded=guarded)
+        return Lake.open(path, as_of=as_of, threads=None, guarded=guarded, at_one_moment=guarded)
     except LakeError as error:
         failed = error
     failed.__cause__ = failed.__context__ = None

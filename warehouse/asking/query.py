@@ -36,6 +36,7 @@ def ask(lake: Lake, query: str) -> Iterator[duckdb.DuckDBPyRelation | None]:
         QueryError: the SQL is wrong, or is not one query; also where that shows only inside the block.
         QueryRefused: it does more than read the lake, which is guarded.
     """
+    lake.renew()
     with lake.raw_connection() as connection:
         question = asked(lake, connection, query)
         relation = _planned(lake, connection, question)

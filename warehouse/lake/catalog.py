@@ -40,7 +40,7 @@ MARK = ".rapidlake-published"
 SQLITE_PAGE_BYTES = 4096
 # What stands behind the name of a catalog: nothing, and its log.
 LOGS = ("", "-wal")
-PINNING_ATTEMPTS, SETTLED_SECONDS = 40, 0.05
+PINNING_ATTEMPTS, SETTLED_SECONDS = 50, 0.02
 NO_TABLES = "creating a new DuckLake is explicitly disabled"
 
 

@@ -22,7 +22,15 @@ from uuid import uuid4
 import duckdb
 
 from warehouse.declared import kind_of
-from warehouse.errors import FolderRefused, LakeIsFile, LakeIsPublished, LakeNotFound, LakeRefused, LakeUnwritable
+from warehouse.errors import (
+    FolderRefused,
+    LakeIsFile,
+    LakeIsPublished,
+    LakeNotFound,
+    LakeRefused,
+    LakeUnwritable,
+    LocksRefused,
+)
 from warehouse.lake import clock, schema
 from warehouse.lake.attaching import attach, connect, outside_the_lake, prepare
 from warehouse.lake.catalog import (
@@ -68,6 +76,7 @@ class Lake(AbstractContextManager["Lake"]):
         self._connection = connection
         self._own = own
         self._pinned: Pinned | None = None
+        self._at_one_moment = False
         self._reading: Callable[..., duckdb.DuckDBPyConnection] | None = None
         self._stop = stop
         self._turn = threading.RLock()
@@ -108,11 +117,20 @@ class Lake(AbstractContextManager["Lake"]):
         return lake
 
     @classmethod
-    def open(cls, path: Path, *, as_of: datetime | None = None, threads: int | None = 1, guarded: bool = True) -> Self:
+    def open(
+        cls,
+        path: Path,
+        *,
+        as_of: datetime | None = None,
+        threads: int | None = 1,
+        guarded: bool = True,
+        at_one_moment: bool = False,
+    ) -> Self:
         """Open the lake at `path` for reading, as it is or as it was at some time; other processes may write meanwhile.
 
-        Of a published copy, and of a lake in which this account may write nothing, all answers are of the moment when
-        it was opened, or renewed.
+        `at_one_moment` if all answers shall be of the moment when it was opened, or renewed: upkeep moves rows from the
+        catalog to files, and DuckDB looks there and here within one question. So they are of a published copy, and of a
+        lake in which this account may write nothing; not where others write without a pause.
 
         `threads=1` because a second one doubles the CPU-seconds of small questions; None, for large ones, takes as
         many as there are processors. If `guarded`, its connection reaches no files but the lake's.
@@ -133,7 +151,7 @@ class Lake(AbstractContextManager["Lake"]):
             )
         own = _make_overflow(path)
         try:
-            pinned = pin_catalog(path, _place(own)) if must_be_pinned(path) else None
+            pinned = _pin(path, own, wanted=at_one_moment)
             overflow = own.path if own else None
             reading = partial(
                 connect, path, read_only=True, guarded=guarded, overflow=overflow, threads=threads, as_of=as_of
@@ -145,6 +163,7 @@ class Lake(AbstractContextManager["Lake"]):
             raise
         lake = cls(path, connection, read_only=True, guarded=guarded, own=own)
         lake._pinned, lake._reading = pinned, reading
+        lake._at_one_moment = at_one_moment or pinned is not None
         try:
             if not lake._format():
                 raise unfinished(path)
@@ -188,16 +207,23 @@ class Lake(AbstractContextManager["Lake"]):
             attach(self._connection, self.path, read_only=False)
 
     def renew(self) -> None:
-        """Where answers are of one moment, let it be now: files that were dropped since then stay for a day only."""
+        """Where answers are of one moment, let it be now: files that were dropped since then stay for a day only.
+
+        Not where there is no guard: one who may make tables and settings shall not lose them.
+        """
         with self._turn:
             before = self._pinned
-            if not before or not self._reading or before.is_latest(self.path):
+            if not (self._at_one_moment and self.guarded and self._reading) or (before and before.is_latest(self.path)):
                 return
-            latest = pin_catalog(self.path, _place(self._own))
-            renewed = self._reading(catalog=latest.file)  # a connection whose settings are locked attaches nothing more
+            latest = _pin(self.path, self._own, wanted=True)
+            if not before and not latest:
+                return
+            # A connection whose settings are locked attaches nothing more.
+            renewed = self._reading(catalog=latest.file if latest else None)
             self._connection.close()
             self._connection, self._pinned = renewed, latest
-            before.forget()
+            if before:
+                before.forget()
 
     @property
     def spool(self) -> Path:
@@ -383,7 +409,16 @@ def _make_overflow(path: Path) -> Scratch | None:
     return None
 
 
-def _place(own: Scratch | None) -> Path:
-    if not own:
+def _pin(path: Path, own: Scratch | None, *, wanted: bool) -> Pinned | None:
+    """The catalog as it is now, where that is wanted and can be had, or where nothing else can be read."""
+    must = must_be_pinned(path)
+    if must and not own:
         raise LakeUnwritable("There is no folder for temporary files: set TMPDIR to one that this account may write.")
-    return own.path
+    if not own or not (must or wanted):
+        return None
+    try:
+        return pin_catalog(path, own.path)
+    except LocksRefused:
+        if must:
+            raise
+        return None
