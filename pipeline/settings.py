@@ -35,6 +35,8 @@ RAPIDLAKE_PUBLISH              folder of a copy for those who may only read; Dag
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -124,10 +126,8 @@ class Settings(BaseSettings):
     @field_validator("revisits")
     @classmethod
     def _schedule(cls, value: str) -> str:
-        try:
+        with _wrong("RAPIDLAKE_REVISITS:"):
             parse_revisits(value)
-        except ValueError as error:
-            raise ValueError(f"RAPIDLAKE_REVISITS: {error}") from None
         return value
 
     @field_validator("leave_out", "archive_hosts", mode="before")
@@ -138,19 +138,15 @@ class Settings(BaseSettings):
     @field_validator("leave_out")
     @classmethod
     def _can_be_left_out(cls, value: str) -> str:
-        try:
+        with _wrong("RAPIDLAKE_LEAVE_OUT:"):
             check_left_out(_names(value))
-        except ValueError as error:
-            raise ValueError(f"RAPIDLAKE_LEAVE_OUT: {error}") from None
         return value
 
     @field_validator("archive_hosts")
     @classmethod
     def _hosts(cls, value: str) -> str:
-        try:
+        with _wrong("RAPIDLAKE_ARCHIVE_HOSTS:"):
             host_names(value)
-        except ValueError as error:
-            raise ValueError(f"RAPIDLAKE_ARCHIVE_HOSTS: {error}") from None
         return value
 
     @property
@@ -179,11 +175,9 @@ class Settings(BaseSettings):
     @field_validator("group")
     @classmethod
     def _is_ours(cls, value: str) -> str:
-        try:
-            if value:
+        if value:
+            with _wrong("RAPIDLAKE_GROUP"):
                 group_number(value)
-        except ValueError as error:
-            raise ValueError(f"RAPIDLAKE_GROUP {error}") from None
         return value
 
     @field_validator("live_minutes", mode="before")
@@ -195,6 +189,15 @@ class Settings(BaseSettings):
     @classmethod
     def _one_word(cls, value: SecretStr) -> SecretStr:
         return SecretStr(checked_token(value.get_secret_value(), VARIABLE))
+
+
+@contextmanager
+def _wrong(setting: str) -> Iterator[None]:
+    """What is wrong with a value begins with the name of its setting."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{setting} {error}") from None
 
 
 def _names(text: str) -> tuple[str, ...]:
