@@ -67,6 +67,17 @@ def test_the_shell_begins_inside_the_lake_and_only_reads(lake: Path) -> None:
     assert missing.code == 2 and "There is no lake at nowhere" in missing.err
 
 
+def test_the_prompt_of_duckdb_which_sql_may_ask_for_its_environment_has_no_token(lake: Path) -> None:
+    told = {
+        "RAPIDPRO_TOKEN": "planted-token",
+        "RAPIDPRO_TOKEN_FILE": "planted-file",
+        "RAPIDPRO_URL": "https://a.example",
+    }
+    typed = f"SELECT {', '.join(f'getenv({name!r}) AS v{number}' for number, name in enumerate(told))};\n"
+    ended = run_apart("shell", "--unguarded", "--lake", lake, typed=typed, **told)
+    assert "a.example" in ended.out and "planted" not in ended.said, ended.said
+
+
 def test_an_answer_in_excel_needs_a_file(lake: Path, tmp_path: Path) -> None:
     assert "Excel is for files" in run("sql", "FROM contacts_wide", "--format", "xlsx", "--lake", lake).err
     assert run("sql", "FROM contacts_wide", "--lake", lake, "-o", tmp_path / "contacts.xlsx").code == 0

@@ -82,6 +82,16 @@ def test_a_notebook_meets_with_each_question_what_was_written_before_it(path: Pa
             tidy(path)
 
 
+def test_rows_that_were_deleted_from_a_file_are_not_met(path: Path) -> None:
+    with Lake.create(path) as lake, open_lake(path) as notebook:
+        made = "SELECT uuid(), number::VARCHAR, now() FROM range(300) numbers (number)"
+        lake.commit(lambda connection: connection.execute(f"INSERT INTO labels (uuid, name, synced_on) {made}"))
+        assert notebook.df(COUNTED).labels.tolist() == [301]
+        lake.commit(lambda connection: connection.execute("DELETE FROM labels WHERE name <> '7'"))
+        assert list((path / "data").rglob("*-delete.parquet"))
+        assert notebook.df("SELECT name FROM labels").name.tolist() == ["7"]
+
+
 def test_a_lake_that_is_written_without_a_pause_is_read_as_it_is(path: Path) -> None:
     with open_lake(path) as calm:
         with written_without_a_pause(path):
