@@ -121,10 +121,12 @@ def _read_in_time(lake: Lake, stream: Stream, now: datetime) -> Checked:
 
 def _no_drift(lake: Lake, stream: Stream, now: datetime) -> Checked:
     drift = find_drift(lake, stream.name, now - DRIFT_TOLD)
-    facts: Facts = {"unknown": ", ".join(drift.unknown), "missing": ", ".join(drift.missing)}
+    unknown = len(drift.unknown)  # what they are called is the server's, and stays in the lake
+    facts: Facts = {"unknown": unknown, "missing": ", ".join(drift.missing)}
     if not drift.unknown and not drift.missing:
         return Checked(True, "The server sends the keys that this version knows.")
-    parts = [f"sends unknown keys, kept in `extra` ({facts['unknown']})"] if drift.unknown else []
+    keys = "1 unknown key, named" if unknown == 1 else f"{unknown:,} unknown keys, named"
+    parts = [f"sends {keys} in _drift and kept in `extra`"] if unknown else []
     parts += [f"no longer sends {facts['missing']}"] if drift.missing else []
     return Checked(
         False, f"{stream.name}: the server {' and '.join(parts)}: look for a newer rapidlake.", facts, grave=False
