@@ -23,6 +23,7 @@ from warehouse.errors import (
     LocksRefused,
 )
 from warehouse.lake import clock
+from warehouse.private import FILE
 from warehouse.scratch import others_live
 
 # How SQLite and DuckLake tell that a catalog is none, or not whole.
@@ -114,6 +115,7 @@ def pin_catalog(path: Path, folder: Path) -> Pinned:
             for log in LOGS:
                 with suppress(FileNotFoundError):
                     shutil.copyfile(f"{catalog_of(path)}{log}", f"{pinned.file}{log}")
+                    os.chmod(f"{pinned.file}{log}", FILE)
             if (
                 pinned.file.exists()
                 and _state(path) == pinned.state

@@ -130,7 +130,7 @@ class Lake(AbstractContextManager["Lake"]):
 
         `at_one_moment` if all answers shall be of the moment when it was opened, or renewed: upkeep moves rows from the
         catalog to files, and DuckDB looks there and here within one question. So they are of a published copy, and of a
-        lake in which this account may write nothing; not where others write without a pause.
+        lake in which this account may write nothing; not where others write without a pause, or there is no room.
 
         `threads=1` because a second one doubles the CPU-seconds of small questions; None, for large ones, takes as
         many as there are processors. If `guarded`, its connection reaches no files but the lake's.
@@ -418,7 +418,7 @@ def _pin(path: Path, own: Scratch | None, *, wanted: bool) -> Pinned | None:
         return None
     try:
         return pin_catalog(path, own.path)
-    except LocksRefused:
+    except (LocksRefused, LakeUnwritable):
         if must:
             raise
         return None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import run_apart
 from tests.lakes import new_lake
 from warehouse import Lake, open_lake
 from warehouse.asking.query import ask
@@ -102,6 +103,24 @@ def test_a_lake_that_is_written_without_a_pause_is_read_as_it_is(path: Path) -> 
                 assert notebook.df(COUNTED).labels.tolist() == [2]
         add(path)
         assert calm.df(COUNTED).labels.tolist() == [3]
+
+
+def test_a_lake_on_a_full_disk_is_read_as_it_is(path: Path) -> None:
+    """No file may have more bytes here than this, and the catalog has."""
+    full = ["prlimit", "--fsize=65536"]
+    assert (path / "catalog.sqlite").stat().st_size > 65536
+    assert run_apart("sql", COUNTED, "--json", "--lake", path, first=full).facts == {"labels": 1}
+
+
+def test_nobody_else_may_read_what_is_kept_of_a_moment(path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        with open_lake(path) as notebook:
+            notebook.df(COUNTED)
+            kept = [one for one in (path / "spool").rglob("*")]
+            assert kept and not [one for one in kept if one.stat().st_mode & 0o077]
+    finally:
+        os.umask(umask)
 
 
 def test_who_may_do_all_keeps_what_they_made_for_themselves(path: Path) -> None:
