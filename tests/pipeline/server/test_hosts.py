@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.access import host_names
-from pipeline.errors import ServerUnavailable, UnexpectedAnswer
+from pipeline.errors import NotTrusted, ServerUnavailable, UnexpectedAnswer
 from pipeline.results import Counters
 from pipeline.server.downloads import Downloads
 from pipeline.server.hosts import Hosts, Refused, Unresolved
@@ -266,6 +266,19 @@ def test_of_several_addresses_the_next_is_asked_if_one_does_not_answer(
     names("store.example", ["127.0.0.2", "127.0.0.1"])  # the server listens on the last alone
     address = f"https://store.example:{store.url.rpartition(':')[2]}/file"
     assert fetch(address, tmp_path, stores=["store.example"], ca_file=authority.file, patience=0) == CONTENT
+
+
+def test_where_an_address_answers_as_somebody_else_the_next_is_not_asked(
+    serve: Serve, names: Names, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    store = serve(lambda asked: Answer(CONTENT), authority.certify("other.example"))
+    names("store.example", ["127.0.0.1", "127.0.0.2"])  # the server listens on the first alone
+    with pytest.raises(NotTrusted, match="is of another name"):
+        fetch(
+            f"https://store.example:{store.url.rpartition(':')[2]}/file", tmp_path, stores=["store.example"],
+            ca_file=authority.file, patience=0,
+        )  # fmt: skip
 
 
 def test_a_name_that_leads_nowhere_is_asked_again_for_a_while(names: Names, tmp_path: Path) -> None:
