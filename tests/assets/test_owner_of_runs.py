@@ -14,11 +14,12 @@ from assets.outcome import cancellable, tick
 from sandbox import Sandbox, Workspace
 from tests import processes
 from tests.assets.conftest import quiet_instance
+from tests.cases import cases
 
 PERSON = "+250788000111 is HIV positive"
 
 
-@pytest.mark.parametrize("umask", [0o000, 0o022])
+@pytest.mark.parametrize("umask", cases(0o000, long=[0o022]))
 def test_nobody_else_may_read_what_a_run_makes(small_workspace: Workspace, tmp_path: Path, umask: int) -> None:
     home = tmp_path / "home"
     home.mkdir(0o755)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import Sandbox, Workspace, generate
+from tests.cases import cases
 from tests.commands import access, run, run_apart
 from tests.lakes import new_lake
 
@@ -28,7 +29,7 @@ def modes(folder: Path) -> dict[str, int]:
     return {str(one.relative_to(folder)): stat.S_IMODE(one.lstat().st_mode) for one in [folder, *folder.rglob("*")]}
 
 
-@pytest.mark.parametrize("umask", ["000", "022"])
+@pytest.mark.parametrize("umask", cases("000", long=["022"]))
 def test_nobody_else_may_read_what_commands_make(sandbox: Sandbox, umask: str) -> None:
     home = Path.cwd()
     told = {**access(sandbox), "RAPIDLAKE_CACHE": str(home / "cache"), "RAPIDLAKE_LAKE": "lake"}
