@@ -87,7 +87,6 @@ def _shut_in(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """
     connection.execute(f"SET allowed_directories = [{literal(str(path.resolve() / 'data'))}]")
     connection.execute("SET enable_external_access = false")
-    connection.execute("SET python_enable_replacements = false")
 
 
 def _attach_for_writing(connection: duckdb.DuckDBPyConnection, path: Path, stop: threading.Event | None) -> None:

@@ -214,6 +214,21 @@ def test_an_error_about_names_helps(lake: OpenLake) -> None:
         lake.arrow("SELECT text::INT FROM messages")
 
 
+@pytest.mark.parametrize(
+    ("sql", "said"), [("SELECT 1; SELECT 2", r"more than one \(2\)"), ("", "none"), ("-- later", "none"), (";", "none")]
+)
+def test_what_is_not_one_question_is_told(sql: str, said: str, lake: OpenLake) -> None:
+    with pytest.raises(QueryError, match=f"^Give one SQL query: there is {said}"):
+        lake.df(sql)
+
+
+def test_what_python_holds_is_no_table(lake: OpenLake) -> None:
+    mine = lake.df("FROM labels")
+    assert mine is not None
+    with pytest.raises(QueryError, match="mine does not exist"):
+        lake.df("FROM mine")
+
+
 def test_a_refusal_is_an_error_of_its_own(lake: OpenLake) -> None:
     with pytest.raises(QueryRefused, match="calls merge_adjacent_files"):
         lake.arrow("FROM lake.merge_adjacent_files()")
