@@ -362,10 +362,10 @@ class ArchivesReader(ListReader):
         return lambda params: self.client.page(stream.path, params, scope=stream.scope, listener=listener)
 
     def _remove_leftovers(self, wanted: Sequence[ArchiveKey]) -> None:
-        """Delete downloads that a killed sync left, but for those that can be resumed."""
+        """Delete downloads that a killed sync left, but for those that can be resumed; links are no sync's."""
         resumable = {listed.file_name for key in wanted if (listed := self._list.get(key))}
         for file in self.lake.downloads.glob("archives.*.gz"):
-            if file.name not in resumable:
+            if file.name not in resumable or file.is_symlink():
                 file.unlink(missing_ok=True)
         self._remove_parts("archives.*.gz")
 
