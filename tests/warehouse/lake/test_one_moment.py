@@ -16,6 +16,7 @@ from tests.lakes import new_lake
 from warehouse import Lake, open_lake
 from warehouse.asking.query import ask
 from warehouse.lake.upkeep import maintain
+from warehouse.publishing.publish import publish
 
 COUNTED = "SELECT count(*) AS labels FROM labels"
 
@@ -123,9 +124,13 @@ def test_nobody_else_may_read_what_is_kept_of_a_moment(path: Path) -> None:
         os.umask(umask)
 
 
-def test_who_may_do_all_keeps_what_they_made_for_themselves(path: Path) -> None:
-    with pytest.warns(match="destroys the lake"), open_lake(path, unguarded=True) as notebook:
+@pytest.mark.parametrize("published", [False, True])
+def test_who_may_do_all_keeps_what_they_made_for_themselves(published: bool, path: Path, tmp_path: Path) -> None:
+    read = tmp_path / "copy" if published else path
+    publish(path, tmp_path / "copy")
+    with pytest.warns(match="destroys the lake"), open_lake(read, unguarded=True) as notebook:
         assert notebook.df("CREATE TEMP VIEW mine AS FROM range(3)").empty
         add(path)
+        publish(path, tmp_path / "copy")
         assert notebook.df("SELECT count(*) AS mine FROM mine").mine.tolist() == [3]
-        assert notebook.df(COUNTED).labels.tolist() == [2]
+        assert notebook.df(COUNTED).labels.tolist() == [1 if published else 2]

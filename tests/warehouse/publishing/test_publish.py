@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -138,6 +139,19 @@ def test_files_that_a_copy_has_dropped_stay_for_its_readers_for_a_day(lake: Path
     assert set(data(copy)) == set(data(lake))
     assert json.loads((copy / MARK).read_text())["dropped"] == {}
     assert rows(copy, TOTAL) == rows(lake, TOTAL)
+
+
+def test_the_process_that_copies_the_catalog_does_not_get_the_token(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noting = tmp_path / "python"
+    noting.write_text(f'#!/bin/sh\nenv > {tmp_path}/noted\nexec {sys.executable} "$@"\n', encoding="utf-8")
+    noting.chmod(0o700)
+    monkeypatch.setenv("RAPIDPRO_TOKEN", "planted")
+    monkeypatch.setattr(sys, "executable", str(noting))
+    publish(lake, tmp_path / "copy")
+    noted = (tmp_path / "noted").read_text(encoding="utf-8")
+    assert "PATH=" in noted and "planted" not in noted
 
 
 # -- readers --
