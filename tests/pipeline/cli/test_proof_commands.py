@@ -213,7 +213,7 @@ def test_messages_counted_and_never_seen_are_told_and_no_failure(tmp_path: Path)
     assert look(tmp_path / "lake", "SELECT id FROM messages WHERE deleted_on IS NOT NULL") == [(seen["id"],)]
     assert (ended.code, ended.facts["differences"]) == (0, 0)
     [one] = ended.facts["uncounted"]
-    day, channel = unseen["created_on"][:10], unseen["channel"]["name"]
+    day, channel = unseen["created_on"][:10], unseen["channel"]["uuid"]
     assert (one["day"], one["channel"], one["direction"]) == (day, channel, unseen["direction"])
     assert one["counted"] == one["stored"] + 1
     assert f"{day} {channel} {unseen['direction']}: {one['counted']} counted, {one['stored']} in the lake" in told.said
