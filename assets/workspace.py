@@ -107,7 +107,7 @@ class WorkspaceResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # i
         Raises:
             LakeNotFound: there is none yet.
         """
-        with Lake.open(local_settings(lake=self.lake_folder).lake, threads=threads) as lake:
+        with Lake.open(local_settings(lake=self.lake_folder).lake, threads=threads, at_one_moment=True) as lake:
             yield lake
 
 

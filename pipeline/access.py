@@ -234,7 +234,7 @@ def exposed_tokens() -> list[str]:
     Docker's secrets, which any user of a container may read, are nobody's to change.
     """
     known = dict(KEPT_IN)
-    if (own := os.environ.get(FILE_VARIABLE)) and not Path(own).resolve().is_relative_to(SECRETS):
+    if (own := os.environ.get(FILE_VARIABLE)) and not Path(os.path.realpath(own)).is_relative_to(SECRETS):
         known[own] = re.compile(r"\S")
     return [
         f"{name} holds the token, and {who} on this machine may read it: type `chmod 600 {name}`."

@@ -77,7 +77,7 @@ def open_to(path: Path) -> str:
     """Who else may read a file or folder: everybody, its group if that was not told that it may, or '' for nobody."""
     try:
         found, *above = [one.stat() for one in (path.resolve(), *path.resolve().parents)]
-    except OSError:
+    except (OSError, RuntimeError):  # the last of links that lead in a circle
         return ""
     if found.st_mode & stat.S_IRWXO and all(folder.st_mode & stat.S_IXOTH for folder in above):
         return "everybody"

@@ -75,7 +75,7 @@ def archives(
     wanted = frozenset(str(Month.parse(month)) for month in months or [])
     chosen = ArchiveChoice(frozenset([archive_type] if archive_type else []), wanted, again)
     if not load:
-        with Lake.open(lake_path(lake)) as opened:
+        with Lake.open(lake_path(lake), at_one_moment=True) as opened:
             print_archives(opened, chosen, json=json)
         return
     settings = settings_of_server(lake=lake, url=url)

@@ -22,7 +22,7 @@ def status(
     from warehouse import Lake
 
     settings = local_settings(lake=lake)
-    with Lake.open(settings.lake) as opened:
+    with Lake.open(settings.lake, at_one_moment=True) as opened:
         print_status(opened, settings.left_out, months=months, json=json)
 
 

@@ -111,16 +111,16 @@ def pin_catalog(path: Path, folder: Path) -> Pinned:
     """
     try:
         for _ in range(PINNING_ATTEMPTS):
-            pinned = Pinned(Path(mkdtemp(dir=folder)) / "catalog.sqlite", _state(path))
+            state = _state(path)
+            if not is_published(path) and not _is_settled(state):  # a copy would have to be made again
+                time.sleep(SETTLED_SECONDS)
+                continue
+            pinned = Pinned(Path(mkdtemp(dir=folder)) / "catalog.sqlite", state)
             for log in LOGS:
                 with suppress(FileNotFoundError):
                     shutil.copyfile(f"{catalog_of(path)}{log}", f"{pinned.file}{log}")
                     os.chmod(f"{pinned.file}{log}", FILE)
-            if (
-                pinned.file.exists()
-                and _state(path) == pinned.state
-                and (is_published(path) or _is_settled(pinned.state))
-            ):
+            if pinned.file.exists() and _state(path) == state:
                 return pinned
             pinned.forget()
             time.sleep(SETTLED_SECONDS)

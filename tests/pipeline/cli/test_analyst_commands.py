@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -76,6 +77,26 @@ def test_the_prompt_of_duckdb_which_sql_may_ask_for_its_environment_has_no_token
     typed = f"SELECT {', '.join(f'getenv({name!r}) AS v{number}' for number, name in enumerate(told))};\n"
     ended = run_apart("shell", "--unguarded", "--lake", lake, typed=typed, **told)
     assert "a.example" in ended.out and "planted" not in ended.said, ended.said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("sql", "FROM contacts"), ("export", "contacts"), ("report",), ("dictionary",), ("shell",), ("status",)],
+    ids=lambda words: words[0],
+)
+def test_what_reads_keeps_a_moment_of_the_catalog_and_leaves_the_lakes_alone(
+    words: tuple[str, ...], lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads the catalog itself leaves the files of its log beside it."""
+    monkeypatch.chdir(tmp_path)
+    copy = tmp_path / "lake"
+    shutil.copytree(lake, copy)
+    Lake.create(copy).close()
+    for log in copy.glob("catalog.sqlite-*"):
+        assert log.name.endswith("-shm") or not log.stat().st_size
+        log.unlink()
+    assert run_apart(*words, "--lake", copy, typed="FROM contacts;\n").code == 0
+    assert [file.name for file in copy.glob("catalog.sqlite*")] == ["catalog.sqlite"]
 
 
 def test_an_answer_in_excel_needs_a_file(lake: Path, tmp_path: Path) -> None:
